@@ -1,0 +1,305 @@
+//! Strings and integers that carry their own bounds.
+//!
+//! `schemars` attributes such as `length` or `range` only describe; nothing enforces them. Here one
+//! declaration gives both the JSON schema and the check in `Deserialize`, so what the document promises is
+//! what the service enforces.
+//!
+//! ```
+//! contract::integer_type! {
+//!     /// How many.
+//!     pub struct Quantity in 1..=10, example 2;
+//! }
+//! contract::string_type! {
+//!     /// A colour by name.
+//!     pub struct Colour {
+//!         length: 1..=20,
+//!         pattern: "^[a-z]+$",
+//!         expected: "lower-case letters a to z",
+//!         example: "red",
+//!     }
+//! }
+//!
+//! assert_eq!(serde_json::from_str::<Quantity>("3").unwrap().get(), 3);
+//! let refused = serde_json::from_str::<Quantity>("11").unwrap_err().to_string();
+//! assert!(refused.contains("expected an integer from 1 to 10"), "{refused}");
+//! assert!("Red".parse::<Colour>().is_err());
+//! ```
+
+use std::fmt;
+
+use schemars::schema::{InstanceType, NumberValidation, Schema, SchemaObject, StringValidation};
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
+
+/// The largest integer that every JSON reader keeps exactly, 2^53 - 1 (RFC 8259, section 6).
+pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
+
+/// Why a value is not of the constrained type, in words for whoever sent it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Violation(String);
+
+/// The bounds of a string type: what [`string_type!`](crate::string_type) declares.
+#[derive(Clone, Copy, Debug)]
+pub struct StringRules {
+    /// Fewest characters (Unicode scalar values, as JSON Schema counts them).
+    pub min_length: u32,
+    /// Most characters.
+    pub max_length: u32,
+    /// What the whole value must match: an ECMA-262 regular expression, anchored.
+    pub pattern: &'static str,
+    /// The pattern in words, to end the sentence "expected …".
+    pub expected: &'static str,
+    /// A valid value for the document.
+    pub example: &'static str,
+}
+
+impl StringRules {
+    /// Checks `value` against these rules; `regex` is the compiled [`pattern`](Self::pattern).
+    ///
+    /// The message never repeats the value: it may be somebody's name.
+    pub fn check(&self, value: &str, regex: &Pattern) -> Result<(), Violation> {
+        let length = value.chars().count();
+        let (min, max) = (self.min_length as usize, self.max_length as usize);
+        if !(min..=max).contains(&length) {
+            return Err(Violation(format!("expected {min} to {max} characters, got {length}")));
+        }
+        if !regex.matches(value) {
+            return Err(Violation(format!("expected {}", self.expected)));
+        }
+        Ok(())
+    }
+
+    /// The same rules as a JSON schema.
+    pub fn schema(&self, description: &str) -> Schema {
+        let mut schema = described(InstanceType::String, description, self.example.into());
+        schema.string = Some(Box::new(StringValidation {
+            min_length: Some(self.min_length),
+            max_length: Some(self.max_length),
+            pattern: Some(self.pattern.to_owned()),
+        }));
+        schema.into()
+    }
+}
+
+/// A compiled pattern, by the regular expressions of ECMA-262 that JSON Schema prescribes.
+#[derive(Debug)]
+pub struct Pattern(Result<regress::Regex, regress::Error>);
+
+impl Pattern {
+    /// Compiles `pattern`. One that does not compile matches nothing; a unit test of each type sees to
+    /// it that its example is valid.
+    pub fn new(pattern: &str) -> Self {
+        Self(regress::Regex::with_flags(pattern, "u"))
+    }
+
+    fn matches(&self, value: &str) -> bool {
+        self.0.as_ref().is_ok_and(|regex| regex.find(value).is_some())
+    }
+}
+
+/// The JSON schema of an integer from `min` to `max`.
+pub fn integer_schema(min: i64, max: i64, description: &str, example: i64) -> Schema {
+    let mut schema = described(InstanceType::Integer, description, example.into());
+    schema.format = Some("int64".to_owned());
+    schema.number =
+        Some(Box::new(NumberValidation { minimum: Some(min as f64), maximum: Some(max as f64), ..Default::default() }));
+    schema.into()
+}
+
+fn described(kind: InstanceType, description: &str, example: serde_json::Value) -> SchemaObject {
+    let mut schema = SchemaObject { instance_type: Some(kind.into()), ..Default::default() };
+    let lines: Vec<&str> = description.split('\n').map(str::trim).collect();
+    schema.metadata().description = Some(lines.join(" ").trim().to_owned());
+    schema.extensions.insert("example".to_owned(), example);
+    schema
+}
+
+/// Reads an integer from `min` to `max`; any other value is refused with the bounds in the message.
+pub fn deserialize_integer<'de, D: Deserializer<'de>>(deserializer: D, min: i64, max: i64) -> Result<i64, D::Error> {
+    struct Bounded {
+        min: i64,
+        max: i64,
+    }
+    impl Visitor<'_> for Bounded {
+        type Value = i64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "an integer from {} to {}", self.min, self.max)
+        }
+
+        fn visit_i64<E: Error>(self, value: i64) -> Result<i64, E> {
+            if (self.min..=self.max).contains(&value) {
+                Ok(value)
+            } else {
+                Err(E::invalid_value(Unexpected::Signed(value), &self))
+            }
+        }
+
+        fn visit_u64<E: Error>(self, value: u64) -> Result<i64, E> {
+            match i64::try_from(value) {
+                Ok(value) => self.visit_i64(value),
+                Err(_) => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
+            }
+        }
+    }
+    deserializer.deserialize_i64(Bounded { min, max })
+}
+
+/// Refuses an integer outside `min..=max`.
+pub fn check_integer(value: i64, min: i64, max: i64) -> Result<i64, Violation> {
+    if (min..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Violation(format!("expected an integer from {min} to {max}, got {value}")))
+    }
+}
+
+/// Declares a string type whose schema and check are the same rules; see [`StringRules`].
+#[macro_export]
+macro_rules! string_type {
+    (
+        $(#[doc = $doc:literal])*
+        $vis:vis struct $name:ident {
+            length: $min:literal ..= $max:literal,
+            pattern: $pattern:expr,
+            expected: $expected:expr,
+            example: $example:expr $(,)?
+        }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, $crate::macro_support::serde::Serialize)]
+        #[serde(crate = "contract::macro_support::serde", transparent)]
+        $vis struct $name(String);
+
+        impl $name {
+            /// The bounds, as the document states them.
+            pub const RULES: $crate::constrained::StringRules = $crate::constrained::StringRules {
+                min_length: $min,
+                max_length: $max,
+                pattern: $pattern,
+                expected: $expected,
+                example: $example,
+            };
+
+            /// The value as it was written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::constrained::Violation;
+
+            fn try_from(value: String) -> Result<Self, Self::Error> {
+                static PATTERN: ::std::sync::LazyLock<$crate::constrained::Pattern> =
+                    ::std::sync::LazyLock::new(|| $crate::constrained::Pattern::new($pattern));
+                Self::RULES.check(&value, &PATTERN)?;
+                Ok(Self(value))
+            }
+        }
+
+        impl ::std::str::FromStr for $name {
+            type Err = $crate::constrained::Violation;
+
+            fn from_str(value: &str) -> Result<Self, Self::Err> {
+                value.to_owned().try_into()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+
+        impl<'de> $crate::macro_support::serde::Deserialize<'de> for $name {
+            fn deserialize<D>(deserializer: D) -> Result<Self, D::Error>
+            where
+                D: $crate::macro_support::serde::Deserializer<'de>,
+            {
+                let value = <String as $crate::macro_support::serde::Deserialize>::deserialize(deserializer)?;
+                Self::try_from(value).map_err($crate::macro_support::serde::de::Error::custom)
+            }
+        }
+
+        impl $crate::macro_support::schemars::JsonSchema for $name {
+            fn schema_name() -> String {
+                stringify!($name).to_owned()
+            }
+
+            fn json_schema(
+                _: &mut $crate::macro_support::schemars::r#gen::SchemaGenerator,
+            ) -> $crate::macro_support::schemars::schema::Schema {
+                Self::RULES.schema(concat!($($doc, "\n"),*))
+            }
+        }
+    };
+}
+
+/// Declares an integer type whose schema and check are the same bounds.
+#[macro_export]
+macro_rules! integer_type {
+    (
+        $(#[doc = $doc:literal])*
+        $vis:vis struct $name:ident in $min:literal ..= $max:expr, example $example:literal;
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, $crate::macro_support::serde::Serialize,
+        )]
+        #[serde(crate = "contract::macro_support::serde", transparent)]
+        $vis struct $name(i64);
+
+        impl $name {
+            /// The smallest value.
+            pub const MIN: i64 = $min;
+            /// The largest value.
+            pub const MAX: i64 = $max;
+
+            /// The plain integer.
+            pub fn get(self) -> i64 {
+                self.0
+            }
+        }
+
+        impl TryFrom<i64> for $name {
+            type Error = $crate::constrained::Violation;
+
+            fn try_from(value: i64) -> Result<Self, Self::Error> {
+                $crate::constrained::check_integer(value, Self::MIN, Self::MAX).map(Self)
+            }
+        }
+
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl<'de> $crate::macro_support::serde::Deserialize<'de> for $name {
+            fn deserialize<D>(deserializer: D) -> Result<Self, D::Error>
+            where
+                D: $crate::macro_support::serde::Deserializer<'de>,
+            {
+                $crate::constrained::deserialize_integer(deserializer, Self::MIN, Self::MAX).map(Self)
+            }
+        }
+
+        impl $crate::macro_support::schemars::JsonSchema for $name {
+            fn schema_name() -> String {
+                stringify!($name).to_owned()
+            }
+
+            fn json_schema(
+                _: &mut $crate::macro_support::schemars::r#gen::SchemaGenerator,
+            ) -> $crate::macro_support::schemars::schema::Schema {
+                $crate::constrained::integer_schema(
+                    Self::MIN,
+                    Self::MAX,
+                    concat!($($doc, "\n"),*),
+                    $example,
+                )
+            }
+        }
+    };
+}

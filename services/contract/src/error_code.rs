@@ -1,0 +1,120 @@
+//! An error of the contract as one constant.
+//!
+//! The document and the server use the same [`ErrorCode`], so a code cannot have one status in the document
+//! and another on the wire.
+
+use dropshot::{ErrorStatusCode, HttpError};
+
+/// One way in which an operation can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorCode {
+    /// The stable word in `error_code`, `snake_case`. Clients decide by it, never by the message.
+    pub code: &'static str,
+    /// The HTTP status it comes with.
+    pub status: ErrorStatusCode,
+    /// When it happens and what to do: a sentence for the document.
+    pub when: &'static str,
+    /// The message of the document's example.
+    pub example: &'static str,
+    /// Seconds for the `Retry-After` header, where trying again may help.
+    pub retry_after_s: Option<u32>,
+}
+
+impl ErrorCode {
+    /// The same error with another example: the message an operation really gives.
+    pub const fn such_as(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    /// The error with `message` for the client. The log gets the code alone: a message may repeat input.
+    pub fn with_message(&self, message: impl Into<String>) -> HttpError {
+        self.error(message.into(), self.code.to_owned())
+    }
+
+    /// The error with the documented message for the client and `cause` for the log.
+    pub fn because(&self, cause: impl std::fmt::Display) -> HttpError {
+        self.error(self.example.to_owned(), format!("{}: {cause}", self.code))
+    }
+
+    fn error(&self, external_message: String, internal_message: String) -> HttpError {
+        let mut error = HttpError {
+            status_code: self.status,
+            error_code: Some(self.code.to_owned()),
+            external_message,
+            internal_message,
+            headers: None,
+        };
+        if let Some(seconds) = self.retry_after_s {
+            error.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+        }
+        error
+    }
+}
+
+/// A path, query or body that the schema does not allow.
+pub const INVALID_REQUEST: ErrorCode = ErrorCode {
+    code: "invalid_request",
+    status: ErrorStatusCode::BAD_REQUEST,
+    when: "The path, the query or the body is not what the schema allows; the message names the place. \
+           Nothing was changed. Mend the request; repeating it unchanged fails again.",
+    example: "path parameter `id`: invalid value: integer `0`, expected an integer from 1 to 9007199254740991",
+    retry_after_s: None,
+};
+
+/// A `page_token` that this list did not give out, or one beside other filters.
+pub const INVALID_PAGE_TOKEN: ErrorCode = ErrorCode {
+    code: "invalid_page_token",
+    status: ErrorStatusCode::BAD_REQUEST,
+    when: "The `page_token` is damaged, comes from another list, or stands beside other filters. Start again \
+           from the first page.",
+    example: "page_token: not a token of this list; start again from the first page",
+    retry_after_s: None,
+};
+
+/// A request body over the limit.
+pub const PAYLOAD_TOO_LARGE: ErrorCode = ErrorCode {
+    code: "payload_too_large",
+    status: ErrorStatusCode::PAYLOAD_TOO_LARGE,
+    when: "The request body is larger than 65536 bytes. The connection may be closed before all of it is read.",
+    example: "the request body is larger than 65536 bytes",
+    retry_after_s: None,
+};
+
+/// A request body that is not `application/json`.
+pub const UNSUPPORTED_MEDIA_TYPE: ErrorCode = ErrorCode {
+    code: "unsupported_media_type",
+    status: ErrorStatusCode::UNSUPPORTED_MEDIA_TYPE,
+    when: "The body is not plain JSON: send `Content-Type: application/json`, UTF-8, and no `Content-Encoding`.",
+    example: "expected `Content-Type: application/json`",
+    retry_after_s: None,
+};
+
+/// A fault of the service.
+pub const INTERNAL_ERROR: ErrorCode = ErrorCode {
+    code: "internal_error",
+    status: ErrorStatusCode::INTERNAL_SERVER_ERROR,
+    when: "A fault of the service, which has logged it under the `request_id`. Whether anything was changed is \
+           not known.",
+    example: "Internal error; quote the request_id when reporting it",
+    retry_after_s: None,
+};
+
+/// The service's own database does not answer.
+pub const DATABASE_UNAVAILABLE: ErrorCode = ErrorCode {
+    code: "database_unavailable",
+    status: ErrorStatusCode::SERVICE_UNAVAILABLE,
+    when: "The service's database does not answer. Try again after `Retry-After` seconds. A write that was under \
+           way may or may not have happened.",
+    example: "Database unavailable",
+    retry_after_s: Some(1),
+};
+
+/// The process is stopping.
+pub const SHUTTING_DOWN: ErrorCode = ErrorCode {
+    code: "shutting_down",
+    status: ErrorStatusCode::SERVICE_UNAVAILABLE,
+    when: "The process is stopping and wants no new work. Use another instance, or try again after `Retry-After` \
+           seconds.",
+    example: "Shutting down",
+    retry_after_s: Some(1),
+};

@@ -1,0 +1,145 @@
+//! What the document says of each operation beyond the trait: its errors and its examples.
+
+use contract::document::{About, DocumentError, Operation, complete};
+use contract::error_code::{
+    DATABASE_UNAVAILABLE, ErrorCode, INTERNAL_ERROR, INVALID_PAGE_TOKEN, INVALID_REQUEST, PAYLOAD_TOO_LARGE,
+    SHUTTING_DOWN, UNSUPPORTED_MEDIA_TYPE,
+};
+use contract::health::{Health, Readiness};
+use dropshot::ErrorStatusCode;
+use serde_json::json;
+
+use crate::{Order, OrderCreate, OrderPage, OrderReceipt, OrderStatusUpdate, order_service_api_mod};
+
+/// No order has the id.
+pub const ORDER_NOT_FOUND: ErrorCode = ErrorCode {
+    code: "order_not_found",
+    status: ErrorStatusCode::NOT_FOUND,
+    when: "No order has this id.",
+    example: "Order not found",
+    retry_after_s: None,
+};
+
+/// The order's present status does not allow the new one.
+pub const INVALID_TRANSITION: ErrorCode = ErrorCode {
+    code: "invalid_transition",
+    status: ErrorStatusCode::CONFLICT,
+    when: "The order's present status does not allow this one; the message names both. Nothing was changed.",
+    example: "An order that is completed cannot become cancelled",
+    retry_after_s: None,
+};
+
+/// user-service knows no such user.
+pub const USER_NOT_FOUND: ErrorCode = ErrorCode {
+    code: "user_not_found",
+    status: ErrorStatusCode::NOT_FOUND,
+    when: "No user has the `user_id`. Nothing was stored.",
+    example: "User not found",
+    retry_after_s: None,
+};
+
+/// user-service answered with nonsense.
+pub const USER_SERVICE_INVALID_RESPONSE: ErrorCode = ErrorCode {
+    code: "user_service_invalid_response",
+    status: ErrorStatusCode::BAD_GATEWAY,
+    when: "user-service answered something that its contract does not allow, so it is not known whether the user \
+           exists. Nothing was stored. Trying again at once will not help; report it.",
+    example: "User service gave an invalid response",
+    retry_after_s: None,
+};
+
+/// user-service cannot be reached or cannot answer.
+pub const USER_SERVICE_UNAVAILABLE: ErrorCode = ErrorCode {
+    code: "user_service_unavailable",
+    status: ErrorStatusCode::SERVICE_UNAVAILABLE,
+    when: "user-service cannot be reached, or cannot answer now. Nothing was stored: try again after `Retry-After` \
+           seconds.",
+    example: "User service unavailable",
+    retry_after_s: Some(1),
+};
+
+/// user-service did not answer in time.
+pub const USER_SERVICE_TIMEOUT: ErrorCode = ErrorCode {
+    code: "user_service_timeout",
+    status: ErrorStatusCode::SERVICE_UNAVAILABLE,
+    when: "user-service did not answer in time. Nothing was stored: try again after `Retry-After` seconds.",
+    example: "User service did not answer in time",
+    retry_after_s: Some(1),
+};
+
+const ANY: &[ErrorCode] = &[INTERNAL_ERROR, DATABASE_UNAVAILABLE];
+const INVALID_PATH: ErrorCode = INVALID_REQUEST
+    .such_as("path parameter `order_id`: invalid value: integer `0`, expected an integer from 1 to 9007199254740991");
+const INVALID_QUERY: ErrorCode =
+    INVALID_REQUEST.such_as("query parameter `limit`: invalid value: integer `0`, expected an integer from 1 to 1000");
+const INVALID_BODY: ErrorCode = INVALID_REQUEST.such_as(
+    "request body `quantity`: invalid value: integer `0`, expected an integer from 1 to 1000000 at line 1 column 44",
+);
+const INVALID_STATUS: ErrorCode = INVALID_REQUEST.such_as(
+    "request body `status`: unknown variant `shipped`, expected one of `created`, `confirmed`, `completed`, \
+     `cancelled` at line 1 column 19",
+);
+const BODY: &[ErrorCode] = &[PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
+
+/// The service's OpenAPI document: the trait, completed. A function of this crate alone.
+pub fn document() -> Result<String, DocumentError> {
+    let description =
+        order_service_api_mod::stub_api_description().map_err(|error| DocumentError::Trait(error.to_string()))?;
+    complete(description, &about(), operations())
+}
+
+fn about() -> About {
+    About {
+        title: "Order Service",
+        version: semver::Version::new(0, 1, 0),
+        description: "Owns the orders of the Orders & Notifications Platform.\n\n\
+            Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields and unknown \
+            query parameters are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.\n\n\
+            Every error has the shape of the schema `Error`; decide by its `error_code`. Every request but \
+            `order_create` is safe to repeat. After a 503 wait for the seconds in `Retry-After` and try again.\n\n\
+            Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.",
+        server_url: "http://127.0.0.1:8003",
+    }
+}
+
+fn operations() -> Vec<Operation> {
+    let order = |status: &str, updated_at: &str| {
+        json!({
+            "id": 1, "user_id": 1, "product_id": 456, "quantity": 2, "status": status,
+            "created_at": "2026-01-01T12:00:00Z", "updated_at": updated_at,
+        })
+    };
+    let created = order("created", "2026-01-01T12:00:00Z");
+    vec![
+        Operation::new("order_create")
+            .takes::<OrderCreate>(json!({ "user_id": 1, "product_id": 456, "quantity": 2 }))
+            .answers::<OrderReceipt>("The order is stored.", json!({ "order_id": 1, "status": "created" }))
+            .fails(ANY)
+            .fails(BODY)
+            .fails(&[INVALID_BODY, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE])
+            .fails(&[USER_SERVICE_UNAVAILABLE, USER_SERVICE_TIMEOUT]),
+        Operation::new("order_list")
+            .answers::<OrderPage>("A page of orders.", json!({ "items": [created] }))
+            .paginated()
+            .fails(ANY)
+            .fails(&[INVALID_QUERY, INVALID_PAGE_TOKEN]),
+        Operation::new("order_view")
+            .answers::<Order>("The order.", created)
+            .fails(ANY)
+            .fails(&[INVALID_PATH, ORDER_NOT_FOUND]),
+        Operation::new("order_set_status")
+            .takes::<OrderStatusUpdate>(json!({ "status": "confirmed" }))
+            .answers::<Order>("The order as it is now.", order("confirmed", "2026-01-01T12:05:00Z"))
+            .fails(ANY)
+            .fails(BODY)
+            .fails(&[INVALID_STATUS, ORDER_NOT_FOUND, INVALID_TRANSITION]),
+        Operation::new("order_cancel")
+            .answers::<Order>("The order as it is now.", order("cancelled", "2026-01-01T12:05:00Z"))
+            .fails(ANY)
+            .fails(&[INVALID_PATH, ORDER_NOT_FOUND, INVALID_TRANSITION]),
+        Operation::new("health").answers::<Health>("The process runs.", json!(Health::OK)),
+        Operation::new("ready")
+            .answers::<Readiness>("The service can do its work.", json!(Readiness::READY))
+            .fails(&[DATABASE_UNAVAILABLE, SHUTTING_DOWN]),
+    ]
+}
