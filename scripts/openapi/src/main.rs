@@ -1,0 +1,89 @@
+//! `cargo openapi`; see the library.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use openapi_manager::{Contract, check, check_served, contracts, generate, workspace_root};
+
+/// Writes and verifies the OpenAPI documents and what is generated from them.
+#[derive(Parser)]
+#[command(name = "cargo openapi", bin_name = "cargo openapi")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write every document and every generated client that is missing or stale.
+    Generate,
+    /// Fail if a document or a generated client is missing, stale or edited by hand.
+    Check {
+        /// Also ask a running service for its document, for instance
+        /// `--served user-service=http://127.0.0.1:8001`. May be given for each service.
+        #[arg(long, value_name = "SERVICE=URL", value_parser = service_and_url)]
+        served: Vec<(String, String)>,
+    },
+    /// List the services, their contracts' versions, documents and clients.
+    List,
+}
+
+fn service_and_url(argument: &str) -> Result<(String, String), String> {
+    let (service, url) = argument.split_once('=').ok_or("expected SERVICE=URL")?;
+    Ok((service.to_owned(), url.to_owned()))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    let root = workspace_root()?;
+    let contracts = contracts()?;
+    match command {
+        Command::Generate => {
+            let written = generate(&root, &contracts)?;
+            for path in &written {
+                println!("wrote {}", path.display());
+            }
+            if written.is_empty() {
+                println!("everything is up to date");
+            }
+        }
+        Command::Check { served } => {
+            check(&root, &contracts)?;
+            for (service, url) in &served {
+                check_served(&root, named(&contracts, service)?, url).await?;
+            }
+            println!("everything is up to date");
+        }
+        Command::List => {
+            for contract in &contracts {
+                let version = serde_json::from_str::<serde_json::Value>(&contract.document)?;
+                println!(
+                    "{:<14} {:<8} {:<28} clients/{}",
+                    contract.service,
+                    version["info"]["version"].as_str().unwrap_or_default(),
+                    contract.document_path().display(),
+                    contract.client,
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn named<'a>(contracts: &'a [Contract], service: &str) -> Result<&'a Contract> {
+    contracts.iter().find(|contract| contract.service == service).with_context(|| {
+        let known: Vec<&str> = contracts.iter().map(|contract| contract.service).collect();
+        format!("there is no service `{service}`; there is {}", known.join(", "))
+    })
+}
