@@ -1,0 +1,77 @@
+//! Typed client of user-service.
+//!
+//! The operations, types and mocks are generated from the service's OpenAPI document,
+//! `openapi/user-service.json`; the doc comments are the document's.
+//!
+//! ```
+//! # // A server that answers as the document says stands in for user-service.
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = httpmock::MockServer::start();
+//! # let john = r#"{"id": 1, "email": "user@example.com", "name": "John Doe"}"#;
+//! # server.mock(|when, then| { when.path("/api/v1/users"); then.status(201).header("content-type", "application/json").body(john); });
+//! # server.mock(|when, then| { when.path("/api/v1/users/1"); then.status(200).header("content-type", "application/json").body(john); });
+//! # server.mock(|when, then| {
+//! #     when.path("/api/v1/users/2");
+//! #     then.status(404).body(r#"{"request_id": "r", "error_code": "user_not_found", "message": "User not found"}"#);
+//! # });
+//! # let base_url = server.base_url();
+//! use user_client::{Client, Error, error_codes};
+//!
+//! let client = Client::new(&base_url); // for instance "http://127.0.0.1:8001"
+//!
+//! let john = client
+//!     .user_create()
+//!     .body_map(|body| body.email("user@example.com").name("John Doe"))
+//!     .send()
+//!     .await?
+//!     .into_inner();
+//! let again = client.user_view().user_id(john.id.clone()).send().await?.into_inner();
+//! assert_eq!(again, john);
+//!
+//! match client.user_view().user_id(2).send().await {
+//!     Err(Error::ErrorResponse(error)) if error.error_code.as_deref() == Some(error_codes::USER_NOT_FOUND) => {
+//!         println!("nobody has the id 2");
+//!     }
+//!     other => panic!("{other:?}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Timeouts, proxies, TLS
+//!
+//! [`Client::new`] waits at most 5 seconds for an answer. For anything else build a [`reqwest::Client`] as you like
+//! and give it to [`Client::new_with_client`]. This crate turns on none of reqwest's TLS features: for `https`
+//! depend on the same reqwest and turn on the one you prefer.
+//!
+//! # Errors
+//!
+//! Every documented failure is an [`Error::ErrorResponse`] with [`types::Error`] inside. Decide by its
+//! `error_code`, whose values are in [`error_codes`]; a code you do not know, or none, you treat by its status.
+//!
+//! # Lists
+//!
+//! `user_list().stream()` gives the users one by one and asks for the next page when it needs it.
+//!
+//! # Testing your code
+//!
+//! With the feature `mock` the module `mock` has a method for each operation on `httpmock::MockServer`, typed by the
+//! contract, so that a mock cannot answer what the service never would.
+
+#[rustfmt::skip]
+#[allow(clippy::all, clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, mismatched_lifetime_syntaxes)]
+#[path = "generated/client.rs"]
+mod client;
+#[rustfmt::skip]
+#[path = "generated/error_codes.rs"]
+pub mod error_codes;
+/// Mocks of every operation for [`httpmock::MockServer`], typed by the contract.
+#[cfg(feature = "mock")]
+#[rustfmt::skip]
+#[allow(clippy::all, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#[path = "generated/mock.rs"]
+pub mod mock;
+
+pub use client::*;
+pub use reqwest;
