@@ -1,0 +1,63 @@
+//! What can go wrong with a database, as far as a store or a client needs to know.
+
+use contract::error_code::{DATABASE_UNAVAILABLE, INTERNAL_ERROR};
+use dropshot::HttpError;
+
+/// Why an operation on the database failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// Another row has a value that must be unique. Nothing was written.
+    #[error("a value that must be unique is taken")]
+    UniqueViolation,
+    /// The database is away or cannot work now; trying again may help. A write may or may not have happened.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A fault of ours: a statement, a type or a schema that is wrong.
+    #[error("{0}")]
+    Fault(sqlx::Error),
+}
+
+impl DatabaseError {
+    /// A stored value that is not of the type it must be.
+    pub fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Fault(sqlx::Error::Decode(Box::new(error)))
+    }
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+        match error {
+            Database(error) if error.is_unique_violation() => Self::UniqueViolation,
+            Database(error) if error.code().is_some_and(|code| passes(&code)) => Self::Unavailable(error.to_string()),
+            Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | PoolClosed | WorkerCrashed => {
+                Self::Unavailable(error.to_string())
+            }
+            error => Self::Fault(error),
+        }
+    }
+}
+
+impl From<DatabaseError> for HttpError {
+    /// What the client is told. A unique violation that the rules do not expect is a fault.
+    fn from(error: DatabaseError) -> Self {
+        match &error {
+            DatabaseError::Unavailable(_) => DATABASE_UNAVAILABLE.because(error),
+            DatabaseError::UniqueViolation | DatabaseError::Fault(_) => INTERNAL_ERROR.because(error),
+        }
+    }
+}
+
+/// Whether the error with this code is one of the database's state, not of the statement.
+///
+/// PostgreSQL has five characters, of which the first two are the class (manual, appendix A): connections, resources,
+/// operator intervention, system errors, transactions that lost against others, and what a server says of us that is
+/// not let in (28, 3D) or only reads (25). SQLite has a number whose lowest byte is the primary code (sqlite.org/rescode):
+/// busy, locked, out of memory, read-only, I/O error, corrupt, full, cannot open, protocol, not a database.
+fn passes(code: &str) -> bool {
+    if code.len() == 5 {
+        return matches!(&code[..2], "08" | "25" | "28" | "3D" | "40" | "53" | "55" | "57" | "58");
+    }
+    let primary = code.parse::<u32>().map(|code| code & 0xff);
+    matches!(primary, Ok(5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26))
+}

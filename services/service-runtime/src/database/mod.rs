@@ -1,0 +1,132 @@
+//! One store on two databases: PostgreSQL, or SQLite in a file.
+//!
+//! A query is written once, in SQL that both speak (`$1`, `RETURNING`, `ON CONFLICT`), and run by
+//! [`on_pool!`](crate::on_pool), which compiles it for each. Where one must differ, the store matches on [`Pool`],
+//! visibly. What a store needs to know of a failure is in [`DatabaseError`].
+//!
+//! Three rules for stores, each learned the hard way:
+//!
+//! - A statement that writes is run with `execute` or `fetch_all`, never `fetch_one` or `fetch_optional`: on SQLite
+//!   those return the row of `RETURNING` before the statement has committed, and swallow a failing commit.
+//! - What decides and what writes is one statement (`UPDATE … WHERE … RETURNING`), never a read and then a write.
+//! - Times are bound, in whole microseconds; no `now()` in SQL.
+
+mod error;
+mod migrate;
+mod postgres;
+mod sqlite;
+mod url;
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Result;
+use sqlx::{PgPool, SqlitePool};
+
+pub use error::DatabaseError;
+pub use migrate::{Migration, Migrations};
+pub use url::DatabaseUrl;
+
+/// How long an operation on PostgreSQL may take, waiting for a connection included.
+const POSTGRES_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an operation on SQLite may take: there is no network that could swallow it, but a slow disk can.
+const SQLITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An open database of one service, its schema up to date.
+#[derive(Clone, Debug)]
+pub struct Database {
+    reader: Pool,
+    writer: Pool,
+}
+
+/// Connections to the one kind of database that this process was configured with.
+#[derive(Clone, Debug)]
+pub enum Pool {
+    /// PostgreSQL.
+    Postgres(PgPool),
+    /// SQLite.
+    Sqlite(SqlitePool),
+}
+
+/// Evaluates to the outcome of `$query`, awaited with `$pool` bound to the connections of the kind at hand:
+/// `Result<_, DatabaseError>`.
+///
+/// `$query` is compiled once for each kind of database. It is given up after a second (PostgreSQL) or five (SQLite).
+#[macro_export]
+macro_rules! on_pool {
+    ($pool:expr, |$connections:ident| $query:expr) => {
+        match $pool {
+            $crate::database::Pool::Postgres($connections) => {
+                $crate::database::bounded_postgres(async { $query.await }).await
+            }
+            $crate::database::Pool::Sqlite($connections) => {
+                $crate::database::bounded_sqlite(async { $query.await }).await
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+pub async fn bounded_postgres<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
+    bounded(POSTGRES_TIMEOUT, query).await
+}
+
+#[doc(hidden)]
+pub async fn bounded_sqlite<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
+    bounded(SQLITE_TIMEOUT, query).await
+}
+
+async fn bounded<T>(limit: Duration, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
+    match tokio::time::timeout(limit, query).await {
+        Ok(result) => result.map_err(DatabaseError::from),
+        Err(_) => Err(DatabaseError::Unavailable(format!("no answer within {} ms", limit.as_millis()))),
+    }
+}
+
+impl Database {
+    /// Opens the database at `url` for the service that `migrations` belong to, and brings its schema up to date.
+    ///
+    /// A SQLite file and the directory it is in are created if missing. Fails with one clear line if the database
+    /// cannot be reached, is too old, or holds something else than this service's schema.
+    pub async fn open(url: &DatabaseUrl, connections: u32, migrations: &Migrations) -> Result<Self> {
+        match url {
+            DatabaseUrl::Postgres(options) => postgres::open(options, connections, migrations).await,
+            DatabaseUrl::Sqlite(path) => sqlite::open(path, migrations).await,
+        }
+    }
+
+    /// Connections for statements that only read.
+    pub fn reader(&self) -> &Pool {
+        &self.reader
+    }
+
+    /// Connections for statements that write. On SQLite it is a single one: writers queue for it instead of
+    /// failing on each other's locks.
+    pub fn writer(&self) -> &Pool {
+        &self.writer
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        on_pool!(self.reader(), |pool| sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(pool)).map(|_| ())
+    }
+
+    /// Closes every connection. SQLite's write-ahead log is moved into the file.
+    pub async fn close(&self) {
+        for pool in [&self.reader, &self.writer] {
+            match pool {
+                Pool::Postgres(pool) => pool.close().await,
+                Pool::Sqlite(pool) => pool.close().await,
+            }
+        }
+    }
+}
+
+impl Pool {
+    /// Begins a query of parts that are known only at run time. The parts are texts of the program; values are
+    /// bound.
+    #[doc(hidden)]
+    pub fn query_for<DB: sqlx::Database>(_: &sqlx::Pool<DB>, sql: &'static str) -> sqlx::QueryBuilder<DB> {
+        sqlx::QueryBuilder::new(sql)
+    }
+}

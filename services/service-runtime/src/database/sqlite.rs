@@ -1,0 +1,54 @@
+//! SQLite, in one file.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::migrate::{self, Dialect};
+use super::{Database, Migrations, Pool};
+
+/// How many statements may read at the same time.
+const READERS: u32 = 4;
+/// How long to wait for another process that writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+
+pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Database> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create the data directory {}", directory.display()))?;
+    }
+    let cannot_use = || format!("cannot use the database sqlite:{}", path.display());
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .journal_mode(SqliteJournalMode::Wal)
+        // What was acknowledged survives a loss of power; NORMAL would lose the last commits.
+        .synchronous(SqliteSynchronous::Full);
+
+    let writer = pool(1, options.clone().create_if_missing(true));
+    migrate_alone(path, &writer, migrations).await.with_context(cannot_use)?;
+    let reader = pool(READERS, options.read_only(true));
+    Ok(Database { reader: Pool::Sqlite(reader), writer: Pool::Sqlite(writer) })
+}
+
+fn pool(connections: u32, options: SqliteConnectOptions) -> SqlitePool {
+    SqlitePoolOptions::new().max_connections(connections).connect_lazy_with(options)
+}
+
+/// sqlx takes no lock for SQLite's migrations; two starters would both try to create the same table.
+async fn migrate_alone(path: &Path, writer: &SqlitePool, migrations: &Migrations) -> Result<()> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".migration-lock");
+    let lock = tokio::task::spawn_blocking(move || {
+        let file = File::create(&lock_path)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    // Held until the end of this function.
+    let _lock = lock.await?.context("cannot lock it for its migrations")?;
+    migrate::run(migrations, Dialect::Sqlite, writer).await
+}

@@ -1,0 +1,17 @@
+//! What every service has that is nobody's business: no module here knows a noun of any service.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`config`] | flags, environment and `.env` as one typed struct, with errors that name the variable |
+//! | [`log`] | JSON lines on stdout, readable on a terminal, without personal data |
+//! | [`database`] | one store on PostgreSQL or SQLite: pools, migrations, errors |
+//! | [`page`] | page tokens, and cutting rows into pages |
+//! | [`server`] | a dropshot server with the document and readiness, started and stopped |
+//! | [`process`] | `main`: start, wait for a signal, stop |
+
+pub mod config;
+pub mod database;
+pub mod log;
+pub mod page;
+pub mod process;
+pub mod server;

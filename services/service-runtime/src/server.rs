@@ -1,0 +1,168 @@
+//! A dropshot server: started with what every service serves, stopped so that requests under way finish.
+
+use std::fmt;
+use std::future::Future;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use contract::error_code::{DATABASE_UNAVAILABLE, SHUTTING_DOWN};
+use contract::extract::BODY_LIMIT_BYTES;
+use contract::health::Readiness;
+use dropshot::{
+    ApiDescription, ApiEndpoint, ApiEndpointVersions, Body, ConfigDropshot, HandlerTaskMode, HttpError, HttpResponseOk,
+    RequestContext, ServerBuilder, ServerContext, ShutdownWaitFuture,
+};
+use http::{Method, Response, header};
+use slog::{Logger, info, warn};
+
+use crate::database::Database;
+
+/// How long requests under way may take when the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whether the service can do its work: shared between the running server and its `/ready`.
+#[derive(Clone, Debug)]
+pub struct ReadinessProbe {
+    stopping: Arc<AtomicBool>,
+    database: Database,
+}
+
+impl ReadinessProbe {
+    /// The probe of a service that keeps its data in `database`.
+    pub fn new(database: Database) -> Self {
+        Self { stopping: Arc::default(), database }
+    }
+
+    /// The answer of `/ready`.
+    pub async fn answer(&self) -> Result<HttpResponseOk<Readiness>, HttpError> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(SHUTTING_DOWN.because("the process was told to stop"));
+        }
+        self.database.ping().await.map_err(|error| DATABASE_UNAVAILABLE.because(error))?;
+        Ok(HttpResponseOk(Readiness::READY))
+    }
+}
+
+/// A running server.
+pub struct Server {
+    service_name: &'static str,
+    address: SocketAddr,
+    probe: ReadinessProbe,
+    finished: ShutdownWaitFuture,
+    close: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
+    log: Logger,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("service_name", &self.service_name)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a service hands over to be served.
+pub struct Service<C: ServerContext> {
+    /// The service's name.
+    pub name: &'static str,
+    /// Where to listen; port 0 takes any free port.
+    pub listen_address: SocketAddr,
+    /// The operations, implemented.
+    pub api: ApiDescription<C>,
+    /// What the operations share.
+    pub context: C,
+    /// The checked-in OpenAPI document, served as it is at `/openapi.json`.
+    pub document: &'static str,
+    /// Whether the service can do its work.
+    pub probe: ReadinessProbe,
+}
+
+impl Server {
+    /// Starts to serve `service`. Fails with one clear line if its address cannot be had.
+    pub fn start<C: ServerContext>(service: Service<C>, log: &Logger) -> Result<Self> {
+        let Service { name, listen_address, mut api, context, document, probe } = service;
+        register_document(&mut api, document)?;
+        let config = ConfigDropshot {
+            bind_address: listen_address,
+            default_request_body_max_bytes: BODY_LIMIT_BYTES,
+            // A write is finished even if the client has gone away.
+            default_handler_task_mode: HandlerTaskMode::Detached,
+            ..Default::default()
+        };
+        let server = ServerBuilder::new(api, context, log.clone()).config(config).start().map_err(|error| {
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            anyhow!("cannot listen on {listen_address}: {cause}")
+        })?;
+        Ok(Self {
+            service_name: name,
+            address: server.local_addr(),
+            probe,
+            finished: server.wait_for_shutdown(),
+            close: Box::pin(server.close()),
+            log: log.clone(),
+        })
+    }
+
+    /// The service's name.
+    pub fn service_name(&self) -> &'static str {
+        self.service_name
+    }
+
+    /// Where the service answers on this machine, without a slash at the end.
+    pub fn url(&self) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        format!("http://{address}")
+    }
+
+    /// Waits until the server has ended by itself, which it does only on a fault; gives the cause.
+    pub async fn fault(&mut self) -> anyhow::Error {
+        let result = (&mut self.finished).await;
+        anyhow!(
+            "{} stopped serving: {}",
+            self.service_name,
+            result.err().unwrap_or_else(|| "no cause given".to_owned())
+        )
+    }
+
+    /// Stops: no longer ready, no new connections, requests under way finish within ten seconds, the database is
+    /// closed.
+    pub async fn stop(self) {
+        self.probe.stopping.store(true, Ordering::Relaxed);
+        match tokio::time::timeout(DRAIN_TIMEOUT, self.close).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(self.log, "the server stopped with an error"; "error" => error),
+            Err(_) => {
+                warn!(self.log, "some requests did not finish in time"; "timeout_ms" => DRAIN_TIMEOUT.as_millis())
+            }
+        }
+        self.probe.database.close().await;
+        info!(self.log, "stopped");
+    }
+}
+
+/// Serves the document, byte for byte, at a path that is not itself part of it.
+fn register_document<C: ServerContext>(api: &mut ApiDescription<C>, document: &'static str) -> Result<()> {
+    let handler = move |_: RequestContext<C>| async move {
+        Response::builder()
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(document))
+            .map_err(HttpError::from)
+    };
+    let endpoint = ApiEndpoint::new(
+        "openapi_document".to_owned(),
+        handler,
+        Method::GET,
+        "application/json",
+        "/openapi.json",
+        ApiEndpointVersions::All,
+    );
+    api.register(endpoint.visible(false)).map_err(|error| anyhow!("{error}"))
+}
