@@ -1,0 +1,73 @@
+//! The configuration of order-service.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use service_runtime::config::{connections, listen_address, log_level, milliseconds, service_url};
+use service_runtime::database::DatabaseUrl;
+use slog::Level;
+
+/// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
+const DEFAULT_CONNECTIONS: u32 = 10;
+
+/// Owns the orders of the Orders & Notifications Platform.
+///
+/// Every setting is a flag or an environment variable; a file `.env` in the working directory may hold variables too.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "order-service", version)]
+pub struct Config {
+    /// Address and port to listen on; port 0 takes any free port.
+    #[arg(long, env = "LISTEN_ADDRESS", value_name = "IP:PORT", default_value = "127.0.0.1:8003", value_parser = listen_address)]
+    pub listen_address: SocketAddr,
+
+    /// Where the orders are kept: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE (PostgreSQL 14 or later).
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "URL",
+        default_value = "sqlite:data/order-service.db",
+        hide_env_values = true
+    )]
+    pub database_url: DatabaseUrl,
+
+    /// The most connections to PostgreSQL at a time.
+    #[arg(long, env = "DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS, value_parser = connections)]
+    pub database_connections: u32,
+
+    /// Where user-service answers.
+    #[arg(long, env = "USER_SERVICE_URL", value_name = "URL", default_value = "http://127.0.0.1:8001", value_parser = service_url)]
+    pub user_service_url: String,
+
+    /// The most milliseconds to wait for a connection to user-service.
+    #[arg(long, env = "USER_SERVICE_CONNECT_TIMEOUT_MS", value_name = "MS", default_value = "250", value_parser = milliseconds)]
+    pub user_service_connect_timeout: Duration,
+
+    /// The most milliseconds to wait for user-service's answer, connecting included.
+    #[arg(long, env = "USER_SERVICE_TIMEOUT_MS", value_name = "MS", default_value = "2000", value_parser = milliseconds)]
+    pub user_service_timeout: Duration,
+
+    /// The least severe level to log: critical, error, warning, info, debug or trace.
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
+    pub log_level: Level,
+
+    /// Bring the database's schema up to date, then exit.
+    #[arg(long)]
+    pub migrate_only: bool,
+}
+
+impl Config {
+    /// The defaults, and where to listen, to keep the orders, and to find user-service.
+    pub fn new(listen_address: SocketAddr, database_url: DatabaseUrl, user_service_url: String) -> Self {
+        Self {
+            listen_address,
+            database_url,
+            database_connections: DEFAULT_CONNECTIONS,
+            user_service_url,
+            user_service_connect_timeout: Duration::from_millis(250),
+            user_service_timeout: Duration::from_secs(2),
+            log_level: Level::Info,
+            migrate_only: false,
+        }
+    }
+}

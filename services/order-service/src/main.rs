@@ -1,0 +1,18 @@
+//! The order-service process; see the library.
+
+use std::process::ExitCode;
+
+use order_service::{Config, DOCUMENT, NAME};
+use service_runtime::{config, log, process};
+
+fn main() -> ExitCode {
+    let config: Config = config::read();
+    let log = log::to_stdout(NAME, config.log_level, &[DOCUMENT]);
+    process::run(NAME, &log, async {
+        if config.migrate_only {
+            order_service::migrate(&config, &log).await?;
+            return Ok(Vec::new());
+        }
+        Ok(vec![order_service::start(&config, &log).await?])
+    })
+}

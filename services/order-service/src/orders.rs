@@ -1,0 +1,125 @@
+//! The rules about orders: who may place one, and how its status moves.
+
+use chrono::Utc;
+use contract::error_code::INVALID_PAGE_TOKEN;
+use contract::page::PageLimit;
+use dropshot::HttpError;
+use order_service_api::{Order, OrderCreate, OrderId, OrderListQuery, OrderPage, OrderReceipt, OrderStatus};
+use serde::{Deserialize, Serialize};
+use service_runtime::database::DatabaseError;
+use service_runtime::page::{PageState, page_of};
+
+use crate::store::{Filter, OrderStore};
+use crate::user_check::{UserCheck, UserCheckError};
+
+/// The rule that a request breaks, or what kept it from being judged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OrderError {
+    #[error("no order has this id")]
+    NotFound,
+    #[error("an order that is {from:?} cannot become {to:?}")]
+    InvalidTransition { from: OrderStatus, to: OrderStatus },
+    #[error(transparent)]
+    User(#[from] UserCheckError),
+    #[error("{0}")]
+    Page(HttpError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// The statuses from which an order may move to `to`.
+fn predecessors(to: OrderStatus) -> &'static [OrderStatus] {
+    match to {
+        OrderStatus::Created => &[],
+        OrderStatus::Confirmed => &[OrderStatus::Created],
+        OrderStatus::Completed => &[OrderStatus::Confirmed],
+        OrderStatus::Cancelled => &[OrderStatus::Created, OrderStatus::Confirmed],
+    }
+}
+
+/// Where the next page of orders begins, and which orders the list is of.
+#[derive(Serialize, Deserialize)]
+struct NextOrders {
+    before: i64,
+    filter: Filter,
+    limit: PageLimit,
+}
+
+impl PageState for NextOrders {
+    const LIST: &'static str = "orders";
+}
+
+/// The orders and what may be done with them.
+pub(crate) struct Orders {
+    store: OrderStore,
+    user_check: UserCheck,
+}
+
+impl Orders {
+    pub(crate) fn new(store: OrderStore, user_check: UserCheck) -> Self {
+        Self { store, user_check }
+    }
+
+    /// Stores an order, once user-service has said that its user exists.
+    pub(crate) async fn create(&self, order: OrderCreate) -> Result<OrderReceipt, OrderError> {
+        self.user_check.check(order.user_id).await?;
+        let order = self.store.insert(&order, Utc::now()).await?;
+        Ok(OrderReceipt { order_id: order.id, status: order.status })
+    }
+
+    pub(crate) async fn view(&self, id: OrderId) -> Result<Order, OrderError> {
+        self.store.find(id).await?.ok_or(OrderError::NotFound)
+    }
+
+    /// Moves the order to `to`, or leaves it there. One conditional statement decides; what is read afterwards only
+    /// explains its refusal.
+    pub(crate) async fn set_status(&self, id: OrderId, to: OrderStatus) -> Result<Order, OrderError> {
+        loop {
+            if let Some(order) = self.store.update_status(id, predecessors(to), to, Utc::now()).await? {
+                return Ok(order);
+            }
+            let order = self.view(id).await?;
+            if order.status == to {
+                return Ok(order);
+            }
+            if !predecessors(to).contains(&order.status) {
+                return Err(OrderError::InvalidTransition { from: order.status, to });
+            }
+            // Another request moved it in between, to where this move is allowed. Statuses never move in a circle,
+            // so this ends.
+        }
+    }
+
+    pub(crate) async fn list(&self, query: OrderListQuery) -> Result<OrderPage, OrderError> {
+        let filter = Filter { user_id: query.user_id, status: query.status };
+        let from = match &query.page_token {
+            Some(_) if filter != Filter::default() => {
+                let message =
+                    "page_token: it stands beside `user_id` or `status`; a token already knows which orders to list";
+                return Err(OrderError::Page(INVALID_PAGE_TOKEN.with_message(message)));
+            }
+            Some(token) => NextOrders::from_token(token).map_err(OrderError::Page)?,
+            None => NextOrders { before: i64::MAX, filter, limit: PageLimit::default() },
+        };
+        let filter = from.filter;
+        let limit = query.limit.unwrap_or(from.limit);
+        let rows = self.store.list_before(from.before, filter, limit.get() + 1).await?;
+        let next = |last: &Order| NextOrders { before: last.id.get(), filter, limit };
+        let (items, next_page) = page_of(rows, limit, next).map_err(OrderError::Page)?;
+        Ok(OrderPage { items, next_page })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completed_and_cancelled_are_final_and_nothing_moves_back_to_created() {
+        for to in OrderStatus::ALL {
+            assert!(!predecessors(to).contains(&OrderStatus::Completed), "{to:?}");
+            assert!(!predecessors(to).contains(&OrderStatus::Cancelled), "{to:?}");
+        }
+        assert!(predecessors(OrderStatus::Created).is_empty());
+    }
+}

@@ -1,0 +1,136 @@
+//! The orders in the database: all SQL of the service, and nothing else.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use order_service_api::{Order, OrderCreate, OrderId, OrderStatus, UserId};
+use serde::{Deserialize, Serialize};
+use service_runtime::database::{Database, DatabaseError, Migration, Migrations, Pool};
+use service_runtime::on_pool;
+
+/// The schema, step by step.
+pub const MIGRATIONS: Migrations = Migrations {
+    service_name: crate::NAME,
+    steps: &[Migration {
+        version: 1,
+        name: "create orders",
+        sql: include_str!("../../../migrations/order-service/0001_create_orders.sql"),
+    }],
+};
+
+/// Which orders a list is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Only orders of this user.
+    pub user_id: Option<UserId>,
+    /// Only orders with this status.
+    pub status: Option<OrderStatus>,
+}
+
+/// The stored orders.
+///
+/// Every method fails with [`DatabaseError::Unavailable`] when the database is away, and with
+/// [`DatabaseError::Fault`] on what must not happen.
+#[derive(Clone, Debug)]
+pub struct OrderStore {
+    database: Database,
+}
+
+type OrderRow = (i64, i64, i64, i64, String, DateTime<Utc>, DateTime<Utc>);
+
+impl OrderStore {
+    /// The orders in `database`.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Stores a new order with the status `created`.
+    pub async fn insert(&self, order: &OrderCreate, created_at: DateTime<Utc>) -> Result<Order, DatabaseError> {
+        let rows: Vec<OrderRow> = on_pool!(self.database.writer(), |pool| sqlx::query_as(
+            "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $5)
+             RETURNING id, user_id, product_id, quantity, status, created_at, updated_at",
+        )
+        .bind(order.user_id.get())
+        .bind(order.product_id.get())
+        .bind(order.quantity.get())
+        .bind(OrderStatus::Created.as_str())
+        .bind(created_at.trunc_subsecs(6))
+        .fetch_all(pool))?;
+        first(rows)?.ok_or(DatabaseError::Fault(sqlx::Error::RowNotFound))
+    }
+
+    /// The order with this id.
+    pub async fn find(&self, id: OrderId) -> Result<Option<Order>, DatabaseError> {
+        let rows: Vec<OrderRow> = on_pool!(self.database.reader(), |pool| sqlx::query_as(
+            "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id = $1"
+        )
+        .bind(id.get())
+        .fetch_all(pool))?;
+        first(rows)
+    }
+
+    /// Moves the order with this id to the status `to` if its present one is among `from`. `None`: there is no such
+    /// order, or its status is another.
+    pub async fn update_status(
+        &self,
+        id: OrderId,
+        from: &[OrderStatus],
+        to: OrderStatus,
+        updated_at: DateTime<Utc>,
+    ) -> Result<Option<Order>, DatabaseError> {
+        if from.is_empty() {
+            return Ok(None);
+        }
+        let rows: Vec<OrderRow> = on_pool!(self.database.writer(), |pool| async {
+            let mut query = Pool::query_for(pool, "UPDATE orders SET status = ");
+            query.push_bind(to.as_str()).push(", updated_at = ").push_bind(updated_at.trunc_subsecs(6));
+            query.push(" WHERE id = ").push_bind(id.get()).push(" AND status IN (");
+            let mut allowed = query.separated(", ");
+            for status in from {
+                allowed.push_bind(status.as_str());
+            }
+            query.push(") RETURNING id, user_id, product_id, quantity, status, created_at, updated_at");
+            query.build_query_as().fetch_all(pool).await
+        })?;
+        first(rows)
+    }
+
+    /// At most `limit` orders of `filter` with ids below `before`, by falling id.
+    pub async fn list_before(&self, before: i64, filter: Filter, limit: i64) -> Result<Vec<Order>, DatabaseError> {
+        let rows: Vec<OrderRow> = on_pool!(self.database.reader(), |pool| async {
+            // Conditions that are not asked for are left out, so that each list is read along an index.
+            let mut query = Pool::query_for(
+                pool,
+                "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id < ",
+            );
+            query.push_bind(before);
+            if let Some(user_id) = filter.user_id {
+                query.push(" AND user_id = ").push_bind(user_id.get());
+            }
+            if let Some(status) = filter.status {
+                query.push(" AND status = ").push_bind(status.as_str());
+            }
+            query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+            query.build_query_as().fetch_all(pool).await
+        })?;
+        rows.into_iter().map(order).collect()
+    }
+}
+
+fn first(rows: Vec<OrderRow>) -> Result<Option<Order>, DatabaseError> {
+    rows.into_iter().next().map(order).transpose()
+}
+
+fn order(
+    (id, user_id, product_id, quantity, status, created_at, updated_at): OrderRow,
+) -> Result<Order, DatabaseError> {
+    let status = OrderStatus::ALL.into_iter().find(|known| known.as_str() == status);
+    Ok(Order {
+        id: id.try_into().map_err(DatabaseError::unreadable)?,
+        user_id: user_id.try_into().map_err(DatabaseError::unreadable)?,
+        product_id: product_id.try_into().map_err(DatabaseError::unreadable)?,
+        quantity: quantity.try_into().map_err(DatabaseError::unreadable)?,
+        status: status.ok_or_else(|| DatabaseError::unreadable(std::io::Error::other("a status that is none")))?,
+        created_at,
+        updated_at,
+    })
+}

@@ -1,0 +1,57 @@
+//! The configuration of user-service.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use service_runtime::config::{connections, listen_address, log_level};
+use service_runtime::database::DatabaseUrl;
+use slog::Level;
+
+/// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
+const DEFAULT_CONNECTIONS: u32 = 10;
+
+/// Owns the users of the Orders & Notifications Platform.
+///
+/// Every setting is a flag or an environment variable; a file `.env` in the working directory may hold variables too.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "user-service", version)]
+pub struct Config {
+    /// Address and port to listen on; port 0 takes any free port.
+    #[arg(long, env = "LISTEN_ADDRESS", value_name = "IP:PORT", default_value = "127.0.0.1:8001", value_parser = listen_address)]
+    pub listen_address: SocketAddr,
+
+    /// Where the users are kept: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE (PostgreSQL 14 or later).
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "URL",
+        default_value = "sqlite:data/user-service.db",
+        hide_env_values = true
+    )]
+    pub database_url: DatabaseUrl,
+
+    /// The most connections to PostgreSQL at a time.
+    #[arg(long, env = "DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS, value_parser = connections)]
+    pub database_connections: u32,
+
+    /// The least severe level to log: critical, error, warning, info, debug or trace.
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
+    pub log_level: Level,
+
+    /// Bring the database's schema up to date, then exit.
+    #[arg(long)]
+    pub migrate_only: bool,
+}
+
+impl Config {
+    /// The defaults, and where to listen and to keep the users.
+    pub fn new(listen_address: SocketAddr, database_url: DatabaseUrl) -> Self {
+        Self {
+            listen_address,
+            database_url,
+            database_connections: DEFAULT_CONNECTIONS,
+            log_level: Level::Info,
+            migrate_only: false,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! user-service: owns the users.
+//!
+//! A request goes `http` (decode, call, encode) → `users` (the rules) → `store` (the SQL). What is promised is in
+//! `user-service-api`.
+
+mod config;
+mod http;
+pub mod store;
+mod users;
+
+use anyhow::Result;
+use service_runtime::database::Database;
+use service_runtime::server::{ReadinessProbe, Server, Service};
+use slog::{Logger, info, o};
+
+pub use config::Config;
+
+/// The service's name in logs and documents.
+pub const NAME: &str = "user-service";
+
+/// The checked-in OpenAPI document, served byte for byte.
+pub const DOCUMENT: &str = include_str!("../../../openapi/user-service.json");
+
+/// Opens the database, brings its schema up to date, and starts to serve.
+pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
+    let log = log.new(o!("service_name" => NAME));
+    let database = open(config).await?;
+    let probe = ReadinessProbe::new(database.clone());
+    let server = Server::start(
+        Service {
+            name: NAME,
+            listen_address: config.listen_address,
+            api: http::api()?,
+            context: http::Context::new(database, probe.clone()),
+            document: DOCUMENT,
+            probe,
+        },
+        &log,
+    )?;
+    info!(log, "serving"; "url" => server.url(), "database" => config.database_url.to_string());
+    Ok(server)
+}
+
+/// Brings the schema up to date and does nothing else.
+pub async fn migrate(config: &Config, log: &Logger) -> Result<()> {
+    open(config).await?.close().await;
+    info!(log, "the schema is up to date"; "database" => config.database_url.to_string());
+    Ok(())
+}
+
+async fn open(config: &Config) -> Result<Database> {
+    Database::open(&config.database_url, config.database_connections, &store::MIGRATIONS).await
+}

@@ -1,0 +1,130 @@
+//! The users in the database: all SQL of the service, and nothing else.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use service_runtime::database::{Database, DatabaseError, Migration, Migrations};
+use service_runtime::on_pool;
+use user_service_api::{EmailAddress, User, UserId, UserName};
+
+/// The schema, step by step.
+pub const MIGRATIONS: Migrations = Migrations {
+    service_name: crate::NAME,
+    steps: &[Migration {
+        version: 1,
+        name: "create users",
+        sql: include_str!("../../../migrations/user-service/0001_create_users.sql"),
+    }],
+};
+
+/// The stored users.
+///
+/// Every method fails with [`DatabaseError::Unavailable`] when the database is away, and with
+/// [`DatabaseError::Fault`] on what must not happen.
+#[derive(Clone, Debug)]
+pub struct UserStore {
+    database: Database,
+}
+
+type UserRow = (i64, String, String);
+
+impl UserStore {
+    /// The users in `database`.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Stores a new user. [`DatabaseError::UniqueViolation`]: another has the e-mail address.
+    pub async fn insert(
+        &self,
+        email: &EmailAddress,
+        name: &UserName,
+        created_at: DateTime<Utc>,
+    ) -> Result<User, DatabaseError> {
+        let rows: Vec<UserRow> = on_pool!(self.database.writer(), |pool| sqlx::query_as(
+            "INSERT INTO users (email, email_key, name, created_at)
+             VALUES ($1, $2, $3, $4)
+             RETURNING id, email, name",
+        )
+        .bind(email.as_str())
+        .bind(key(email))
+        .bind(name.as_str())
+        .bind(created_at.trunc_subsecs(6))
+        .fetch_all(pool))?;
+        first(rows)?.ok_or(DatabaseError::Fault(sqlx::Error::RowNotFound))
+    }
+
+    /// The user with this id.
+    pub async fn find(&self, id: UserId) -> Result<Option<User>, DatabaseError> {
+        let rows: Vec<UserRow> =
+            on_pool!(self.database.reader(), |pool| sqlx::query_as("SELECT id, email, name FROM users WHERE id = $1")
+                .bind(id.get())
+                .fetch_all(pool))?;
+        first(rows)
+    }
+
+    /// The user with this e-mail address, in whatever case.
+    pub async fn find_by_email(&self, email: &EmailAddress) -> Result<Option<User>, DatabaseError> {
+        let rows: Vec<UserRow> = on_pool!(self.database.reader(), |pool| sqlx::query_as(
+            "SELECT id, email, name FROM users WHERE email_key = $1"
+        )
+        .bind(key(email))
+        .fetch_all(pool))?;
+        first(rows)
+    }
+
+    /// At most `limit` users with ids above `after`, by rising id.
+    pub async fn list_after(&self, after: i64, limit: i64) -> Result<Vec<User>, DatabaseError> {
+        let rows: Vec<UserRow> = on_pool!(self.database.reader(), |pool| sqlx::query_as(
+            "SELECT id, email, name FROM users WHERE id > $1 ORDER BY id LIMIT $2"
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(pool))?;
+        rows.into_iter().map(user).collect()
+    }
+
+    /// Sets e-mail address and name of the user with this id, if there is one.
+    /// [`DatabaseError::UniqueViolation`]: another has the e-mail address.
+    pub async fn update(
+        &self,
+        id: UserId,
+        email: &EmailAddress,
+        name: &UserName,
+    ) -> Result<Option<User>, DatabaseError> {
+        let rows: Vec<UserRow> = on_pool!(self.database.writer(), |pool| sqlx::query_as(
+            "UPDATE users SET email = $2, email_key = $3, name = $4 WHERE id = $1
+             RETURNING id, email, name",
+        )
+        .bind(id.get())
+        .bind(email.as_str())
+        .bind(key(email))
+        .bind(name.as_str())
+        .fetch_all(pool))?;
+        first(rows)
+    }
+
+    /// Deletes the user with this id; says whether there was one.
+    pub async fn delete(&self, id: UserId) -> Result<bool, DatabaseError> {
+        let rows: Vec<(i64,)> =
+            on_pool!(self.database.writer(), |pool| sqlx::query_as("DELETE FROM users WHERE id = $1 RETURNING id")
+                .bind(id.get())
+                .fetch_all(pool))?;
+        Ok(!rows.is_empty())
+    }
+}
+
+/// What makes two e-mail addresses the same: they are ASCII, so this is the same everywhere.
+fn key(email: &EmailAddress) -> String {
+    email.as_str().to_ascii_lowercase()
+}
+
+fn first(rows: Vec<UserRow>) -> Result<Option<User>, DatabaseError> {
+    rows.into_iter().next().map(user).transpose()
+}
+
+fn user((id, email, name): UserRow) -> Result<User, DatabaseError> {
+    Ok(User {
+        id: id.try_into().map_err(DatabaseError::unreadable)?,
+        email: email.try_into().map_err(DatabaseError::unreadable)?,
+        name: name.try_into().map_err(DatabaseError::unreadable)?,
+    })
+}

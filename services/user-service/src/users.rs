@@ -1,0 +1,92 @@
+//! The rules about users.
+
+use contract::error_code::INVALID_PAGE_TOKEN;
+use contract::page::PageLimit;
+use dropshot::HttpError;
+use serde::{Deserialize, Serialize};
+use service_runtime::database::DatabaseError;
+use service_runtime::page::{PageState, page_of};
+use user_service_api::{User, UserCreate, UserId, UserListQuery, UserPage, UserReplace};
+
+use crate::store::UserStore;
+
+/// The rule that a request breaks, or what kept it from being judged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UserError {
+    #[error("no user has this id")]
+    NotFound,
+    #[error("another user has this e-mail address")]
+    EmailTaken,
+    #[error("{0}")]
+    Page(HttpError),
+    #[error(transparent)]
+    Database(DatabaseError),
+}
+
+impl From<DatabaseError> for UserError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            // The e-mail address is all of a user that must be unique.
+            DatabaseError::UniqueViolation => Self::EmailTaken,
+            error => Self::Database(error),
+        }
+    }
+}
+
+/// Where the next page of users begins. It holds no e-mail address: a list by address has one page.
+#[derive(Serialize, Deserialize)]
+struct NextUsers {
+    after: i64,
+    limit: PageLimit,
+}
+
+impl PageState for NextUsers {
+    const LIST: &'static str = "users";
+}
+
+/// The users and what may be done with them.
+pub(crate) struct Users {
+    store: UserStore,
+}
+
+impl Users {
+    pub(crate) fn new(store: UserStore) -> Self {
+        Self { store }
+    }
+
+    pub(crate) async fn create(&self, user: UserCreate) -> Result<User, UserError> {
+        Ok(self.store.insert(&user.email, &user.name, chrono::Utc::now()).await?)
+    }
+
+    pub(crate) async fn view(&self, id: UserId) -> Result<User, UserError> {
+        self.store.find(id).await?.ok_or(UserError::NotFound)
+    }
+
+    pub(crate) async fn replace(&self, id: UserId, user: UserReplace) -> Result<User, UserError> {
+        self.store.update(id, &user.email, &user.name).await?.ok_or(UserError::NotFound)
+    }
+
+    pub(crate) async fn delete(&self, id: UserId) -> Result<(), UserError> {
+        if self.store.delete(id).await? { Ok(()) } else { Err(UserError::NotFound) }
+    }
+
+    pub(crate) async fn list(&self, query: UserListQuery) -> Result<UserPage, UserError> {
+        if let Some(email) = &query.email {
+            if query.page_token.is_some() {
+                let message = "page_token: it stands beside `email`; a token already knows which users to list";
+                return Err(UserError::Page(INVALID_PAGE_TOKEN.with_message(message)));
+            }
+            let items = self.store.find_by_email(email).await?.into_iter().collect();
+            return Ok(UserPage { items, next_page: None });
+        }
+        let from = match &query.page_token {
+            Some(token) => NextUsers::from_token(token).map_err(UserError::Page)?,
+            None => NextUsers { after: 0, limit: PageLimit::default() },
+        };
+        let limit = query.limit.unwrap_or(from.limit);
+        let rows = self.store.list_after(from.after, limit.get() + 1).await?;
+        let next = |last: &User| NextUsers { after: last.id.get(), limit };
+        let (items, next_page) = page_of(rows, limit, next).map_err(UserError::Page)?;
+        Ok(UserPage { items, next_page })
+    }
+}
