@@ -1,0 +1,20 @@
+//! `cargo with-postgres COMMAND…`: runs a command beside a PostgreSQL cluster made for it, which then is gone.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use service_testing::{CLUSTER_VARIABLE, Cluster};
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let program = arguments.next().context("usage: cargo with-postgres COMMAND…")?;
+    let cluster = Cluster::start()?;
+    let status = Command::new(&program)
+        .args(arguments)
+        .env(CLUSTER_VARIABLE, cluster.socket_directory())
+        .status()
+        .with_context(|| format!("{} cannot be run", program.display()))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    drop(cluster);
+    Ok(ExitCode::from(code))
+}

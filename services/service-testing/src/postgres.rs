@@ -1,0 +1,148 @@
+//! A PostgreSQL cluster of our own in a temporary directory, reached through a socket in it: no port to collide on.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail};
+use service_runtime::database::DatabaseUrl;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+use tempfile::TempDir;
+
+/// The variable that holds the directory of the cluster's socket.
+pub const CLUSTER_VARIABLE: &str = "TEST_POSTGRES_SOCKET_DIRECTORY";
+
+/// The superuser of our clusters.
+const SUPERUSER: &str = "postgres";
+
+/// A running cluster; stopped and removed when dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    directory: TempDir,
+    binaries: PathBuf,
+}
+
+impl Cluster {
+    /// Makes a cluster and starts it.
+    pub fn start() -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("pg-").tempdir()?;
+        if let Some((user, group)) = server_user()? {
+            chown(directory.path(), Some(user), Some(group))?;
+        }
+        let cluster = Self { directory, binaries: find_binaries()? };
+        run(cluster.command("initdb")?.args([
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            "--username",
+            SUPERUSER,
+        ]))?;
+        cluster.restart()?;
+        Ok(cluster)
+    }
+
+    /// The directory of its socket.
+    pub fn socket_directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A new empty database of this cluster.
+    pub async fn create_database(&self) -> Result<DatabaseUrl> {
+        create_database(&self.socket_directory().display().to_string()).await
+    }
+
+    /// Ends the server at once, without waiting for its clients.
+    pub fn kill(&self) -> Result<()> {
+        run(self.command("pg_ctl")?.args(["stop", "--mode=immediate", "--wait"]))
+    }
+
+    /// Starts the server again, and waits until it answers.
+    pub fn restart(&self) -> Result<()> {
+        let directory = self.socket_directory();
+        // Not for keeping: no network, and no waiting for the disk.
+        let settings = format!("-k {} -c listen_addresses= -c fsync=off -c max_connections=300", directory.display());
+        let log = directory.join("server.log");
+        run(self.command("pg_ctl")?.args(["start", "--wait", "--options", &settings, "--log"]).arg(log))
+    }
+
+    /// One of the server's programs, for this cluster, as a user that the server may run as.
+    fn command(&self, program: &str) -> Result<Command> {
+        let mut command = Command::new(self.binaries.join(program));
+        if let Some((user, group)) = server_user()? {
+            command.uid(user).gid(group);
+        }
+        // The working directory of a test may be closed to that user.
+        command.current_dir("/").env("PGDATA", self.directory.path().join("data"));
+        Ok(command)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Nobody is left to be told if it is gone already.
+        let _ = self.kill();
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    // The server inherits what is left open: a pipe would never end.
+    let errors = tempfile::tempfile()?;
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors.try_clone()?).status();
+    let status = status.with_context(|| format!("{command:?} cannot be run"))?;
+    if status.success() {
+        return Ok(());
+    }
+    let mut text = String::new();
+    (&errors).seek(SeekFrom::Start(0))?;
+    (&errors).read_to_string(&mut text)?;
+    bail!("{command:?} failed: {text}")
+}
+
+pub(crate) async fn create_database(socket_directory: &str) -> Result<DatabaseUrl> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let options = PgConnectOptions::new_without_pgpass().socket(socket_directory).port(5432).username(SUPERUSER);
+    let mut connection = options.clone().database("postgres").connect().await?;
+    connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
+    Ok(DatabaseUrl::Postgres(Box::new(options.database(&name))))
+}
+
+/// Where Debian, or whoever is first on the path, keeps the server's programs; the newest version.
+fn find_binaries() -> Result<PathBuf> {
+    let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, path)| path.join("initdb").exists())
+        .collect();
+    found.sort();
+    if let Some((_, path)) = found.pop() {
+        return Ok(path);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .find(|directory| directory.join("initdb").exists())
+        .context("PostgreSQL's server programs are missing; on Debian: apt-get install postgresql")
+}
+
+/// The user and group to run the server as: it refuses to run as root.
+fn server_user() -> Result<Option<(u32, u32)>> {
+    let root = std::fs::metadata("/proc/self")?.uid() == 0;
+    if !root {
+        return Ok(None);
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd")?;
+    let user = |name: &str| {
+        let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    let user = user("postgres").or_else(|| user("nobody"));
+    user.map(Some).context("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+}
