@@ -1,0 +1,111 @@
+//! What the store promises, on SQLite and on PostgreSQL.
+
+use chrono::Utc;
+use service_runtime::database::{Database, DatabaseError};
+use service_testing::{TestDatabase, on_both_databases};
+use user_service::store::{MIGRATIONS, UserStore};
+use user_service_api::{EmailAddress, User, UserId, UserName};
+
+async fn store(database: &TestDatabase) -> UserStore {
+    UserStore::new(Database::open(&database.url, 10, &MIGRATIONS).await.unwrap())
+}
+
+fn email(text: &str) -> EmailAddress {
+    text.parse().unwrap()
+}
+
+fn name(text: &str) -> UserName {
+    text.parse().unwrap()
+}
+
+fn id(id: i64) -> UserId {
+    id.try_into().unwrap()
+}
+
+async fn insert(store: &UserStore, address: &str) -> User {
+    store.insert(&email(address), &name("John Doe"), Utc::now()).await.unwrap()
+}
+
+on_both_databases! {
+    async fn an_inserted_user_is_found_as_written(database: TestDatabase) {
+        let store = store(&database).await;
+        let user = store.insert(&email("John@Example.COM"), &name("Jöhn 🦀 O'Dœ; --"), Utc::now()).await.unwrap();
+        assert_eq!(user.id, id(1));
+        assert_eq!(user.email.as_str(), "John@Example.COM");
+        assert_eq!(user.name.as_str(), "Jöhn 🦀 O'Dœ; --");
+        assert_eq!(store.find(id(1)).await.unwrap(), Some(user));
+        assert_eq!(store.find(id(2)).await.unwrap(), None);
+        assert_eq!(store.find(id(UserId::MAX)).await.unwrap(), None);
+    }
+
+    async fn an_email_address_is_taken_whatever_its_case(database: TestDatabase) {
+        let store = store(&database).await;
+        insert(&store, "john@example.com").await;
+        let refused = store.insert(&email("JOHN@example.com"), &name("Other"), Utc::now()).await;
+        assert!(matches!(refused, Err(DatabaseError::UniqueViolation)), "{refused:?}");
+        assert_eq!(store.list_after(0, 10).await.unwrap().len(), 1);
+    }
+
+    async fn of_twenty_inserts_of_one_address_at_once_one_succeeds(database: TestDatabase) {
+        let store = store(&database).await;
+        let attempts = (0..20).map(|_| {
+            let store = store.clone();
+            async move { store.insert(&email("john@example.com"), &name("John Doe"), Utc::now()).await }
+        });
+        let results = futures::future::join_all(attempts).await;
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+        let refused = results.iter().filter(|result| matches!(result, Err(DatabaseError::UniqueViolation)));
+        assert_eq!(refused.count(), 19, "{results:?}");
+    }
+
+    async fn a_user_is_found_by_address_whatever_its_case(database: TestDatabase) {
+        let store = store(&database).await;
+        let user = insert(&store, "john@example.com").await;
+        assert_eq!(store.find_by_email(&email("John@EXAMPLE.com")).await.unwrap(), Some(user));
+        assert_eq!(store.find_by_email(&email("jane@example.com")).await.unwrap(), None);
+    }
+
+    async fn users_are_listed_by_rising_id_from_where_asked(database: TestDatabase) {
+        let store = store(&database).await;
+        for number in 1..=5 {
+            insert(&store, &format!("u{number}@example.com")).await;
+        }
+        let ids = |users: Vec<User>| users.iter().map(|user| user.id.get()).collect::<Vec<_>>();
+        assert_eq!(ids(store.list_after(0, 2).await.unwrap()), [1, 2]);
+        assert_eq!(ids(store.list_after(2, 10).await.unwrap()), [3, 4, 5]);
+        assert_eq!(ids(store.list_after(5, 10).await.unwrap()), [0_i64; 0]);
+    }
+
+    async fn an_update_replaces_address_and_name(database: TestDatabase) {
+        let store = store(&database).await;
+        let user = insert(&store, "john@example.com").await;
+        let updated = store.update(user.id, &email("JOHN@example.com"), &name("Johnny")).await.unwrap().unwrap();
+        assert_eq!((updated.id, updated.email.as_str(), updated.name.as_str()), (user.id, "JOHN@example.com", "Johnny"));
+        assert_eq!(store.find(user.id).await.unwrap(), Some(updated));
+        assert_eq!(store.update(id(99), &email("x@example.com"), &name("X")).await.unwrap(), None);
+    }
+
+    async fn an_update_to_the_address_of_another_changes_nothing(database: TestDatabase) {
+        let store = store(&database).await;
+        insert(&store, "john@example.com").await;
+        let jane = insert(&store, "jane@example.com").await;
+        let refused = store.update(jane.id, &email("John@example.com"), &name("Jane")).await;
+        assert!(matches!(refused, Err(DatabaseError::UniqueViolation)), "{refused:?}");
+        assert_eq!(store.find(jane.id).await.unwrap(), Some(jane));
+    }
+
+    async fn a_deleted_user_is_gone_and_their_id_is_not_given_out_again(database: TestDatabase) {
+        let store = store(&database).await;
+        let user = insert(&store, "john@example.com").await;
+        assert!(store.delete(user.id).await.unwrap());
+        assert!(!store.delete(user.id).await.unwrap());
+        assert_eq!(store.find(user.id).await.unwrap(), None);
+        let again = insert(&store, "john@example.com").await;
+        assert!(again.id > user.id);
+    }
+
+    async fn users_are_still_there_when_the_database_is_opened_again(database: TestDatabase) {
+        let user = insert(&store(&database).await, "john@example.com").await;
+        assert_eq!(store(&database).await.find(user.id).await.unwrap(), Some(user));
+    }
+}
