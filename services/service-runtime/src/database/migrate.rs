@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use anyhow::{Result, anyhow};
-use sqlx::migrate::{MigrateError, MigrationType, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// The migrations of one service, oldest first.
@@ -34,7 +34,7 @@ pub(super) enum Dialect {
 }
 
 impl Migrations {
-    pub(super) fn migrator(&self, dialect: Dialect) -> Migrator {
+    fn migrator(&self, dialect: Dialect) -> Migrator {
         let step = |step: &Migration| {
             let sql = AssertSqlSafe(in_dialect(step.sql, dialect)).into_sql_str();
             sqlx::migrate::Migration::new(step.version, Cow::Borrowed(step.name), MigrationType::Simple, sql, false)
@@ -43,7 +43,7 @@ impl Migrations {
     }
 
     /// `error` in one line that says what to look at.
-    pub(super) fn explain(&self, error: &MigrateError) -> anyhow::Error {
+    fn explain(&self, error: &MigrateError) -> anyhow::Error {
         let name = self.service_name;
         match error {
             MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
@@ -63,12 +63,11 @@ fn in_dialect(sql: &str, dialect: Dialect) -> String {
     sql.lines().filter(wanted).map(|line| format!("{line}\n")).collect()
 }
 
-pub(super) async fn run<'a, A>(migrations: &Migrations, dialect: Dialect, connection: A) -> Result<()>
-where
-    A: sqlx::Acquire<'a>,
-    <A::Connection as std::ops::Deref>::Target: sqlx::migrate::Migrate,
-{
-    migrations.migrator(dialect).run(connection).await.map_err(|error| migrations.explain(&error))
+/// Brings the schema that `connection` leads to up to date.
+pub(super) async fn run<C: Migrate>(migrations: &Migrations, dialect: Dialect, connection: &mut C) -> Result<()> {
+    // `Migrator::run` takes an `Acquire`, whose lifetimes keep the future from being `Send`.
+    let result = migrations.migrator(dialect).run_direct(None, connection, false).await;
+    result.map_err(|error| migrations.explain(&error))
 }
 
 #[cfg(test)]

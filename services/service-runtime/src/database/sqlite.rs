@@ -50,5 +50,5 @@ async fn migrate_alone(path: &Path, writer: &SqlitePool, migrations: &Migrations
     });
     // Held until the end of this function.
     let _lock = lock.await?.context("cannot lock it for its migrations")?;
-    migrate::run(migrations, Dialect::Sqlite, writer).await
+    migrate::run(migrations, Dialect::Sqlite, &mut *writer.acquire().await?).await
 }

@@ -1,0 +1,50 @@
+//! The arrows of docs/architecture.md, read from `cargo metadata`: which crate of the workspace depends on which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Every crate of the workspace with all it may depend on of the workspace, and does.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("all-in-one", &["order-service", "service-runtime", "user-service"]),
+    ("order-service", &["contract", "order-service-api", "service-runtime", "user-client"]),
+    ("user-service", &["contract", "service-runtime", "user-service-api"]),
+    ("openapi-manager", &["order-service-api", "user-service-api"]),
+    ("order-service-api", &["contract"]),
+    ("user-service-api", &["contract"]),
+    ("service-runtime", &["contract"]),
+    ("service-testing", &["service-runtime"]),
+    ("contract", &[]),
+    ("order-client", &[]),
+    ("user-client", &[]),
+];
+
+#[test]
+fn crates_depend_on_each_other_only_along_the_arrows() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let members: BTreeSet<String> = packages.iter().map(|package| text(&package["name"])).collect();
+    let actual: BTreeMap<String, BTreeSet<String>> = packages
+        .iter()
+        .map(|package| {
+            let name = text(&package["name"]);
+            // Tests may look anywhere, but for those of a client: whoever only has the document has everything.
+            let client = name.ends_with("-client");
+            let counted = package["dependencies"].as_array().unwrap().iter().filter(|d| client || d["kind"] != "dev");
+            let names = counted.map(|dependency| text(&dependency["name"]));
+            (name, names.filter(|name| members.contains(name)).collect())
+        })
+        .collect();
+    let expected = ARROWS
+        .iter()
+        .map(|(from, to)| ((*from).to_owned(), to.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>()));
+    assert_eq!(actual, expected.collect());
+}

@@ -1,0 +1,173 @@
+//! The program that `cargo run` starts, as a person or an operator meets it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program, on free ports, in a working directory of its own, and with nothing of our environment that could
+/// configure it.
+fn program(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_all-in-one"));
+    command.current_dir(directory).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    command.env("USER_SERVICE_LISTEN_ADDRESS", "127.0.0.1:0").env("ORDER_SERVICE_LISTEN_ADDRESS", "127.0.0.1:0");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+struct Running {
+    process: Child,
+    welcome: String,
+}
+
+/// Starts the program and waits for its welcome.
+fn start(directory: &Path) -> Running {
+    let mut process = program(directory).spawn().unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut welcome = String::new();
+    for line in lines.by_ref() {
+        welcome += &format!("{line}\n");
+        if line.starts_with("Ctrl-C stops everything") {
+            break;
+        }
+    }
+    assert!(welcome.contains("Ctrl-C"), "it ended early: {welcome}");
+    // Whatever else it says must not fill the pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    Running { process, welcome }
+}
+
+impl Running {
+    fn commands(&self) -> Vec<String> {
+        self.welcome.lines().map(str::trim).filter(|line| line.starts_with("curl ")).map(str::to_owned).collect()
+    }
+
+    /// Ends it as Ctrl-C does; gives its log.
+    fn interrupt(mut self) -> String {
+        let process = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+        let mut log = String::new();
+        self.process.stdout.take().unwrap().read_to_string(&mut log).unwrap();
+        assert!(self.process.wait().unwrap().success(), "{log}");
+        log
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn paste(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs what cannot start, and gives its one line on stderr.
+fn refused(command: &mut Command, exit_code: i32) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(exit_code), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(!String::from_utf8(stdout).unwrap().contains("panicked"));
+    stderr
+}
+
+#[test]
+fn the_commands_it_prints_work_when_pasted_at_every_start() {
+    let directory = TempDir::new().unwrap();
+    for start_number in 1..=2 {
+        let running = start(directory.path());
+        let commands = running.commands();
+        let [create, order, read] = commands.as_slice() else { panic!("three commands: {commands:?}") };
+        let answer = paste(create);
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+        assert!(answer.contains(&format!(r#"{{"id":{start_number},"#)), "{answer}");
+        let answer = paste(order);
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+        assert!(answer.ends_with(&format!(r#"{{"order_id":{start_number},"status":"created"}}"#)), "{answer}");
+        let answer = paste(read);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        for line in running.interrupt().lines() {
+            serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        }
+    }
+}
+
+#[test]
+fn it_keeps_its_data_where_it_was_told_to() {
+    let directory = TempDir::new().unwrap();
+    start(directory.path()).interrupt();
+    for service in ["user-service", "order-service"] {
+        assert!(directory.path().join(format!("data/{service}.db")).exists());
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = TempDir::new().unwrap();
+    for variable in ["USER_SERVICE_LISTEN_ADDRESS", "ORDER_SERVICE_LISTEN_ADDRESS"] {
+        let line = refused(program(directory.path()).env(variable, &address), 1);
+        assert!(line.contains(&address) && line.contains("in use"), "{line}");
+    }
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_named_in_one_line() {
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("data"), "a file in its place").unwrap();
+    let line = refused(&mut program(directory.path()), 1);
+    assert!(line.contains("data directory data"), "{line}");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named_in_one_line() {
+    let directory = TempDir::new().unwrap();
+    std::fs::create_dir(directory.path().join("data")).unwrap();
+    std::fs::write(directory.path().join("data/order-service.db"), "no database, whatever it is called".repeat(100))
+        .unwrap();
+    let line = refused(&mut program(directory.path()), 1);
+    assert!(line.contains("sqlite:data/order-service.db") && line.contains("not a database"), "{line}");
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_variable_and_the_form_expected() {
+    let directory = TempDir::new().unwrap();
+    let line = refused(program(directory.path()).env("USER_SERVICE_LISTEN_ADDRESS", "8001"), 2);
+    assert!(
+        line.contains("USER_SERVICE_LISTEN_ADDRESS") && line.contains("\"8001\"") && line.contains("127.0.0.1:"),
+        "{line}"
+    );
+    let line = refused(program(directory.path()).args(["--log-level", "loud"]), 2);
+    assert!(line.contains("LOG_LEVEL") && line.contains("\"loud\"") && line.contains("warning"), "{line}");
+}
+
+#[test]
+fn a_dotenv_file_configures_it_and_the_environment_goes_before_it() {
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join(".env"), "LOG_LEVEL=loud\n").unwrap();
+    let line = refused(&mut program(directory.path()), 2);
+    assert!(line.contains("LOG_LEVEL") && line.contains("\"loud\""), "{line}");
+    let line = refused(program(directory.path()).env("LOG_LEVEL", "louder"), 2);
+    assert!(line.contains("\"louder\""), "{line}");
+    std::fs::write(directory.path().join(".env"), "this is secret\n").unwrap();
+    let line = refused(&mut program(directory.path()), 2);
+    assert!(line.contains(".env") && !line.contains("secret"), "{line}");
+}
+
+#[test]
+fn help_documents_every_setting_with_its_variable() {
+    let output = program(TempDir::new().unwrap().path()).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    for variable in ["DATA_DIRECTORY", "USER_SERVICE_LISTEN_ADDRESS", "ORDER_SERVICE_LISTEN_ADDRESS", "LOG_LEVEL"] {
+        assert!(help.contains(variable), "{help}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Both real services together, over HTTP, on both databases.
+
+use serde_json::{Value, json};
+use service_runtime::server::Server;
+use service_testing::{CapturedLog, Kind, TestDatabase, on_both_databases};
+
+async fn start_users(listen_address: &str, database: &TestDatabase) -> Server {
+    let config = user_service::Config::new(listen_address.parse().unwrap(), database.url.clone());
+    user_service::start(&config, &CapturedLog::default().logger(&[])).await.unwrap()
+}
+
+async fn start_orders(users_url: String, database: &TestDatabase) -> Server {
+    let config = order_service::Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users_url);
+    order_service::start(&config, &CapturedLog::default().logger(&[])).await.unwrap()
+}
+
+async fn post(url: String, body: Value) -> (u16, Value) {
+    let response = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+async fn place_order(orders: &Server, user_id: i64) -> (u16, Value) {
+    let order = json!({"user_id": user_id, "product_id": 456, "quantity": 2});
+    post(format!("{}/api/v1/orders", orders.url()), order).await
+}
+
+async fn create_user(users: &Server) -> (u16, Value) {
+    let user = json!({"email": "user@example.com", "name": "John Doe"});
+    post(format!("{}/api/v1/users", users.url()), user).await
+}
+
+async fn the_platform_works_from_end_to_end(users_database: TestDatabase, orders_database: TestDatabase) {
+    let users = start_users("127.0.0.1:0", &users_database).await;
+    let orders = start_orders(users.url(), &orders_database).await;
+
+    let (status, body) = place_order(&orders, 1).await;
+    assert_eq!(
+        (status, &body["error_code"], &body["message"]),
+        (404, &json!("user_not_found"), &json!("User not found"))
+    );
+
+    let user = json!({"id": 1, "email": "user@example.com", "name": "John Doe"});
+    assert_eq!(create_user(&users).await, (201, user));
+    assert_eq!(place_order(&orders, 1).await, (201, json!({"order_id": 1, "status": "created"})));
+
+    let order: Value = reqwest::get(format!("{}/api/v1/orders/1", orders.url())).await.unwrap().json().await.unwrap();
+    assert_eq!((&order["user_id"], &order["product_id"], &order["quantity"]), (&json!(1), &json!(456), &json!(2)));
+
+    let deleted = reqwest::Client::new().delete(format!("{}/api/v1/users/1", users.url())).send().await.unwrap();
+    assert_eq!(deleted.status(), 204);
+    let (status, body) = place_order(&orders, 1).await;
+    assert_eq!((status, &body["error_code"]), (404, &json!("user_not_found")));
+    let remains = reqwest::get(format!("{}/api/v1/orders/1", orders.url())).await.unwrap();
+    assert_eq!(remains.status(), 200, "the orders of a deleted user remain");
+
+    let users_address = users.url().replace("http://", "");
+    users.stop().await;
+    let (status, body) = place_order(&orders, 1).await;
+    assert_eq!((status, &body["message"]), (503, &json!("User service unavailable")));
+
+    let users = start_users(&users_address, &users_database).await;
+    let (status, body) = create_user(&users).await;
+    assert_eq!((status, &body["id"]), (201, &json!(2)));
+    assert_eq!(place_order(&orders, 2).await, (201, json!({"order_id": 2, "status": "created"})));
+    orders.stop().await;
+    users.stop().await;
+}
+
+on_both_databases! {
+    async fn users_and_orders(users_database: TestDatabase) {
+        let kind = if users_database.url.to_string().starts_with("sqlite") { Kind::Sqlite } else { Kind::Postgres };
+        the_platform_works_from_end_to_end(users_database, TestDatabase::new(kind).await).await;
+    }
+}

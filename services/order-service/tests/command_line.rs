@@ -1,0 +1,120 @@
+//! The program `order-service` as an operator meets it. `user-service` starts by the same code.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use service_runtime::database::{Database, DatabaseUrl};
+use service_testing::{Kind, TestDatabase, on_both_databases};
+use tempfile::TempDir;
+
+fn program(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_order-service"));
+    command.current_dir(directory).env_clear().env("LISTEN_ADDRESS", "127.0.0.1:0").stdin(Stdio::null());
+    command
+}
+
+/// Starts what cannot start with this database, and gives its one line on stderr.
+fn refused(database_url: &str, exit_code: i32) -> String {
+    let directory = TempDir::new().unwrap();
+    let Output { status, stderr, .. } = program(directory.path()).env("DATABASE_URL", database_url).output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(exit_code), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    stderr
+}
+
+/// As it is typed on a command line, which knows only URLs.
+fn as_url(url: &DatabaseUrl) -> String {
+    match url {
+        DatabaseUrl::Sqlite(_) => url.to_string(),
+        DatabaseUrl::Postgres(options) => format!(
+            "postgres:///{}?user={}&host={}",
+            options.get_database().unwrap(),
+            options.get_username(),
+            std::env::var(service_testing::CLUSTER_VARIABLE).unwrap(),
+        ),
+    }
+}
+
+fn migrate(database: &TestDatabase) -> Output {
+    let directory = TempDir::new().unwrap();
+    program(directory.path()).args(["--migrate-only", "--database-url", &as_url(&database.url)]).output().unwrap()
+}
+
+on_both_databases! {
+    async fn migrate_only_migrates_and_ends(database: TestDatabase) {
+        for _ in 0..2 {
+            let Output { status, stdout, stderr } = migrate(&database);
+            assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+            assert!(String::from_utf8(stdout).unwrap().contains("the schema is up to date"));
+        }
+        Database::open(&database.url, 1, &order_service::store::MIGRATIONS).await.unwrap();
+    }
+
+    async fn the_database_of_another_service_is_refused(database: TestDatabase) {
+        let other = service_runtime::database::Migrations {
+            service_name: "other-service",
+            steps: &[service_runtime::database::Migration { version: 1, name: "other", sql: "CREATE TABLE other (id INTEGER);" }],
+        };
+        Database::open(&database.url, 1, &other).await.unwrap().close().await;
+        let line = refused(&as_url(&database.url), 1);
+        assert!(line.contains("does not hold the schema of order-service"), "{line}");
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_is_named_in_one_line_without_its_password() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let line = refused(&format!("postgres://app:secret@{closed}/orders"), 1);
+    assert!(line.contains(&format!("postgres://app@{closed}/orders")) && line.contains("refused"), "{line}");
+    assert!(!line.contains("secret"), "{line}");
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_named_in_one_line() {
+    let database = TestDatabase::new(Kind::Postgres).await;
+    let line = refused(&as_url(&database.url).replace("test_", "absent_"), 1);
+    assert!(line.contains("absent_") && line.contains("does not exist"), "{line}");
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_variable_and_the_form_expected() {
+    let directory = TempDir::new().unwrap();
+    for (variable, value, expected) in [
+        ("DATABASE_URL", "mysql://app@host/orders", "expected sqlite:PATH or postgres://"),
+        ("DATABASE_URL", "", "expected sqlite:PATH or postgres://"),
+        ("USER_SERVICE_URL", "user-service:8000", "expected http://HOST"),
+        ("USER_SERVICE_URL", "https://user-service", "expected http://HOST"),
+        ("USER_SERVICE_TIMEOUT_MS", "2s", "expected a number of milliseconds from 1 to 60000"),
+        ("USER_SERVICE_CONNECT_TIMEOUT_MS", "0", "expected a number of milliseconds from 1 to 60000"),
+        ("DATABASE_CONNECTIONS", "-1", "expected a number of connections from 1 to 1000"),
+    ] {
+        let output = program(directory.path()).env(variable, value).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        let named =
+            stderr.starts_with(&format!("error: {variable} (--")) && stderr.contains(&format!(" is \"{value}\": "));
+        assert!(named && stderr.contains(expected) && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+#[test]
+fn help_documents_every_setting_with_its_variable_and_no_secret() {
+    let directory = TempDir::new().unwrap();
+    let mut command = program(directory.path());
+    let output = command.env("DATABASE_URL", "postgres://app:secret@host/orders").arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    for variable in [
+        "LISTEN_ADDRESS",
+        "DATABASE_URL",
+        "DATABASE_CONNECTIONS",
+        "USER_SERVICE_URL",
+        "USER_SERVICE_CONNECT_TIMEOUT_MS",
+        "USER_SERVICE_TIMEOUT_MS",
+        "LOG_LEVEL",
+        "--migrate-only",
+    ] {
+        assert!(help.contains(variable), "{variable}: {help}");
+    }
+    assert!(!help.contains("secret"), "{help}");
+}

@@ -1,0 +1,223 @@
+//! Placing an order when user-service says yes, says no, is away, is slow, or talks nonsense.
+//!
+//! user-service is played by the typed mocks of its client; what no contract allows is said by `into_inner`, or by
+//! a socket.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use httpmock::MockServer;
+use order_service::{Config, DOCUMENT};
+use serde_json::{Value, json};
+use service_runtime::server::Server;
+use service_testing::{CapturedLog, Kind, TestDatabase, on_both_databases};
+use user_client::mock::MockServerExt;
+use user_client::{error_codes, types};
+
+struct Running {
+    server: Server,
+    log: CapturedLog,
+}
+
+async fn start(database: &TestDatabase, user_service_url: &str) -> Running {
+    start_with(Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), user_service_url.to_owned())).await
+}
+
+async fn start_with(config: Config) -> Running {
+    let log = CapturedLog::default();
+    let server = order_service::start(&config, &log.logger(&[DOCUMENT])).await.unwrap();
+    Running { server, log }
+}
+
+impl Running {
+    /// Places an order for user 1; gives the status, the body, and the `Retry-After` header.
+    async fn place_order(&self) -> (u16, Value, Option<String>) {
+        let url = format!("{}/api/v1/orders", self.server.url());
+        let order = json!({"user_id": 1, "product_id": 456, "quantity": 2});
+        let response = reqwest::Client::new().post(url).json(&order).send().await.unwrap();
+        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), response.json().await.unwrap(), retry_after)
+    }
+
+    async fn number_of_orders(&self) -> usize {
+        let page = reqwest::get(format!("{}/api/v1/orders", self.server.url())).await.unwrap();
+        page.json::<Value>().await.unwrap()["items"].as_array().unwrap().len()
+    }
+
+    /// Places an order and expects this refusal, and that nothing was stored.
+    async fn is_refused(&self, status: u16, error_code: &str, case: &str) -> Value {
+        let (actual, body, retry_after) = self.place_order().await;
+        assert_eq!((actual, &body["error_code"]), (status, &json!(error_code)), "{case}: {body}");
+        assert_eq!(retry_after.is_some(), status == 503, "{case}");
+        assert_eq!(self.number_of_orders().await, 0, "{case}");
+        body
+    }
+}
+
+fn john(id: i64) -> types::User {
+    types::User::builder().id(id).email("user@example.com").name("John Doe").try_into().unwrap()
+}
+
+fn error(code: impl Into<Option<&'static str>>) -> types::Error {
+    types::Error {
+        error_code: code.into().map(str::to_owned),
+        message: "secret words of user-service".to_owned(),
+        request_id: "r".to_owned(),
+    }
+}
+
+on_both_databases! {
+    /// Scenario of the founding documents: order with a valid user.
+    async fn order_with_a_valid_user(database: TestDatabase) {
+        let users = MockServer::start_async().await;
+        let view = users.user_view(|when, then| {
+            when.user_id(&1.try_into().unwrap());
+            then.ok(&john(1));
+        });
+        let service = start(&database, &users.base_url()).await;
+        let (status, body, _) = service.place_order().await;
+        assert_eq!((status, body), (201, json!({"order_id": 1, "status": "created"})));
+        view.assert_calls(1);
+        let text = service.log.text();
+        let created = text.lines().find(|line| line.contains("Created new order")).unwrap();
+        let created: Value = serde_json::from_str(created).unwrap();
+        assert_eq!((&created["order_id"], &created["user_id"]), (&json!(1), &json!(1)));
+        assert!(created["request_id"].is_string());
+    }
+
+    /// Scenario of the founding documents: order with an unknown user.
+    async fn order_with_an_unknown_user(database: TestDatabase) {
+        let users = MockServer::start_async().await;
+        users.user_view(|_, then| {
+            then.not_found(&error(error_codes::USER_NOT_FOUND));
+        });
+        let service = start(&database, &users.base_url()).await;
+        let body = service.is_refused(404, "user_not_found", "unknown").await;
+        assert_eq!(body["message"], "User not found");
+    }
+
+    /// Scenario of the founding documents: user-service down.
+    async fn user_service_down(database: TestDatabase) {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let service = start(&database, &format!("http://{closed}")).await;
+        let body = service.is_refused(503, "user_service_unavailable", "refused").await;
+        assert_eq!(body["message"], "User service unavailable");
+    }
+}
+
+/// An order-service whose user-service answers as `mock` says.
+async fn with_users(mock: impl FnOnce(&MockServer)) -> (Running, MockServer, TestDatabase) {
+    let users = MockServer::start_async().await;
+    mock(&users);
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    (start(&database, &users.base_url()).await, users, database)
+}
+
+#[tokio::test]
+async fn a_user_service_that_cannot_answer_is_unavailable() {
+    for status in [429, 500, 502, 503, 504] {
+        for (content_type, body) in [
+            ("application/json", json!(error("internal_error")).to_string()),
+            ("application/json", "{".to_owned()),
+            ("text/html", "<html>Bad gateway</html>".to_owned()),
+        ] {
+            let (service, _users, _database) = with_users(|users| {
+                users.user_view(|_, then| {
+                    then.into_inner().status(status).header("content-type", content_type).body(&body);
+                });
+            })
+            .await;
+            service.is_refused(503, "user_service_unavailable", &format!("{status} {body}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_service_that_talks_nonsense_is_a_bad_gateway() {
+    let user = json!(john(1)).to_string();
+    let not_found = json!(error(error_codes::USER_NOT_FOUND)).to_string();
+    let cases = [
+        (200, "", "no body"),
+        (200, "{", "half a body"),
+        (200, "[]", "another type"),
+        (200, r#"{"id": "1", "email": "a@b", "name": "A"}"#, "an id of another type"),
+        (200, r#"{"id": 2, "email": "a@b", "name": "A"}"#, "another user"),
+        (201, &user, "another success"),
+        (204, "", "a success without a body"),
+        (301, "", "a redirect"),
+        (400, "", "a refusal of the request"),
+        (401, "", "a refusal of ours"),
+        (404, "", "a 404 without a body"),
+        (404, "<html>Not found</html>", "the 404 of somebody else"),
+        (404, r#"{"request_id": "r", "message": "Not Found"}"#, "a 404 without a code"),
+        (404, r#"{"request_id": "r", "error_code": "other", "message": "m"}"#, "a 404 with another code"),
+        (400, &not_found, "the code with another status"),
+    ];
+    for (status, body, case) in cases {
+        let (service, _users, _database) = with_users(|users| {
+            users.user_view(|_, then| {
+                then.into_inner().status(status).header("content-type", "application/json").body(body);
+            });
+        })
+        .await;
+        service.is_refused(502, "user_service_invalid_response", case).await;
+    }
+}
+
+#[tokio::test]
+async fn what_user_service_wrote_is_repeated_neither_to_the_client_nor_in_the_log() {
+    for status in [200, 400, 404, 500, 503] {
+        let (service, _users, _database) = with_users(|users| {
+            users.user_view(|_, then| {
+                then.into_inner()
+                    .status(status)
+                    .json_body(json!({"id": "canary", "message": "canary", "request_id": "r"}));
+            });
+        })
+        .await;
+        let (_, body, _) = service.place_order().await;
+        assert!(!body.to_string().contains("canary"), "{body}");
+        assert!(!service.log.text().contains("canary"), "{}", service.log.text());
+    }
+}
+
+#[tokio::test]
+async fn a_user_service_that_does_not_answer_in_time_is_a_timeout() {
+    // The kernel takes the connection; nobody ever answers on it.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
+    config.user_service_timeout = Duration::from_millis(50);
+    let service = start_with(config).await;
+    service.is_refused(503, "user_service_timeout", "silence").await;
+}
+
+/// A server that reads a request, answers each with `bytes`, and closes.
+fn raw_server(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut request = [0; 4096];
+            let _ = connection.read(&mut request);
+            let _ = connection.write_all(bytes);
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_unavailable() {
+    for (bytes, case) in [
+        (&b""[..], "closed without an answer"),
+        (b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"id\": 1", "cut off"),
+        (b"nonsense\r\n\r\n", "not HTTP"),
+    ] {
+        let database = TestDatabase::new(Kind::Sqlite).await;
+        let service = start(&database, &raw_server(bytes)).await;
+        service.is_refused(503, "user_service_unavailable", case).await;
+    }
+}

@@ -1,0 +1,60 @@
+//! Opening a database, on SQLite and on PostgreSQL.
+
+use service_runtime::database::{Database, Migration, Migrations};
+use service_runtime::on_pool;
+use service_testing::on_both_databases;
+
+const FIRST: Migration = Migration { version: 1, name: "things", sql: "CREATE TABLE things (id INTEGER NOT NULL);\n" };
+const SECOND: Migration = Migration { version: 2, name: "a thing", sql: "INSERT INTO things (id) VALUES (7);\n" };
+
+const OLD: Migrations = Migrations { service_name: "some-service", steps: &[FIRST] };
+const NEW: Migrations = Migrations { service_name: "some-service", steps: &[FIRST, SECOND] };
+const BROKEN: Migrations = Migrations {
+    service_name: "some-service",
+    steps: &[Migration { version: 1, name: "broken", sql: "CREATE TABEL t" }],
+};
+
+async fn things(database: &Database) -> i64 {
+    on_pool!(database.reader(), |pool| sqlx::query_scalar("SELECT COUNT(*) FROM things").fetch_one(pool)).unwrap()
+}
+
+on_both_databases! {
+    async fn eight_starters_at_once_migrate_once(database: TestDatabase) {
+        let starters = (0..8).map(|_| {
+            let url = database.url.clone();
+            tokio::spawn(async move { Database::open(&url, 2, &NEW).await })
+        });
+        for opened in futures::future::join_all(starters).await {
+            assert_eq!(things(&opened.unwrap().unwrap()).await, 1);
+        }
+    }
+
+    async fn a_newer_release_migrates_on_and_an_older_one_is_refused_then(database: TestDatabase) {
+        assert_eq!(things(&Database::open(&database.url, 2, &OLD).await.unwrap()).await, 0);
+        assert_eq!(things(&Database::open(&database.url, 2, &NEW).await.unwrap()).await, 1);
+        let refused = format!("{:#}", Database::open(&database.url, 2, &OLD).await.unwrap_err());
+        assert!(refused.contains("of another release"), "{refused}");
+    }
+
+    async fn a_migration_that_fails_is_explained(database: TestDatabase) {
+        let refused = format!("{:#}", Database::open(&database.url, 2, &BROKEN).await.unwrap_err());
+        assert!(refused.contains("cannot be brought up to date") && refused.contains("syntax"), "{refused}");
+    }
+
+    async fn a_reader_is_not_kept_waiting_by_a_writer(database: TestDatabase) {
+        let opened = Database::open(&database.url, 4, &NEW).await.unwrap();
+        macro_rules! read_while_writing {
+            ($pool:expr) => {{
+                let mut transaction = $pool.begin().await.unwrap();
+                sqlx::query("INSERT INTO things (id) VALUES (8)").execute(&mut *transaction).await.unwrap();
+                assert_eq!(things(&opened).await, 1);
+                transaction.commit().await.unwrap();
+            }};
+        }
+        match opened.writer() {
+            service_runtime::database::Pool::Postgres(pool) => read_while_writing!(pool),
+            service_runtime::database::Pool::Sqlite(pool) => read_while_writing!(pool),
+        }
+        assert_eq!(things(&opened).await, 2);
+    }
+}

@@ -1,0 +1,44 @@
+//! The database goes away while the service runs, and comes back.
+
+use service_testing::{CapturedLog, Cluster};
+use user_service::Config;
+
+async fn status(url: &str) -> (u16, bool, serde_json::Value) {
+    let response = reqwest::get(url).await.unwrap();
+    let retry_after = response.headers().contains_key("retry-after");
+    (response.status().as_u16(), retry_after, response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn without_its_database_the_service_answers_503_and_recovers_by_itself() {
+    let cluster = Cluster::start().unwrap();
+    let database_url = cluster.create_database().await.unwrap();
+    let config = Config::new("127.0.0.1:0".parse().unwrap(), database_url);
+    let server = user_service::start(&config, &CapturedLog::default().logger(&[])).await.unwrap();
+    let (users, ready, health) = (
+        format!("{}/api/v1/users", server.url()),
+        format!("{}/ready", server.url()),
+        format!("{}/health", server.url()),
+    );
+    assert_eq!(status(&users).await.0, 200);
+
+    for _ in 0..2 {
+        cluster.kill().unwrap();
+        for url in [&users, &users, &ready] {
+            let (status, retry_after, body) = status(url).await;
+            assert_eq!(
+                (status, retry_after, &body["error_code"]),
+                (503, true, &"database_unavailable".into()),
+                "{body}"
+            );
+            assert_eq!(body["message"], "Database unavailable");
+        }
+        assert_eq!(status(&health).await.0, 200, "the process itself is well");
+
+        cluster.restart().unwrap();
+        for url in [&users, &ready] {
+            assert_eq!(status(url).await.0, 200, "{url}");
+        }
+    }
+    server.stop().await;
+}
