@@ -86,8 +86,7 @@ impl StringRules {
 pub struct Pattern(Result<regress::Regex, regress::Error>);
 
 impl Pattern {
-    /// Compiles `pattern`. One that does not compile matches nothing; a unit test of each type sees to
-    /// it that its example is valid.
+    /// Compiles `pattern`. One that does not compile matches nothing: test that the example of each type is valid.
     pub fn new(pattern: &str) -> Self {
         Self(regress::Regex::with_flags(pattern, "u"))
     }

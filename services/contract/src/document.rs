@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::error_code::ErrorCode;
+use crate::page::PageLimit;
 
 /// What a document says of its service as a whole.
 #[derive(Clone, Debug)]
@@ -113,7 +114,7 @@ pub fn complete(
 
     document["info"]["description"] = about.description.into();
     document["info"]["contact"] = json!({ "name": "Orders & Notifications Platform team" });
-    document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0" });
+    document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0", "url": "https://spdx.org/licenses/" });
     document["servers"] = json!([{ "url": about.server_url, "description": "The service as the README starts it" }]);
     document["components"]["headers"] = headers();
     document["components"]["schemas"]["Error"] = error_schema();
@@ -133,6 +134,9 @@ pub fn complete(
         return Err(DocumentError::Unknown((*id).to_owned()));
     }
     check_request_bodies(&document)?;
+    if let Some(limit) = document["components"]["schemas"].get_mut("PageLimit") {
+        limit["default"] = PageLimit::default().get().into();
+    }
 
     Ok(format!("{document:#}\n"))
 }
@@ -217,7 +221,7 @@ fn headers() -> Value {
         "X-Request-Id": {
             "description": "The service's name for this request: the `request_id` of its log lines. Drawn anew \
                             for every request; one that the client sends is not used.",
-            "schema": { "type": "string", "format": "uuid" },
+            "schema": { "type": "string", "example": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11" },
         },
     })
 }
@@ -232,13 +236,14 @@ fn error_schema() -> Value {
                 "type": "string",
                 "description": "A stable word to decide by; the values are listed with each operation. New ones may \
                                 come with a new version: treat one you do not know by its status. Absent only \
-                                where no operation was reached: an unknown path (404) or method (405).",
-                "example": "invalid_request",
+                                where no operation was reached: an unknown path (404) or method (405), or a \
+                                path that cannot be decoded (400).",
+                "example": "internal_error",
             },
             "message": {
                 "type": "string",
                 "description": "What happened and where, for people. The wording may change at any time.",
-                "example": "request body `quantity`: invalid value: integer `0`, expected an integer from 1 to 1000000",
+                "example": "Internal error; quote the request_id when reporting it",
             },
             "request_id": {
                 "type": "string",

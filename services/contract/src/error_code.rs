@@ -21,9 +21,14 @@ pub struct ErrorCode {
 }
 
 impl ErrorCode {
-    /// The same error with another example: the message an operation really gives.
+    /// The same error with another example: the message that an operation really gives.
     pub const fn such_as(self, example: &'static str) -> Self {
         Self { example, ..self }
+    }
+
+    /// The error with its documented message.
+    pub fn plain(&self) -> HttpError {
+        self.with_message(self.example)
     }
 
     /// The error with `message` for the client. The log gets the code alone: a message may repeat input.
@@ -31,7 +36,7 @@ impl ErrorCode {
         self.error(message.into(), self.code.to_owned())
     }
 
-    /// The error with the documented message for the client and `cause` for the log.
+    /// The error with its documented message for the client and `cause` for the log.
     pub fn because(&self, cause: impl std::fmt::Display) -> HttpError {
         self.error(self.example.to_owned(), format!("{}: {cause}", self.code))
     }
@@ -51,13 +56,13 @@ impl ErrorCode {
     }
 }
 
-/// A path, query or body that the schema does not allow.
+/// A path, query or body that the schema does not allow. Operations document it with the message of their own case.
 pub const INVALID_REQUEST: ErrorCode = ErrorCode {
     code: "invalid_request",
     status: ErrorStatusCode::BAD_REQUEST,
-    when: "The path, the query or the body is not what the schema allows; the message names the place. \
-           Nothing was changed. Mend the request; repeating it unchanged fails again.",
-    example: "path parameter `id`: invalid value: integer `0`, expected an integer from 1 to 9007199254740991",
+    when: "Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating \
+           the request unchanged fails again.",
+    example: "The request is not what the schema allows",
     retry_after_s: None,
 };
 
@@ -65,9 +70,9 @@ pub const INVALID_REQUEST: ErrorCode = ErrorCode {
 pub const INVALID_PAGE_TOKEN: ErrorCode = ErrorCode {
     code: "invalid_page_token",
     status: ErrorStatusCode::BAD_REQUEST,
-    when: "The `page_token` is damaged, comes from another list, or stands beside other filters. Start again \
-           from the first page.",
-    example: "page_token: not a token of this list; start again from the first page",
+    when: "The `page_token` is damaged or comes from another list: start again from the first page. Or it stands \
+           beside other filters: leave them out, the token knows them.",
+    example: "query parameter `page_token`: not a token of this list; start again from the first page",
     retry_after_s: None,
 };
 
@@ -76,7 +81,7 @@ pub const PAYLOAD_TOO_LARGE: ErrorCode = ErrorCode {
     code: "payload_too_large",
     status: ErrorStatusCode::PAYLOAD_TOO_LARGE,
     when: "The request body is larger than 65536 bytes. The connection may be closed before all of it is read.",
-    example: "the request body is larger than 65536 bytes",
+    example: "The request body is larger than 65536 bytes",
     retry_after_s: None,
 };
 
@@ -84,29 +89,40 @@ pub const PAYLOAD_TOO_LARGE: ErrorCode = ErrorCode {
 pub const UNSUPPORTED_MEDIA_TYPE: ErrorCode = ErrorCode {
     code: "unsupported_media_type",
     status: ErrorStatusCode::UNSUPPORTED_MEDIA_TYPE,
-    when: "The body is not plain JSON: send `Content-Type: application/json`, UTF-8, and no `Content-Encoding`.",
-    example: "expected `Content-Type: application/json`",
+    when: "The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.",
+    example: "Expected `Content-Type: application/json`",
     retry_after_s: None,
 };
 
-/// A fault of the service.
+/// A fault of the service, while reading.
 pub const INTERNAL_ERROR: ErrorCode = ErrorCode {
     code: "internal_error",
     status: ErrorStatusCode::INTERNAL_SERVER_ERROR,
-    when: "A fault of the service, which has logged it under the `request_id`. Whether anything was changed is \
-           not known.",
+    when: "A fault of the service, which has logged it under the `request_id`.",
     example: "Internal error; quote the request_id when reporting it",
     retry_after_s: None,
 };
 
-/// The service's own database does not answer.
+/// A fault of the service, while writing.
+pub const INTERNAL_ERROR_IN_WRITE: ErrorCode = ErrorCode {
+    when: "A fault of the service, which has logged it under the `request_id`. The change may or may not have happened.",
+    ..INTERNAL_ERROR
+};
+
+/// The service's own database does not answer, while reading.
 pub const DATABASE_UNAVAILABLE: ErrorCode = ErrorCode {
     code: "database_unavailable",
     status: ErrorStatusCode::SERVICE_UNAVAILABLE,
-    when: "The service's database does not answer. Try again after `Retry-After` seconds. A write that was under \
-           way may or may not have happened.",
+    when: "The service's database does not answer. Try again after `Retry-After` seconds.",
     example: "Database unavailable",
     retry_after_s: Some(1),
+};
+
+/// The service's own database does not answer, while writing.
+pub const DATABASE_UNAVAILABLE_IN_WRITE: ErrorCode = ErrorCode {
+    when: "The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` \
+           seconds, then look before you repeat what is not safe to repeat.",
+    ..DATABASE_UNAVAILABLE
 };
 
 /// The process is stopping.

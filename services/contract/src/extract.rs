@@ -54,16 +54,16 @@ fn check_media_type(headers: &http::HeaderMap) -> Result<(), HttpError> {
         .and_then(|value| value.to_str().ok())
         .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     if essence.as_deref() != Some("application/json") {
-        return Err(UNSUPPORTED_MEDIA_TYPE.with_message("expected `Content-Type: application/json`"));
+        return Err(UNSUPPORTED_MEDIA_TYPE.plain());
     }
     if headers.contains_key(CONTENT_ENCODING) {
-        return Err(UNSUPPORTED_MEDIA_TYPE.with_message("expected no `Content-Encoding`"));
+        return Err(UNSUPPORTED_MEDIA_TYPE.with_message("Expected no `Content-Encoding`"));
     }
     Ok(())
 }
 
 async fn read(request: hyper::Request<Body>) -> Result<Vec<u8>, HttpError> {
-    let too_large = || PAYLOAD_TOO_LARGE.with_message(PAYLOAD_TOO_LARGE.example);
+    let too_large = || PAYLOAD_TOO_LARGE.plain();
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > BODY_LIMIT_BYTES as u64) {
         return Err(too_large());
@@ -82,9 +82,16 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| invalid(&place("request body", error.path()), error.inner()))?;
+        .map_err(|error| invalid(&place("request body", error.path()), describe(error.inner())))?;
     json.end().map_err(|error| invalid("request body", error))?;
     Ok(value)
+}
+
+/// What is wrong with a value; line and column only where the place has no other name.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    if error.is_data() { text.trim_end_matches(&position).to_owned() } else { text }
 }
 
 /// The variables of the path, read as `T`.
@@ -158,10 +165,9 @@ impl<'de> Deserializer<'de> for Text {
     }
 
     fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
-        // Digits alone, so that an id has one spelling: `i64::from_str` would take "+1" too.
-        let digits = self.0.strip_prefix('-').unwrap_or(&self.0);
-        match self.0.parse() {
-            Ok(value) if digits.bytes().all(|byte| byte.is_ascii_digit()) => visitor.visit_i64(value),
+        // A number has one spelling: `i64::from_str` would take "+1" and "007" too.
+        match self.0.parse::<i64>() {
+            Ok(value) if value.to_string() == self.0 => visitor.visit_i64(value),
             _ => Err(TextError::invalid_value(Unexpected::Str(&self.0), &visitor)),
         }
     }
@@ -215,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_parameter_and_what_was_expected() {
-        for value in ["", "0", "1001", "x", "1.0", "+1", "-1", " 1", "9223372036854775808"] {
+        for value in ["", "0", "1001", "x", "1.0", "+1", "01", "-1", " 1", "9223372036854775808"] {
             let message = query(&[("limit", value)]).unwrap_err();
             assert!(message.starts_with("query parameter `limit`: "), "{message}");
             assert!(message.ends_with("expected an integer from 1 to 1000"), "{message}");

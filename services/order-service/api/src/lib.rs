@@ -22,6 +22,10 @@ pub use operations::{
     USER_SERVICE_UNAVAILABLE, document,
 };
 
+/// What this crate was compiled from; see [`contract::SOURCES`].
+pub const SOURCES: &[(&str, &str)] =
+    &[("src/lib.rs", include_str!("lib.rs")), ("src/operations.rs", include_str!("operations.rs"))];
+
 /// The operations of order-service.
 #[dropshot::api_description {
     tag_config = {
@@ -46,8 +50,8 @@ pub trait OrderServiceApi {
     /// Asks user-service whether the user exists, stores the order with the status `created`, and answers
     /// with a receipt: the order's id and status. Read the whole order at the path in `Location`.
     ///
-    /// Nothing is stored unless the answer is 201; only after `database_unavailable` or `internal_error` is
-    /// that uncertain. The product is not checked: there is no product service yet.
+    /// Nothing is stored unless the answer is 201; only after `database_unavailable`, `internal_error` or no answer
+    /// at all is that uncertain. The product is not checked: there is no product service yet.
     #[endpoint { method = POST, path = "/api/v1/orders", tags = ["orders"] }]
     async fn order_create(
         rqctx: RequestContext<Self::Context>,
@@ -59,7 +63,7 @@ pub trait OrderServiceApi {
     /// Orders from the newest to the oldest, a page at a time, of all users and statuses or only of those asked
     /// for. Pass the `next_page` of an answer as `page_token`, and nothing else but a `limit`, to get the page
     /// after it; the last page has none. The token keeps the filters. No order appears twice; one placed while you
-    /// page through is missing.
+    /// page through may be missing.
     #[endpoint { method = GET, path = "/api/v1/orders", tags = ["orders"] }]
     async fn order_list(
         rqctx: RequestContext<Self::Context>,
@@ -180,9 +184,9 @@ pub struct Order {
     pub quantity: Quantity,
     /// Where it stands.
     pub status: OrderStatus,
-    /// When it was placed (RFC 3339, UTC).
+    /// When it was placed (RFC 3339, UTC, to the microsecond).
     pub created_at: DateTime<Utc>,
-    /// When its status last changed (RFC 3339, UTC); at first the same as `created_at`.
+    /// When its status last changed (RFC 3339, UTC, to the microsecond); at first the same as `created_at`.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -235,6 +239,8 @@ pub struct OrderListQuery {
     /// there on.
     pub limit: Option<PageLimit>,
     /// The `next_page` of the page before. Not together with `user_id` or `status`.
+    #[schemars(with = "String")]
+    #[serde(default)]
     pub page_token: Option<String>,
 }
 

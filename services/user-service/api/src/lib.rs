@@ -20,6 +20,10 @@ use serde::{Deserialize, Serialize};
 
 pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, document};
 
+/// What this crate was compiled from; see [`contract::SOURCES`].
+pub const SOURCES: &[(&str, &str)] =
+    &[("src/lib.rs", include_str!("lib.rs")), ("src/operations.rs", include_str!("operations.rs"))];
+
 /// The operations of user-service.
 #[dropshot::api_description {
     tag_config = {
@@ -128,11 +132,11 @@ contract::string_type! {
 }
 
 contract::string_type! {
-    /// A person's name, in any script: no control characters, and at least one character that is not a space.
+    /// A person's name, in any script: no control characters, and at least one visible character.
     pub struct UserName {
         length: 1..=255,
-        pattern: "^[^\\u0000-\\u001F\\u007F-\\u009F]*[^\\u0000-\\u0020\\u007F-\\u00A0][^\\u0000-\\u001F\\u007F-\\u009F]*$",
-        expected: "no control characters, and at least one character that is not a space",
+        pattern: "^[^\\u0000-\\u001F\\u007F-\\u009F]*[^\\u0000-\\u0020\\u007F-\\u00A0\\u00AD\\u2000-\\u200F\\u2028-\\u202F\\u205F-\\u206F\\u3000\\uFEFF][^\\u0000-\\u001F\\u007F-\\u009F]*$",
+        expected: "no control characters, and at least one visible character",
         example: "John Doe",
     }
 }
@@ -186,6 +190,8 @@ pub struct UserListQuery {
     /// there on.
     pub limit: Option<PageLimit>,
     /// The `next_page` of the page before. Not together with `email`.
+    #[schemars(with = "String")]
+    #[serde(default)]
     pub page_token: Option<String>,
 }
 
@@ -206,4 +212,35 @@ pub struct UserLocation {
     /// The path of the new user on this service.
     #[serde(rename = "Location")]
     pub location: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_are_valid() {
+        assert!(EmailAddress::RULES.example.parse::<EmailAddress>().is_ok());
+        assert!(UserName::RULES.example.parse::<UserName>().is_ok());
+    }
+
+    #[test]
+    fn a_name_has_a_visible_character_and_no_control_character() {
+        for good in ["A", "名", "🦀", " A ", "O'Dœ; --", "\u{200F}א"] {
+            assert!(good.parse::<UserName>().is_ok(), "{good:?}");
+        }
+        for bad in [" ", "\u{3000}", "\u{200B}\u{2003}", "\u{2028}", "A\0", "A\u{85}", "\n"] {
+            assert!(bad.parse::<UserName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_email_address_is_printable_ascii_around_one_at() {
+        for good in ["a@b", "o'neil+tag@example.com", "a@xn--bcher-kva.example"] {
+            assert!(good.parse::<EmailAddress>().is_ok(), "{good:?}");
+        }
+        for bad in ["ab", "@b", "a@", "a@b@c", "a b@c", "a@b\n", "ä@b", "a@b\u{7f}"] {
+            assert!(bad.parse::<EmailAddress>().is_err(), "{bad:?}");
+        }
+    }
 }

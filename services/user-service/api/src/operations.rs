@@ -2,8 +2,8 @@
 
 use contract::document::{About, DocumentError, Operation, complete};
 use contract::error_code::{
-    DATABASE_UNAVAILABLE, ErrorCode, INTERNAL_ERROR, INVALID_PAGE_TOKEN, INVALID_REQUEST, PAYLOAD_TOO_LARGE,
-    SHUTTING_DOWN, UNSUPPORTED_MEDIA_TYPE,
+    DATABASE_UNAVAILABLE, DATABASE_UNAVAILABLE_IN_WRITE, ErrorCode, INTERNAL_ERROR, INTERNAL_ERROR_IN_WRITE,
+    INVALID_PAGE_TOKEN, INVALID_REQUEST, PAYLOAD_TOO_LARGE, SHUTTING_DOWN, UNSUPPORTED_MEDIA_TYPE,
 };
 use contract::health::{Health, Readiness};
 use dropshot::ErrorStatusCode;
@@ -29,7 +29,8 @@ pub const EMAIL_TAKEN: ErrorCode = ErrorCode {
     retry_after_s: None,
 };
 
-const ANY: &[ErrorCode] = &[INTERNAL_ERROR, DATABASE_UNAVAILABLE];
+const READ: &[ErrorCode] = &[INTERNAL_ERROR, DATABASE_UNAVAILABLE];
+const WRITE: &[ErrorCode] = &[INTERNAL_ERROR_IN_WRITE, DATABASE_UNAVAILABLE_IN_WRITE];
 const INVALID_PATH: ErrorCode = INVALID_REQUEST
     .such_as("path parameter `user_id`: invalid value: integer `0`, expected an integer from 1 to 9007199254740991");
 const INVALID_QUERY: ErrorCode =
@@ -49,10 +50,12 @@ fn about() -> About {
         title: "User Service",
         version: semver::Version::new(0, 1, 0),
         description: "Owns the users of the Orders & Notifications Platform.\n\n\
-            Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields and unknown \
-            query parameters are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.\n\n\
+            Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of \
+            a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.\n\n\
             Every error has the shape of the schema `Error`; decide by its `error_code`. Requests with `GET`, `PUT` \
-            and `DELETE` are safe to repeat. After a 503 wait for the seconds in `Retry-After` and try again.\n\n\
+            and `DELETE` are safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. \
+            `user_create` is not: when its answer is `internal_error`, `database_unavailable`, or none at all, look \
+            with `user_list` and `email` before you repeat it.\n\n\
             Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.",
         server_url: "http://127.0.0.1:8001",
     }
@@ -65,27 +68,27 @@ fn operations() -> Vec<Operation> {
         Operation::new("user_create")
             .takes::<UserCreate>(without_id.clone())
             .answers::<User>("The user as stored.", user.clone())
-            .fails(ANY)
+            .fails(WRITE)
             .fails(BODY)
             .fails(&[INVALID_BODY, EMAIL_TAKEN]),
         Operation::new("user_list")
             .answers::<UserPage>("A page of users.", json!({ "items": [user] }))
             .paginated()
-            .fails(ANY)
+            .fails(READ)
             .fails(&[INVALID_QUERY, INVALID_PAGE_TOKEN]),
         Operation::new("user_view")
             .answers::<User>("The user.", user.clone())
-            .fails(ANY)
+            .fails(READ)
             .fails(&[INVALID_PATH, USER_NOT_FOUND]),
         Operation::new("user_replace")
             .takes::<UserReplace>(without_id)
             .answers::<User>("The user as stored now.", user)
-            .fails(ANY)
+            .fails(WRITE)
             .fails(BODY)
             .fails(&[INVALID_BODY, USER_NOT_FOUND, EMAIL_TAKEN]),
         Operation::new("user_delete")
             .answers_empty("The user is gone.")
-            .fails(ANY)
+            .fails(WRITE)
             .fails(&[INVALID_PATH, USER_NOT_FOUND]),
         Operation::new("health").answers::<Health>("The process runs.", json!(Health::OK)),
         Operation::new("ready")
