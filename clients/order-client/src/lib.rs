@@ -48,14 +48,17 @@
 //!
 //! # Timeouts, proxies, TLS
 //!
-//! [`Client::new`] waits at most 5 seconds for an answer. For anything else build a [`reqwest::Client`] as you like
-//! and give it to [`Client::new_with_client`]. This crate turns on none of reqwest's TLS features: for `https`
-//! depend on the same reqwest and turn on the one you prefer.
+//! [`Client::new`] waits at most 5 seconds for an answer, uses the proxy that the environment names, and follows
+//! redirects. For anything else build a [`reqwest::Client`] as you like and give it to [`Client::new_with_client`].
+//! This crate turns on none of reqwest's TLS features: for `https` depend on the same reqwest and turn on the one
+//! you prefer.
 //!
 //! # Errors
 //!
 //! Every documented failure is an [`Error::ErrorResponse`] with [`types::Error`] inside. Decide by its
 //! `error_code`, whose values are in [`error_codes`]; a code you do not know, or none, you treat by its status.
+//! [`Error::InvalidResponsePayload`] prints the answer it could not read: keep it out of your log where answers hold
+//! names.
 //!
 //! # Lists
 //!
@@ -64,7 +67,8 @@
 //! # Testing your code
 //!
 //! With the feature `mock` the module `mock` has a method for each operation on `httpmock::MockServer`, typed by the
-//! contract, so that a mock cannot answer what the service never would.
+//! contract: paths, parameters, bodies and statuses are those of the document. To test how your code takes what the
+//! service should never answer, leave the types with `into_inner()`.
 
 #[rustfmt::skip]
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, mismatched_lifetime_syntaxes)]
@@ -74,6 +78,27 @@ mod client;
 #[path = "generated/error_codes.rs"]
 pub mod error_codes;
 /// Mocks of every operation for [`httpmock::MockServer`], typed by the contract.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use order_client::{Client, error_codes, mock::MockServerExt, types};
+///
+/// let server = httpmock::MockServer::start();
+/// let error = types::Error::builder()
+///     .error_code(error_codes::ORDER_NOT_FOUND.to_owned())
+///     .message("Order not found")
+///     .request_id("0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11")
+///     .try_into()?;
+/// server.order_view(|_, then| {
+///     then.not_found(&error);
+/// });
+///
+/// let refused = Client::new(&server.base_url()).order_view().order_id(1).send().await.unwrap_err();
+/// assert_eq!(refused.status().map(|status| status.as_u16()), Some(404));
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "mock")]
 #[rustfmt::skip]
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used, missing_docs)]

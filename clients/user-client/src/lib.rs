@@ -26,7 +26,7 @@
 //!     .send()
 //!     .await?
 //!     .into_inner();
-//! let again = client.user_view().user_id(john.id.clone()).send().await?.into_inner();
+//! let again = client.user_view().user_id(john.id).send().await?.into_inner();
 //! assert_eq!(again, john);
 //!
 //! match client.user_view().user_id(2).send().await {
@@ -41,14 +41,17 @@
 //!
 //! # Timeouts, proxies, TLS
 //!
-//! [`Client::new`] waits at most 5 seconds for an answer. For anything else build a [`reqwest::Client`] as you like
-//! and give it to [`Client::new_with_client`]. This crate turns on none of reqwest's TLS features: for `https`
-//! depend on the same reqwest and turn on the one you prefer.
+//! [`Client::new`] waits at most 5 seconds for an answer, uses the proxy that the environment names, and follows
+//! redirects. For anything else build a [`reqwest::Client`] as you like and give it to [`Client::new_with_client`].
+//! This crate turns on none of reqwest's TLS features: for `https` depend on the same reqwest and turn on the one
+//! you prefer.
 //!
 //! # Errors
 //!
 //! Every documented failure is an [`Error::ErrorResponse`] with [`types::Error`] inside. Decide by its
 //! `error_code`, whose values are in [`error_codes`]; a code you do not know, or none, you treat by its status.
+//! [`Error::InvalidResponsePayload`] prints the answer it could not read: keep it out of your log where answers hold
+//! names.
 //!
 //! # Lists
 //!
@@ -57,7 +60,8 @@
 //! # Testing your code
 //!
 //! With the feature `mock` the module `mock` has a method for each operation on `httpmock::MockServer`, typed by the
-//! contract, so that a mock cannot answer what the service never would.
+//! contract: paths, parameters, bodies and statuses are those of the document. To test how your code takes what the
+//! service should never answer, leave the types with `into_inner()`.
 
 #[rustfmt::skip]
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, mismatched_lifetime_syntaxes)]
@@ -67,6 +71,24 @@ mod client;
 #[path = "generated/error_codes.rs"]
 pub mod error_codes;
 /// Mocks of every operation for [`httpmock::MockServer`], typed by the contract.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use user_client::{Client, mock::MockServerExt, types};
+///
+/// let server = httpmock::MockServer::start();
+/// let john: types::User = types::User::builder().id(1).email("user@example.com").name("John Doe").try_into()?;
+/// server.user_view(|when, then| {
+///     when.user_id(&john.id);
+///     then.ok(&john);
+/// });
+///
+/// let user = Client::new(&server.base_url()).user_view().user_id(1).send().await?;
+/// assert_eq!(user.name.as_str(), "John Doe");
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "mock")]
 #[rustfmt::skip]
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used, missing_docs)]

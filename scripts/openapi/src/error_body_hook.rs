@@ -1,30 +1,48 @@
-/// Lets every error answer arrive as [`Error::ErrorResponse`] or [`Error::UnexpectedResponse`], with its status.
+/// The most bytes of an answer that are read. A full page of the largest items is well below.
+pub const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Reads answers up to [`LONGEST_ANSWER`], and lets every error answer arrive with its status: as
+/// [`Error::ErrorResponse`] if the document knows the status, as [`Error::UnexpectedResponse`] if not.
 ///
-/// A documented status whose body is not the contract's (a proxy's HTML page, say) would otherwise become an
-/// `InvalidResponsePayload`, which has lost the status. Such a body is replaced by one without an `error_code`.
+/// An error answer whose body is not the contract's (a proxy's HTML page, or one that breaks off) would otherwise
+/// become an `InvalidResponsePayload`, which has lost the status; it gets a body without an `error_code` instead.
 impl ClientHooks<()> for Client {
     async fn exec(
         &self,
         request: reqwest::Request,
         _info: &OperationInfo,
     ) -> reqwest::Result<reqwest::Response> {
-        let response = self.client.execute(request).await?;
-        if !response.status().is_client_error() && !response.status().is_server_error() {
-            return Ok(response);
-        }
+        let mut response = self.client.execute(request).await?;
         let status = response.status();
         let headers = response.headers().clone();
-        let mut body = response.bytes().await?;
-        if serde_json::from_slice::<types::Error>(&body).is_err() {
+        let mut body = match read(&mut response).await {
+            Err(error) if status.is_success() => return Err(error),
+            body => body.unwrap_or_default(),
+        };
+        let failed = status.is_client_error() || status.is_server_error();
+        if failed && serde_json::from_slice::<types::Error>(&body).is_err() {
             let stand_in = serde_json::json!({
                 "message": format!("{status}, with a body that is not the contract's"),
                 "request_id": headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default(),
             });
-            body = stand_in.to_string().into();
+            body = stand_in.to_string().into_bytes();
         }
         let mut rebuilt = http::Response::new(body);
         *rebuilt.status_mut() = status;
         *rebuilt.headers_mut() = headers;
         Ok(rebuilt.into())
     }
+}
+
+/// What is over the limit is left unread; JSON that was cut off there does not parse.
+async fn read(response: &mut reqwest::Response) -> reqwest::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = LONGEST_ANSWER - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            break;
+        }
+    }
+    Ok(body)
 }

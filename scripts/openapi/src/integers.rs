@@ -3,6 +3,12 @@ macro_rules! integers {
         integers!($name, $min, $max, i32);
         integers!($name, $min, $max, i64);
         integers!($name, $min, $max, u64);
+
+        impl ::std::convert::From<types::$name> for u64 {
+            fn from(value: types::$name) -> Self {
+                value.0.get()
+            }
+        }
     )* };
     ($name:ident, $min:literal, $max:literal, $from:ty) => {
         impl ::std::convert::TryFrom<$from> for types::$name {

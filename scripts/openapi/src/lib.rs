@@ -3,11 +3,13 @@
 //! The API trait crates are the source. From each comes one OpenAPI document in `openapi/`, and from the
 //! document the Rust client in `clients/`. [`generate()`] writes all of them, [`check()`] says which are not
 //! what they should be. Nothing here knows where it was built, nor asks git: the workspace is found from the
-//! working directory, so shallow clones, tarballs and shared target directories all work.
+//! working directory, so shallow clones and tarballs work, and shared target directories by [`freshness`].
 
 mod client;
+pub mod freshness;
 mod served;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -86,9 +88,15 @@ pub fn artifacts(contracts: &[Contract]) -> Result<Vec<Artifact>> {
 /// The directory of the workspace that holds the working directory.
 pub fn workspace_root() -> Result<PathBuf> {
     let here = std::env::current_dir().context("the working directory cannot be read")?;
-    let root = here.ancestors().find(|dir| dir.join("openapi").is_dir() && dir.join("Cargo.toml").is_file());
+    let is_root = |dir: &&Path| {
+        std::fs::read_to_string(dir.join("Cargo.toml")).is_ok_and(|manifest| manifest.contains("[workspace]"))
+    };
+    let root = here.ancestors().find(is_root);
     root.map(Path::to_owned).with_context(|| {
-        format!("{} is not inside the workspace: no directory above it holds openapi/ and Cargo.toml", here.display())
+        format!(
+            "{} is not inside the workspace: no directory above it has a Cargo.toml with [workspace]",
+            here.display()
+        )
     })
 }
 
@@ -113,7 +121,8 @@ pub fn generate(root: &Path, contracts: &[Contract]) -> Result<Vec<PathBuf>> {
 /// is not, shows the difference, and says how to mend it.
 pub fn check(root: &Path, contracts: &[Contract]) -> Result<()> {
     let mut report = String::new();
-    for artifact in artifacts(contracts)? {
+    let artifacts = artifacts(contracts)?;
+    for artifact in &artifacts {
         let path = artifact.path.display();
         let present = match std::fs::read(root.join(&artifact.path)) {
             Ok(bytes) => bytes,
@@ -132,6 +141,9 @@ pub fn check(root: &Path, contracts: &[Contract]) -> Result<()> {
             )?;
         }
     }
+    for path in strays(root, &artifacts)? {
+        writeln!(report, "{} is not generated from anything: delete it.\n", path.display())?;
+    }
     if report.is_empty() {
         return Ok(());
     }
@@ -139,6 +151,21 @@ pub fn check(root: &Path, contracts: &[Contract]) -> Result<()> {
         "{report}To mend it, run\n\n    cargo openapi generate\n\nand commit the result. Files in openapi/ and \
          clients/*/src/generated are never edited by hand: change the API trait in services/<service>/api instead."
     )
+}
+
+/// Files where only derived ones belong, which none of `artifacts` is.
+fn strays(root: &Path, artifacts: &[Artifact]) -> Result<Vec<PathBuf>> {
+    let directories: BTreeSet<&Path> = artifacts.iter().filter_map(|artifact| artifact.path.parent()).collect();
+    let mut strays = Vec::new();
+    for directory in directories {
+        for entry in std::fs::read_dir(root.join(directory)).into_iter().flatten() {
+            let path = directory.join(entry?.file_name());
+            if !artifacts.iter().any(|artifact| artifact.path == path) {
+                strays.push(path);
+            }
+        }
+    }
+    Ok(strays)
 }
 
 /// A unified diff of `old` and `new`.

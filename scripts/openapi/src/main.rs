@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use openapi_manager::{Contract, check, check_served, contracts, generate, workspace_root};
+use openapi_manager::{Contract, check, check_served, contracts, freshness, generate, workspace_root};
 
 /// Writes and verifies the OpenAPI documents and what is generated from them.
 #[derive(Parser)]
@@ -37,7 +37,7 @@ fn service_and_url(argument: &str) -> Result<(String, String), String> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE
@@ -45,8 +45,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<()> {
+async fn run(command: Command) -> Result<ExitCode> {
     let root = workspace_root()?;
+    if let Some(status) = freshness::run_from_current_sources(&root)? {
+        return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let contracts = contracts()?;
     match command {
         Command::Generate => {
@@ -78,7 +81,7 @@ async fn run(command: Command) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn named<'a>(contracts: &'a [Contract], service: &str) -> Result<&'a Contract> {

@@ -10,7 +10,7 @@ pub mod types {
     ///Why a request failed. Every error of every operation has this shape.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Error {
-        ///A stable word to decide by; the values are listed with each operation. New ones may come with a new version: treat one you do not know by its status. Absent only where no operation was reached: an unknown path (404) or method (405).
+        ///A stable word to decide by; the values are listed with each operation. New ones may come with a new version: treat one you do not know by its status. Absent only where no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error_code: ::std::option::Option<::std::string::String>,
         ///What happened and where, for people. The wording may change at any time.
@@ -88,7 +88,7 @@ pub mod types {
     ///An order.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Order {
-        ///When it was placed (RFC 3339, UTC).
+        ///When it was placed (RFC 3339, UTC, to the microsecond).
         pub created_at: ::chrono::DateTime<::chrono::offset::Utc>,
         ///The order's id.
         pub id: OrderId,
@@ -98,7 +98,7 @@ pub mod types {
         pub quantity: Quantity,
         ///Where it stands.
         pub status: OrderStatus,
-        ///When its status last changed (RFC 3339, UTC); at first the same as `created_at`.
+        ///When its status last changed (RFC 3339, UTC, to the microsecond); at first the same as `created_at`.
         pub updated_at: ::chrono::DateTime<::chrono::offset::Utc>,
         ///Who placed it. The user may have been deleted since.
         pub user_id: UserId,
@@ -125,7 +125,18 @@ pub mod types {
         }
     }
     ///An order's id, given out by order-service.
-    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
     #[serde(transparent)]
     pub struct OrderId(pub ::std::num::NonZeroU64);
     impl ::std::ops::Deref for OrderId {
@@ -270,7 +281,18 @@ pub mod types {
         }
     }
     ///The most items a page holds.
-    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
     #[serde(transparent)]
     pub struct PageLimit(pub ::std::num::NonZeroU64);
     impl ::std::ops::Deref for PageLimit {
@@ -313,7 +335,18 @@ pub mod types {
         }
     }
     ///The id of a product.
-    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
     #[serde(transparent)]
     pub struct ProductId(pub ::std::num::NonZeroU64);
     impl ::std::ops::Deref for ProductId {
@@ -356,7 +389,18 @@ pub mod types {
         }
     }
     ///How many of the product.
-    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
     #[serde(transparent)]
     pub struct Quantity(pub ::std::num::NonZeroU64);
     impl ::std::ops::Deref for Quantity {
@@ -461,7 +505,18 @@ pub mod types {
         }
     }
     ///The id of a user of user-service.
-    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
     #[serde(transparent)]
     pub struct UserId(pub ::std::num::NonZeroU64);
     impl ::std::ops::Deref for UserId {
@@ -1076,9 +1131,9 @@ pub mod types {
 
 Owns the orders of the Orders & Notifications Platform.
 
-Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields and unknown query parameters are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.
+Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.
 
-Every error has the shape of the schema `Error`; decide by its `error_code`. Every request but `order_create` is safe to repeat. After a 503 wait for the seconds in `Retry-After` and try again.
+Every error has the shape of the schema `Error`; decide by its `error_code`. Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `order_create` is safe to repeat after a 503 of user-service; when its answer is `internal_error`, `database_unavailable`, or none at all, look with `order_list` and `user_id` before you repeat it.
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
@@ -1134,7 +1189,7 @@ impl ClientHooks<()> for &Client {}
 impl Client {
     /**List orders
 
-Orders from the newest to the oldest, a page at a time, of all users and statuses or only of those asked for. Pass the `next_page` of an answer as `page_token`, and nothing else but a `limit`, to get the page after it; the last page has none. The token keeps the filters. No order appears twice; one placed while you page through is missing.
+Orders from the newest to the oldest, a page at a time, of all users and statuses or only of those asked for. Pass the `next_page` of an answer as `page_token`, and nothing else but a `limit`, to get the page after it; the last page has none. The token keeps the filters. No order appears twice; one placed while you page through may be missing.
 
 Sends a `GET` request to `/api/v1/orders`
 
@@ -1159,7 +1214,7 @@ let response = client.order_list()
 
 Asks user-service whether the user exists, stores the order with the status `created`, and answers with a receipt: the order's id and status. Read the whole order at the path in `Location`.
 
-Nothing is stored unless the answer is 201; only after `database_unavailable` or `internal_error` is that uncertain. The product is not checked: there is no product service yet.
+Nothing is stored unless the answer is 201; only after `database_unavailable`, `internal_error` or no answer at all is that uncertain. The product is not checked: there is no product service yet.
 
 Sends a `POST` request to `/api/v1/orders`
 
@@ -2022,6 +2077,12 @@ macro_rules! integers {
         integers!($name, $min, $max, i32);
         integers!($name, $min, $max, i64);
         integers!($name, $min, $max, u64);
+
+        impl ::std::convert::From<types::$name> for u64 {
+            fn from(value: types::$name) -> Self {
+                value.0.get()
+            }
+        }
     )* };
     ($name:ident, $min:literal, $max:literal, $from:ty) => {
         impl ::std::convert::TryFrom<$from> for types::$name {
@@ -2041,39 +2102,57 @@ macro_rules! integers {
 
 integers! {
     OrderId in 1..=9007199254740991,
+    PageLimit in 1..=1000,
     ProductId in 1..=9007199254740991,
     Quantity in 1..=1000000,
     UserId in 1..=9007199254740991,
-    PageLimit in 1..=1000,
 }
 
-/// Lets every error answer arrive as [`Error::ErrorResponse`] or [`Error::UnexpectedResponse`], with its status.
+/// The most bytes of an answer that are read. A full page of the largest items is well below.
+pub const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Reads answers up to [`LONGEST_ANSWER`], and lets every error answer arrive with its status: as
+/// [`Error::ErrorResponse`] if the document knows the status, as [`Error::UnexpectedResponse`] if not.
 ///
-/// A documented status whose body is not the contract's (a proxy's HTML page, say) would otherwise become an
-/// `InvalidResponsePayload`, which has lost the status. Such a body is replaced by one without an `error_code`.
+/// An error answer whose body is not the contract's (a proxy's HTML page, or one that breaks off) would otherwise
+/// become an `InvalidResponsePayload`, which has lost the status; it gets a body without an `error_code` instead.
 impl ClientHooks<()> for Client {
     async fn exec(
         &self,
         request: reqwest::Request,
         _info: &OperationInfo,
     ) -> reqwest::Result<reqwest::Response> {
-        let response = self.client.execute(request).await?;
-        if !response.status().is_client_error() && !response.status().is_server_error() {
-            return Ok(response);
-        }
+        let mut response = self.client.execute(request).await?;
         let status = response.status();
         let headers = response.headers().clone();
-        let mut body = response.bytes().await?;
-        if serde_json::from_slice::<types::Error>(&body).is_err() {
+        let mut body = match read(&mut response).await {
+            Err(error) if status.is_success() => return Err(error),
+            body => body.unwrap_or_default(),
+        };
+        let failed = status.is_client_error() || status.is_server_error();
+        if failed && serde_json::from_slice::<types::Error>(&body).is_err() {
             let stand_in = serde_json::json!({
                 "message": format!("{status}, with a body that is not the contract's"),
                 "request_id": headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default(),
             });
-            body = stand_in.to_string().into();
+            body = stand_in.to_string().into_bytes();
         }
         let mut rebuilt = http::Response::new(body);
         *rebuilt.status_mut() = status;
         *rebuilt.headers_mut() = headers;
         Ok(rebuilt.into())
     }
+}
+
+/// What is over the limit is left unread; JSON that was cut off there does not parse.
+async fn read(response: &mut reqwest::Response) -> reqwest::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = LONGEST_ANSWER - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            break;
+        }
+    }
+    Ok(body)
 }

@@ -2,16 +2,16 @@
 
 //! The values of `error_code`: decide by these, never by the message.
 
-/// Status 503. The service's database does not answer. Try again after `Retry-After` seconds. A write that was under way may or may not have happened.
+/// Status 503. The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
 pub const DATABASE_UNAVAILABLE: &str = "database_unavailable";
 
-/// Status 500. A fault of the service, which has logged it under the `request_id`. Whether anything was changed is not known.
+/// Status 500. A fault of the service, which has logged it under the `request_id`. The change may or may not have happened.
 pub const INTERNAL_ERROR: &str = "internal_error";
 
-/// Status 400. The `page_token` is damaged, comes from another list, or stands beside other filters. Start again from the first page.
+/// Status 400. The `page_token` is damaged or comes from another list: start again from the first page. Or it stands beside other filters: leave them out, the token knows them.
 pub const INVALID_PAGE_TOKEN: &str = "invalid_page_token";
 
-/// Status 400. The path, the query or the body is not what the schema allows; the message names the place. Nothing was changed. Mend the request; repeating it unchanged fails again.
+/// Status 400. Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again.
 pub const INVALID_REQUEST: &str = "invalid_request";
 
 /// Status 409. The order's present status does not allow this one; the message names both. Nothing was changed.
@@ -26,7 +26,7 @@ pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
 /// Status 503. The process is stopping and wants no new work. Use another instance, or try again after `Retry-After` seconds.
 pub const SHUTTING_DOWN: &str = "shutting_down";
 
-/// Status 415. The body is not plain JSON: send `Content-Type: application/json`, UTF-8, and no `Content-Encoding`.
+/// Status 415. The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.
 pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";
 
 /// Status 404. No user has the `user_id`. Nothing was stored.

@@ -1,0 +1,240 @@
+//! The tool finds every way in which code and contract can drift apart: each test makes the fault and sees it found.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use openapi_manager::{artifacts, check, check_served, contracts, freshness, generate, workspace_root};
+use service_runtime::server::Server;
+use service_testing::{CapturedLog, Kind, TestDatabase};
+use tempfile::TempDir;
+
+/// A directory that holds every derived file, up to date, and nothing else.
+fn up_to_date() -> TempDir {
+    let root = TempDir::new().unwrap();
+    generate(root.path(), &contracts().unwrap()).unwrap();
+    check(root.path(), &contracts().unwrap()).unwrap();
+    root
+}
+
+fn edit(root: &TempDir, path: &str, from: &str, to: &str) {
+    let path = root.path().join(path);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+/// Checks; expects a failure whose message names `path`, shows each of `lines`, and says what mends it.
+fn is_found(root: &TempDir, path: &str, lines: &[&str]) {
+    let message = check(root.path(), &contracts().unwrap()).unwrap_err().to_string();
+    for part in [path, "cargo openapi generate"].iter().chain(lines) {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_checked_in_and_what_is_served_is_up_to_date() {
+    let root = workspace_root().unwrap();
+    assert_eq!(
+        freshness::differing_sources(&root),
+        Vec::<PathBuf>::new(),
+        "cargo took another checkout's build: touch these"
+    );
+    let contracts = contracts().unwrap();
+    check(&root, &contracts).unwrap();
+    for contract in &contracts {
+        let server = start(contract.service).await;
+        check_served(&root, contract, &server.url()).await.unwrap();
+        server.stop().await;
+    }
+}
+
+#[test]
+fn a_document_edited_by_hand_is_found() {
+    let root = up_to_date();
+    edit(&root, "openapi/user-service.json", "\"title\": \"User Service\"", "\"title\": \"My Service\"");
+    is_found(
+        &root,
+        "openapi/user-service.json",
+        &["-    \"title\": \"My Service\"", "+    \"title\": \"User Service\""],
+    );
+}
+
+#[test]
+fn client_code_edited_by_hand_is_found() {
+    let root = up_to_date();
+    for file in ["client.rs", "mock.rs", "error_codes.rs"] {
+        let path = format!("clients/order-client/src/generated/{file}");
+        edit(&root, &path, "order", "ordre");
+        is_found(&root, &path, &["ordre", "openapi/order-service.json"]);
+    }
+}
+
+#[test]
+fn a_missing_file_is_found() {
+    for artifact in artifacts(&contracts().unwrap()).unwrap() {
+        let root = up_to_date();
+        fs::remove_file(root.path().join(&artifact.path)).unwrap();
+        is_found(&root, &artifact.path.display().to_string(), &["is missing"]);
+    }
+}
+
+#[test]
+fn a_file_that_nothing_generates_is_found() {
+    for path in ["openapi/old-service.json", "clients/user-client/src/generated/old.rs"] {
+        let root = up_to_date();
+        fs::write(root.path().join(path), "").unwrap();
+        is_found(&root, path, &["delete it"]);
+    }
+}
+
+#[test]
+fn a_program_built_from_other_sources_says_so_and_every_source_counts() {
+    let copy = copy_of_the_sources();
+    assert_eq!(freshness::differing_sources(copy.path()), Vec::<PathBuf>::new());
+    for (package, sources) in freshness::SOURCES {
+        let directory = copy.path().join(package).join("src");
+        let present = fs::read_dir(&directory).unwrap().count();
+        assert_eq!(present, sources.len(), "SOURCES of {package} must name every file of its src/");
+        for (file, _) in *sources {
+            edit(&copy, &format!("{package}/{file}"), "e", "E");
+        }
+    }
+    let all: usize = freshness::SOURCES.iter().map(|(_, sources)| sources.len()).sum();
+    assert_eq!(freshness::differing_sources(copy.path()).len(), all);
+}
+
+#[test]
+fn generating_mends_what_was_found_and_touches_nothing_else() {
+    let root = up_to_date();
+    edit(&root, "openapi/user-service.json", "\"title\": \"User Service\"", "\"title\": \"My Service\"");
+    let written = generate(root.path(), &contracts().unwrap()).unwrap();
+    assert_eq!(written, [PathBuf::from("openapi/user-service.json")]);
+    check(root.path(), &contracts().unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn a_service_that_serves_another_document_is_found() {
+    let root = up_to_date();
+    let contracts = contracts().unwrap();
+    let server = start("user-service").await;
+    let users = contracts.iter().find(|contract| contract.service == "user-service").unwrap();
+    check_served(root.path(), users, &server.url()).await.unwrap();
+
+    // The file went on, the running service did not.
+    edit(&root, "openapi/user-service.json", "\"title\": \"User Service\"", "\"title\": \"New Service\"");
+    let message = check_served(root.path(), users, &server.url()).await.unwrap_err().to_string();
+    for part in ["openapi/user-service.json", "New Service", "/openapi.json", "cargo openapi generate"] {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+
+    // And as a command, against a service that is quite another.
+    let served = format!("order-service={}", server.url());
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_openapi"));
+    tool.args(["check", "--served", &served]);
+    let tool = tokio::task::spawn_blocking(move || tool.output().unwrap()).await.unwrap();
+    let message = String::from_utf8(tool.stderr).unwrap();
+    assert!(!tool.status.success() && message.contains("openapi/order-service.json"), "{message}");
+    server.stop().await;
+}
+
+async fn start(service: &str) -> Server {
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let log = CapturedLog::default().logger(&[]);
+    let any_port = "127.0.0.1:0".parse().unwrap();
+    match service {
+        "user-service" => user_service::start(&user_service::Config::new(any_port, database.url.clone()), &log).await,
+        "order-service" => {
+            let nowhere = "http://127.0.0.1:1".to_owned();
+            let config = order_service::Config::new(any_port, database.url.clone(), nowhere);
+            order_service::start(&config, &log).await
+        }
+        other => panic!("start {other} here"),
+    }
+    .unwrap()
+}
+
+/// The sources alone, as in a tarball: no `.git`, no build, at another place than where the target directory is from.
+fn copy_of_the_sources() -> TempDir {
+    let root = workspace_root().unwrap();
+    let copy = TempDir::new().unwrap();
+    for name in ["Cargo.toml", "Cargo.lock", ".cargo", "openapi", "services", "clients", "scripts", "migrations"] {
+        copy_tree(&root.join(name), &copy.path().join(name));
+    }
+    copy
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    if from.is_file() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        if !["target", "node_modules"].iter().any(|skipped| entry.file_name() == *skipped) {
+            copy_tree(&entry.path(), &to.join(entry.file_name()));
+        }
+    }
+}
+
+/// `cargo openapi` in `root`, with the target directory that this test was built in.
+fn cargo_openapi(root: &Path, subcommand: &str) -> Output {
+    let target = Path::new(env!("CARGO_BIN_EXE_openapi")).parent().and_then(Path::parent).unwrap();
+    Command::new(env!("CARGO"))
+        .args(["openapi", subcommand])
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_NET_OFFLINE", "true")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_changed_trait_is_found_in_a_copy_without_git_and_with_a_shared_target_directory() {
+    let copy = copy_of_the_sources();
+    let root = copy.path();
+    let untouched = cargo_openapi(root, "check");
+    assert!(untouched.status.success(), "{}", String::from_utf8_lossy(&untouched.stderr));
+
+    edit(&copy, "services/user-service/api/src/lib.rs", "/// Read a user\n", "/// Fetch a user\n");
+    let changed = cargo_openapi(root, "check");
+    let message = String::from_utf8(changed.stderr).unwrap();
+    assert!(!changed.status.success());
+    for part in [
+        "openapi/user-service.json is not what the API trait in services/user-service/api makes of it",
+        "-        \"summary\": \"Read a user\"",
+        "+        \"summary\": \"Fetch a user\"",
+        "cargo openapi generate",
+    ] {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+
+    let mended = cargo_openapi(root, "generate");
+    assert!(mended.status.success(), "{}", String::from_utf8_lossy(&mended.stderr));
+    assert!(String::from_utf8(mended.stdout).unwrap().contains("wrote openapi/user-service.json"));
+    assert!(cargo_openapi(root, "check").status.success());
+
+    // The tool of the original still judges the original.
+    let original = cargo_openapi(&workspace_root().unwrap(), "check");
+    assert!(original.status.success(), "{}", String::from_utf8_lossy(&original.stderr));
+}
+
+#[test]
+fn every_operation_is_listed_with_its_real_statuses_and_examples() {
+    for contract in contracts().unwrap() {
+        let document: serde_json::Value = serde_json::from_str(&contract.document).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        for operation in paths.values().flat_map(|path| path.as_object().unwrap().values()) {
+            let id = &operation["operationId"];
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(status.parse::<u16>().is_ok(), "{id}: {status}");
+                if let Some(content) = response.pointer("/content/application~1json") {
+                    let shown = content.get("example").or_else(|| content.get("examples"));
+                    assert!(shown.is_some(), "{id}: {status} has no example");
+                }
+            }
+        }
+    }
+}
