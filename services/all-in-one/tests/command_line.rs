@@ -1,5 +1,7 @@
 //! The program that `cargo run` starts, as a person or an operator meets it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
@@ -46,9 +48,13 @@ impl Running {
     }
 
     /// Ends it as Ctrl-C does; gives its log.
-    fn interrupt(mut self) -> String {
+    fn interrupt(self) -> String {
+        self.end_by("-INT")
+    }
+
+    fn end_by(mut self, signal: &str) -> String {
         let process = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
         let mut log = String::new();
         self.process.stdout.take().unwrap().read_to_string(&mut log).unwrap();
         assert!(self.process.wait().unwrap().success(), "{log}");
@@ -97,6 +103,18 @@ fn the_commands_it_prints_work_when_pasted_at_every_start() {
         for line in running.interrupt().lines() {
             serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         }
+    }
+}
+
+#[test]
+fn either_signal_ends_it_cleanly_even_with_an_idle_connection() {
+    for signal in ["-INT", "-TERM"] {
+        let directory = TempDir::new().unwrap();
+        let running = start(directory.path());
+        let url = running.commands()[0].split(' ').find_map(|word| word.strip_prefix("http://")).unwrap().to_owned();
+        let _idle = std::net::TcpStream::connect(url.split('/').next().unwrap()).unwrap();
+        let log = running.end_by(signal);
+        assert!(log.contains("\"stopping\"") && log.contains("\"stopped\""), "{log}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Both real services together, over HTTP, on both databases.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use serde_json::{Value, json};
 use service_runtime::server::Server;
 use service_testing::{CapturedLog, Kind, TestDatabase, on_both_databases};

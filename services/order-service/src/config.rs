@@ -1,7 +1,6 @@
 //! The configuration of order-service.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use clap::Parser;
 use service_runtime::config::{connections, listen_address, log_level, milliseconds, service_url};
@@ -10,6 +9,11 @@ use slog::Level;
 
 /// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
 const DEFAULT_CONNECTIONS: u32 = 10;
+
+/// A service next door that does not even accept a connection by then is away.
+const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 250;
+/// Longer than a healthy user-service ever takes, shorter than a person waits.
+const DEFAULT_TIMEOUT_MS: u32 = 2000;
 
 /// Owns the orders of the Orders & Notifications Platform.
 ///
@@ -40,12 +44,12 @@ pub struct Config {
     pub user_service_url: String,
 
     /// The most milliseconds to wait for a connection to user-service.
-    #[arg(long, env = "USER_SERVICE_CONNECT_TIMEOUT_MS", value_name = "MS", default_value = "250", value_parser = milliseconds)]
-    pub user_service_connect_timeout: Duration,
+    #[arg(long, env = "USER_SERVICE_CONNECT_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_CONNECT_TIMEOUT_MS, value_parser = milliseconds)]
+    pub user_service_connect_timeout_ms: u32,
 
     /// The most milliseconds to wait for user-service's answer, connecting included.
-    #[arg(long, env = "USER_SERVICE_TIMEOUT_MS", value_name = "MS", default_value = "2000", value_parser = milliseconds)]
-    pub user_service_timeout: Duration,
+    #[arg(long, env = "USER_SERVICE_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_TIMEOUT_MS, value_parser = milliseconds)]
+    pub user_service_timeout_ms: u32,
 
     /// The least severe level to log: critical, error, warning, info, debug or trace.
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
@@ -64,8 +68,8 @@ impl Config {
             database_url,
             database_connections: DEFAULT_CONNECTIONS,
             user_service_url,
-            user_service_connect_timeout: Duration::from_millis(250),
-            user_service_timeout: Duration::from_secs(2),
+            user_service_connect_timeout_ms: DEFAULT_CONNECT_TIMEOUT_MS,
+            user_service_timeout_ms: DEFAULT_TIMEOUT_MS,
             log_level: Level::Info,
             migrate_only: false,
         }

@@ -14,7 +14,7 @@ use service_runtime::database::Database;
 use service_runtime::server::ReadinessProbe;
 use slog::info;
 
-use crate::orders::{OrderError, Orders};
+use crate::orders::{OrderError, Orders, StatusChange};
 use crate::store::OrderStore;
 use crate::user_check::{UserCheck, UserCheckError};
 
@@ -37,20 +37,20 @@ pub(crate) fn api() -> Result<ApiDescription<Context>> {
 impl From<OrderError> for HttpError {
     fn from(error: OrderError) -> Self {
         match error {
-            OrderError::NotFound => ORDER_NOT_FOUND.with_message("Order not found"),
+            OrderError::NotFound => ORDER_NOT_FOUND.plain(),
             OrderError::InvalidTransition { from, to } => INVALID_TRANSITION.with_message(format!(
                 "An order that is {} cannot become {}",
                 from.as_str(),
                 to.as_str()
             )),
             OrderError::User(error) => match error {
-                UserCheckError::NotFound => USER_NOT_FOUND.with_message("User not found"),
+                UserCheckError::NotFound => USER_NOT_FOUND.plain(),
                 UserCheckError::Unavailable(_) => USER_SERVICE_UNAVAILABLE.because(error),
                 UserCheckError::Timeout => USER_SERVICE_TIMEOUT.because(error),
                 UserCheckError::InvalidResponse(_) => USER_SERVICE_INVALID_RESPONSE.because(error),
                 UserCheckError::Fault(_) => INTERNAL_ERROR.because(error),
             },
-            OrderError::Page(error) => error,
+            OrderError::Page(error) => error.into(),
             OrderError::Database(error) => error.into(),
         }
     }
@@ -115,7 +115,9 @@ async fn set_status(
     path: OrderPath,
     status: OrderStatus,
 ) -> Result<HttpResponseOk<Order>, HttpError> {
-    let order = rqctx.context().orders.set_status(path.order_id, status).await?;
-    info!(rqctx.log, "Set order status"; "order_id" => order.id.get(), "order_status" => order.status.as_str());
+    let StatusChange { order, moved } = rqctx.context().orders.set_status(path.order_id, status).await?;
+    if moved {
+        info!(rqctx.log, "Set order status"; "order_id" => order.id.get(), "order_status" => order.status.as_str());
+    }
     Ok(HttpResponseOk(order))
 }

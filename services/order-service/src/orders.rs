@@ -1,13 +1,11 @@
 //! The rules about orders: who may place one, and how its status moves.
 
 use chrono::Utc;
-use contract::error_code::INVALID_PAGE_TOKEN;
 use contract::page::PageLimit;
-use dropshot::HttpError;
 use order_service_api::{Order, OrderCreate, OrderId, OrderListQuery, OrderPage, OrderReceipt, OrderStatus};
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
-use service_runtime::page::{PageState, page_of};
+use service_runtime::page::{PageError, PageState, page_of};
 
 use crate::store::{Filter, OrderStore};
 use crate::user_check::{UserCheck, UserCheckError};
@@ -21,8 +19,8 @@ pub(crate) enum OrderError {
     InvalidTransition { from: OrderStatus, to: OrderStatus },
     #[error(transparent)]
     User(#[from] UserCheckError),
-    #[error("{0}")]
-    Page(HttpError),
+    #[error(transparent)]
+    Page(#[from] PageError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -49,6 +47,13 @@ impl PageState for NextOrders {
     const LIST: &'static str = "orders";
 }
 
+/// An order whose status is what was asked for.
+pub(crate) struct StatusChange {
+    pub(crate) order: Order,
+    /// Whether it was another before.
+    pub(crate) moved: bool,
+}
+
 /// The orders and what may be done with them.
 pub(crate) struct Orders {
     store: OrderStore,
@@ -73,14 +78,14 @@ impl Orders {
 
     /// Moves the order to `to`, or leaves it there. One conditional statement decides; what is read afterwards only
     /// explains its refusal.
-    pub(crate) async fn set_status(&self, id: OrderId, to: OrderStatus) -> Result<Order, OrderError> {
+    pub(crate) async fn set_status(&self, id: OrderId, to: OrderStatus) -> Result<StatusChange, OrderError> {
         loop {
             if let Some(order) = self.store.update_status(id, predecessors(to), to, Utc::now()).await? {
-                return Ok(order);
+                return Ok(StatusChange { order, moved: true });
             }
             let order = self.view(id).await?;
             if order.status == to {
-                return Ok(order);
+                return Ok(StatusChange { order, moved: false });
             }
             if !predecessors(to).contains(&order.status) {
                 return Err(OrderError::InvalidTransition { from: order.status, to });
@@ -93,19 +98,15 @@ impl Orders {
     pub(crate) async fn list(&self, query: OrderListQuery) -> Result<OrderPage, OrderError> {
         let filter = Filter { user_id: query.user_id, status: query.status };
         let from = match &query.page_token {
-            Some(_) if filter != Filter::default() => {
-                let message =
-                    "page_token: it stands beside `user_id` or `status`; a token already knows which orders to list";
-                return Err(OrderError::Page(INVALID_PAGE_TOKEN.with_message(message)));
-            }
-            Some(token) => NextOrders::from_token(token).map_err(OrderError::Page)?,
+            Some(_) if filter != Filter::default() => return Err(PageError::TokenBesideFilters.into()),
+            Some(token) => NextOrders::from_token(token)?,
             None => NextOrders { before: i64::MAX, filter, limit: PageLimit::default() },
         };
         let filter = from.filter;
         let limit = query.limit.unwrap_or(from.limit);
         let rows = self.store.list_before(from.before, filter, limit.get() + 1).await?;
         let next = |last: &Order| NextOrders { before: last.id.get(), filter, limit };
-        let (items, next_page) = page_of(rows, limit, next).map_err(OrderError::Page)?;
+        let (items, next_page) = page_of(rows, limit, next)?;
         Ok(OrderPage { items, next_page })
     }
 }

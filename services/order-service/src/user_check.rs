@@ -2,7 +2,6 @@
 //!
 //! Only its contract is known here, through `user-client`. Whatever user-service does, the outcome is one of five.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -39,8 +38,8 @@ pub(crate) struct UserCheck {
 impl UserCheck {
     pub(crate) fn new(config: &Config) -> Result<Self> {
         let http = reqwest::Client::builder()
-            .connect_timeout(config.user_service_connect_timeout)
-            .timeout(config.user_service_timeout)
+            .connect_timeout(milliseconds(config.user_service_connect_timeout_ms))
+            .timeout(milliseconds(config.user_service_timeout_ms))
             .pool_idle_timeout(IDLE_TIMEOUT)
             // The answer of anybody else than user-service is not its answer.
             .redirect(reqwest::redirect::Policy::none())
@@ -79,12 +78,7 @@ fn judge(error: Error<types::Error>) -> UserCheckError {
             let (what, line, column) = (error.classify(), error.line(), error.column());
             UserCheckError::InvalidResponse(format!("{what:?} error in its JSON at line {line}, column {column}"))
         }
-        Error::CommunicationError(error) | Error::ResponseBodyError(error) if error.is_timeout() => {
-            UserCheckError::Timeout
-        }
-        Error::CommunicationError(error) | Error::ResponseBodyError(error) => {
-            UserCheckError::Unavailable(root_cause(&error))
-        }
+        Error::CommunicationError(error) | Error::ResponseBodyError(error) => judge_fault(&error),
         error @ (Error::InvalidRequest(_) | Error::InvalidUpgrade(_) | Error::Custom(_)) => {
             UserCheckError::Fault(error.to_string())
         }
@@ -100,13 +94,22 @@ fn judge_status(status: StatusCode) -> UserCheckError {
     }
 }
 
-/// The innermost cause: "Connection refused" says more than "error sending request".
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    let mut text = error.to_string();
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
+/// What a call says about the user that got no whole answer.
+fn judge_fault(error: &reqwest::Error) -> UserCheckError {
+    if error.is_timeout() {
+        return UserCheckError::Timeout;
     }
-    text
+    // The innermost cause: "Connection refused" says more than "error sending request".
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        if inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return UserCheckError::InvalidResponse("it does not speak HTTP".to_owned());
+        }
+        cause = inner;
+    }
+    UserCheckError::Unavailable(cause.to_string())
+}
+
+fn milliseconds(number: u32) -> Duration {
+    Duration::from_millis(number.into())
 }

@@ -1,5 +1,7 @@
 //! The program `order-service` as an operator meets it. `user-service` starts by the same code.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

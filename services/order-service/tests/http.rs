@@ -1,5 +1,7 @@
 //! order-service as its clients see it: real HTTP, through the generated client, on both databases. Every user exists.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use futures::TryStreamExt;
 use httpmock::MockServer;
 use order_client::types::OrderStatus::{Cancelled, Completed, Confirmed, Created};
@@ -38,13 +40,13 @@ impl Running {
         order.send().await.unwrap().into_inner().order_id
     }
 
-    async fn set(&self, id: &types::OrderId, status: OrderStatus) -> Result<Order, (u16, String)> {
-        let update = self.client.order_set_status().order_id(id.clone()).body_map(|body| body.status(status));
+    async fn set(&self, id: types::OrderId, status: OrderStatus) -> Result<Order, (u16, String)> {
+        let update = self.client.order_set_status().order_id(id).body_map(|body| body.status(status));
         update.send().await.map(|answer| answer.into_inner()).map_err(code)
     }
 
-    async fn cancel(&self, id: &types::OrderId) -> Result<Order, (u16, String)> {
-        let cancel = self.client.order_cancel().order_id(id.clone()).send().await;
+    async fn cancel(&self, id: types::OrderId) -> Result<Order, (u16, String)> {
+        let cancel = self.client.order_cancel().order_id(id).send().await;
         cancel.map(|answer| answer.into_inner()).map_err(code)
     }
 
@@ -111,9 +113,9 @@ on_both_databases! {
                     Cancelled => &[Cancelled],
                 };
                 for step in way {
-                    service.set(&id, *step).await.unwrap();
+                    service.set(id, *step).await.unwrap();
                 }
-                let result = service.set(&id, to).await.map(|order| order.status);
+                let result = service.set(id, to).await.map(|order| order.status);
                 let expected = if allowed(from, to) {
                     Ok(to)
                 } else {
@@ -127,29 +129,29 @@ on_both_databases! {
     async fn setting_the_present_status_again_changes_nothing(database: TestDatabase) {
         let service = start(&database).await;
         let id = service.place(1).await;
-        let confirmed = service.set(&id, Confirmed).await.unwrap();
-        assert_eq!(service.set(&id, Confirmed).await.unwrap(), confirmed);
+        let confirmed = service.set(id, Confirmed).await.unwrap();
+        assert_eq!(service.set(id, Confirmed).await.unwrap(), confirmed);
     }
 
     async fn cancelling_is_safe_to_repeat_and_refused_once_completed(database: TestDatabase) {
         let service = start(&database).await;
         let id = service.place(1).await;
-        let cancelled = service.cancel(&id).await.unwrap();
+        let cancelled = service.cancel(id).await.unwrap();
         assert_eq!(cancelled.status, Cancelled);
-        assert_eq!(service.cancel(&id).await.unwrap(), cancelled);
+        assert_eq!(service.cancel(id).await.unwrap(), cancelled);
 
         let id = service.place(1).await;
-        service.set(&id, Confirmed).await.unwrap();
-        service.set(&id, Completed).await.unwrap();
-        assert_eq!(service.cancel(&id).await, Err((409, error_codes::INVALID_TRANSITION.to_owned())));
+        service.set(id, Confirmed).await.unwrap();
+        service.set(id, Completed).await.unwrap();
+        assert_eq!(service.cancel(id).await, Err((409, error_codes::INVALID_TRANSITION.to_owned())));
     }
 
     async fn of_a_cancel_and_a_complete_at_once_one_wins_and_the_other_is_refused(database: TestDatabase) {
         let service = start(&database).await;
         for _ in 0..10 {
             let id = service.place(1).await;
-            service.set(&id, Confirmed).await.unwrap();
-            let (cancelled, completed) = tokio::join!(service.cancel(&id), service.set(&id, Completed));
+            service.set(id, Confirmed).await.unwrap();
+            let (cancelled, completed) = tokio::join!(service.cancel(id), service.set(id, Completed));
             let refused = Err((409, error_codes::INVALID_TRANSITION.to_owned()));
             assert!(cancelled.is_ok() != completed.is_ok(), "{cancelled:?} {completed:?}");
             assert!(cancelled == refused || completed == refused, "{cancelled:?} {completed:?}");
@@ -161,8 +163,8 @@ on_both_databases! {
         let absent = 7.try_into().unwrap();
         let not_found = (404, error_codes::ORDER_NOT_FOUND.to_owned());
         assert_eq!(code(service.client.order_view().order_id(7).send().await.unwrap_err()), not_found);
-        assert_eq!(service.set(&absent, Confirmed).await, Err(not_found.clone()));
-        assert_eq!(service.cancel(&absent).await, Err(not_found));
+        assert_eq!(service.set(absent, Confirmed).await, Err(not_found.clone()));
+        assert_eq!(service.cancel(absent).await, Err(not_found));
     }
 
     async fn a_list_gives_every_order_once_newest_first_and_keeps_its_filters(database: TestDatabase) {
@@ -170,7 +172,7 @@ on_both_databases! {
         for user_id in [1, 2, 1, 2, 1, 1] {
             service.place(user_id).await;
         }
-        service.set(&3.try_into().unwrap(), Confirmed).await.unwrap();
+        service.set(3.try_into().unwrap(), Confirmed).await.unwrap();
         let ids = |orders: Vec<Order>| orders.iter().map(|order| order.id.get()).collect::<Vec<_>>();
         let list = || service.client.order_list();
         for limit in [1, 2, 4, 100] {

@@ -1,5 +1,7 @@
 //! What the store promises, on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use chrono::{DateTime, SubsecRound, Utc};
 use order_service::store::{Filter, MIGRATIONS, OrderStore};
 use order_service_api::{Order, OrderCreate, OrderId, OrderStatus, UserId};

@@ -3,9 +3,10 @@
 //! user-service is played by the typed mocks of its client; what no contract allows is said by `into_inner`, or by
 //! a socket.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::time::Duration;
 
 use httpmock::MockServer;
 use order_service::{Config, DOCUMENT};
@@ -189,7 +190,7 @@ async fn a_user_service_that_does_not_answer_in_time_is_a_timeout() {
     let database = TestDatabase::new(Kind::Sqlite).await;
     let url = format!("http://{}", silent.local_addr().unwrap());
     let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
-    config.user_service_timeout = Duration::from_millis(50);
+    config.user_service_timeout_ms = 50;
     let service = start_with(config).await;
     service.is_refused(503, "user_service_timeout", "silence").await;
 }
@@ -209,15 +210,47 @@ fn raw_server(bytes: &'static [u8]) -> String {
     url
 }
 
+async fn with_raw_user_service(bytes: &'static [u8]) -> (Running, TestDatabase) {
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    (start(&database, &raw_server(bytes)).await, database)
+}
+
 #[tokio::test]
 async fn a_connection_that_breaks_is_unavailable() {
     for (bytes, case) in [
         (&b""[..], "closed without an answer"),
-        (b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"id\": 1", "cut off"),
-        (b"nonsense\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"id\": 1", "a success cut off"),
+        (b"HTTP/1.1 500 Oh\r\ncontent-length: 100\r\n\r\n{\"id\": 1", "a failure cut off"),
     ] {
-        let database = TestDatabase::new(Kind::Sqlite).await;
-        let service = start(&database, &raw_server(bytes)).await;
+        let (service, _database) = with_raw_user_service(bytes).await;
         service.is_refused(503, "user_service_unavailable", case).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_not_http_or_not_from_user_service_is_a_bad_gateway() {
+    for (bytes, case) in [
+        (&b"nonsense\r\n\r\n"[..], "not HTTP"),
+        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r\n{\"id\": 1", "a 404 cut off"),
+    ] {
+        let (service, _database) = with_raw_user_service(bytes).await;
+        service.is_refused(502, "user_service_invalid_response", case).await;
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_a_bad_gateway() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let _ = connection.read(&mut [0; 4096]);
+        let _ = connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"id\": 1, \"name\": \"");
+        // Until the other side has had enough.
+        while connection.write_all(&[b'n'; 64 * 1024]).is_ok() {}
+    });
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
+    config.user_service_timeout_ms = 60_000;
+    start_with(config).await.is_refused(502, "user_service_invalid_response", "endless").await;
 }

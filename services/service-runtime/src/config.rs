@@ -7,7 +7,6 @@ use std::error::Error as _;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::process::exit;
-use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -65,18 +64,21 @@ fn explain(error: &clap::Error, mut command: clap::Command) -> Option<String> {
     Some(format!("{name} is \"{}\": {expected}", without_password(&value)))
 }
 
-/// `text` with the password of a URL in it replaced: it is meant for people and logs.
-pub fn without_password(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
-    };
-    let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
-    // A password that was not percent-encoded may hold a slash: then the last `@` ends it.
-    let at = rest[..authority_end].rfind('@').or_else(|| rest.rfind('@'));
-    match at.and_then(|at| rest[..at].find(':').map(|colon| (colon, at))) {
-        Some((colon, at)) => format!("{scheme}://{}:***{}", &rest[..colon], &rest[at..]),
-        None => text.to_owned(),
+/// `text` with what may be a password in it replaced: it is a URL that is not valid, or something else altogether.
+fn without_password(text: &str) -> String {
+    let mut text = text.to_owned();
+    if let Some(at) = text.rfind('@') {
+        let authority = text.find("://").map_or(0, |scheme_end| scheme_end + "://".len());
+        if let Some(colon) = text.get(authority..at).and_then(|user| user.find(':')) {
+            text.replace_range(authority + colon + 1..at, "***");
+        }
     }
+    if let Some(parameter) = text.find("password=") {
+        let value = parameter + "password=".len();
+        let end = text[value..].find('&').map_or(text.len(), |length| value + length);
+        text.replace_range(value..end, "***");
+    }
+    text
 }
 
 /// Reads an address to listen on.
@@ -87,9 +89,8 @@ pub fn listen_address(value: &str) -> Result<SocketAddr, String> {
 }
 
 /// Reads a duration in milliseconds, from 1 to 60000.
-pub fn milliseconds(value: &str) -> Result<Duration, String> {
-    let number = within(value, 1..=60_000, "milliseconds")?;
-    Ok(Duration::from_millis(number.into()))
+pub fn milliseconds(value: &str) -> Result<u32, String> {
+    within(value, 1..=60_000, "milliseconds")
 }
 
 /// Reads a number of database connections, from 1 to 1000.
@@ -115,8 +116,11 @@ pub fn service_url(value: &str) -> Result<String, String> {
     let expected = || "expected http://HOST or http://HOST:PORT and nothing after it (TLS ends at a proxy)".to_owned();
     let uri: http::Uri = value.parse().map_err(|_| expected())?;
     let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
-    let authority = uri.authority().filter(|a| plain && !a.host().is_empty() && !a.as_str().contains('@'));
-    authority.map(|authority| format!("http://{authority}")).ok_or_else(expected)
+    let authority = uri.authority().filter(|_| plain && !value.contains(['@', '#'])).ok_or_else(expected)?;
+    let (host, port) = (authority.host(), authority.port_u16());
+    // `http::Uri` takes any port that is written; one that is no number is not read as one.
+    let whole = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    if host.is_empty() || whole != authority.as_str() { Err(expected()) } else { Ok(format!("http://{authority}")) }
 }
 
 #[cfg(test)]
@@ -145,20 +149,36 @@ mod tests {
 
     #[test]
     fn a_bad_database_url_is_explained_without_its_password() {
-        for url in ["mysql://me:secret@host/db", "postgres://me:se/cret@host:x/db", "postgres://me:secret@host:port/db"]
-        {
+        for url in [
+            "mysql://me:secret@host/db",
+            "postgres://me:se/cret@host:port/db",
+            "postgres://me:secret@host:port/db",
+            "me:secret@host/db",
+            "postgres://host:port/db?user=me&password=secret&sslmode=require",
+            "postgres://host:port/db?password=secret",
+        ] {
             let text = explanation(&["x", "--database-url", url]);
             assert!(text.starts_with("SOME_DATABASE_URL (--database-url) is "), "{text}");
-            assert!(!text.contains("secret") && !text.contains("cret@"), "{text}");
+            assert!(!text.contains("cret") && text.contains("host"), "{text}");
         }
     }
 
     #[test]
     fn a_service_url_is_plain_http_without_a_path() {
         assert_eq!(service_url("http://user-service:8000/").as_deref(), Ok("http://user-service:8000"));
-        for wrong in
-            ["", "user-service:8000", "https://user-service", "http://", "http://a/b", "http://a?b", "http://u@a"]
-        {
+        for wrong in [
+            "",
+            "user-service:8000",
+            "https://user-service",
+            "http://",
+            "http://a/b",
+            "http://a?b",
+            "http://a:80000",
+            "http://a:",
+            "http://a:x",
+            "http://a#b",
+            "http://u@a",
+        ] {
             assert!(service_url(wrong).is_err(), "{wrong}");
         }
     }

@@ -2,14 +2,25 @@
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use slog::{Logger, info};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::server::Server;
 
-/// Runs the servers that `start` starts until SIGINT or SIGTERM, or until one fails; then stops them all.
+/// What a person sends with Ctrl-C.
+const SIGINT: &str = "SIGINT";
+/// What an orchestrator sends.
+const SIGTERM: &str = "SIGTERM";
+
+/// How long a process that an orchestrator stops still serves while it says that it is not ready, so that requests
+/// go elsewhere before it closes.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// Runs the servers that `start` starts until SIGINT or SIGTERM, or until one fails; then stops them all. A second
+/// signal ends the process at once.
 ///
 /// No servers mean that there was only something to do once, such as a migration. A failure is one line on stderr
 /// and exit code 1.
@@ -28,29 +39,58 @@ where
 }
 
 async fn serve(log: &Logger, start: impl Future<Output = Result<Vec<Server>>>) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut signals = Signals::new()?;
     let mut servers = tokio::select! {
         started = start => started?,
-        _ = interrupt.recv() => return Ok(()),
-        _ = terminate.recv() => return Ok(()),
+        _ = signals.next() => return Ok(()),
     };
     if servers.is_empty() {
         return Ok(());
     }
     let outcome = tokio::select! {
         error = first_fault(&mut servers) => Err(error),
-        _ = interrupt.recv() => Ok("SIGINT"),
-        _ = terminate.recv() => Ok("SIGTERM"),
+        signal = signals.next() => Ok(signal),
     };
     if let Ok(signal) = outcome {
         info!(log, "stopping"; "signal" => signal);
     }
+    let patience = if matches!(outcome, Ok(SIGTERM)) { NOTICE } else { Duration::ZERO };
+    tokio::select! {
+        () = stop(servers, patience) => outcome.map(|_| ()),
+        signal = signals.next() => Err(anyhow!("stopped at once by a second signal, {signal}")),
+    }
+}
+
+async fn stop(mut servers: Vec<Server>, notice: Duration) {
+    servers.iter().for_each(Server::announce_stop);
+    tokio::time::sleep(notice).await;
     // In the order opposite to the start: what calls others stops before what it calls.
     while let Some(server) = servers.pop() {
         server.stop().await;
     }
-    outcome.map(|_| ())
+}
+
+/// The two signals that ask a process to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind, name| signal(kind).with_context(|| format!("cannot wait for {name}"));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt(), SIGINT)?,
+            terminate: listen(SignalKind::terminate(), SIGTERM)?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => SIGINT,
+            _ = self.terminate.recv() => SIGTERM,
+        }
+    }
 }
 
 async fn first_fault(servers: &mut [Server]) -> anyhow::Error {

@@ -53,6 +53,7 @@ pub struct Server {
     address: SocketAddr,
     probe: ReadinessProbe,
     finished: ShutdownWaitFuture,
+    faulty: bool,
     close: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
     log: Logger,
 }
@@ -103,6 +104,7 @@ impl Server {
             address: server.local_addr(),
             probe,
             finished: server.wait_for_shutdown(),
+            faulty: false,
             close: Box::pin(server.close()),
             log: log.clone(),
         })
@@ -125,6 +127,7 @@ impl Server {
     /// Waits until the server has ended by itself, which it does only on a fault; gives the cause.
     pub async fn fault(&mut self) -> anyhow::Error {
         let result = (&mut self.finished).await;
+        self.faulty = true;
         anyhow!(
             "{} stopped serving: {}",
             self.service_name,
@@ -132,11 +135,17 @@ impl Server {
         )
     }
 
-    /// Stops: no longer ready, no new connections, requests under way finish within ten seconds, the database is
-    /// closed.
-    pub async fn stop(self) {
+    /// No longer ready, but still serving: `/ready` tells whoever sends requests to send them elsewhere.
+    pub fn announce_stop(&self) {
         self.probe.stopping.store(true, Ordering::Relaxed);
-        match tokio::time::timeout(DRAIN_TIMEOUT, self.close).await {
+    }
+
+    /// Stops: no new connections, requests under way finish within ten seconds, the database is closed.
+    pub async fn stop(self) {
+        self.announce_stop();
+        // dropshot panics when it is told to close what has ended by itself.
+        let close = async { if self.faulty { Ok(()) } else { self.close.await } };
+        match tokio::time::timeout(DRAIN_TIMEOUT, close).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(self.log, "the server stopped with an error"; "error" => error),
             Err(_) => {

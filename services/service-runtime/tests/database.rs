@@ -1,5 +1,7 @@
 //! Opening a database, on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use service_runtime::database::{Database, Migration, Migrations};
 use service_runtime::on_pool;
 use service_testing::on_both_databases;

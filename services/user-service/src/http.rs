@@ -37,9 +37,9 @@ pub(crate) fn api() -> Result<ApiDescription<Context>> {
 impl From<UserError> for HttpError {
     fn from(error: UserError) -> Self {
         match error {
-            UserError::NotFound => USER_NOT_FOUND.with_message("User not found"),
-            UserError::EmailTaken => EMAIL_TAKEN.with_message("Another user has this e-mail address"),
-            UserError::Page(error) => error,
+            UserError::NotFound => USER_NOT_FOUND.plain(),
+            UserError::EmailTaken => EMAIL_TAKEN.plain(),
+            UserError::Page(error) => error.into(),
             UserError::Database(error) => error.into(),
         }
     }

@@ -1,11 +1,9 @@
 //! The rules about users.
 
-use contract::error_code::INVALID_PAGE_TOKEN;
 use contract::page::PageLimit;
-use dropshot::HttpError;
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
-use service_runtime::page::{PageState, page_of};
+use service_runtime::page::{PageError, PageState, page_of};
 use user_service_api::{User, UserCreate, UserId, UserListQuery, UserPage, UserReplace};
 
 use crate::store::UserStore;
@@ -17,8 +15,8 @@ pub(crate) enum UserError {
     NotFound,
     #[error("another user has this e-mail address")]
     EmailTaken,
-    #[error("{0}")]
-    Page(HttpError),
+    #[error(transparent)]
+    Page(#[from] PageError),
     #[error(transparent)]
     Database(DatabaseError),
 }
@@ -73,20 +71,19 @@ impl Users {
     pub(crate) async fn list(&self, query: UserListQuery) -> Result<UserPage, UserError> {
         if let Some(email) = &query.email {
             if query.page_token.is_some() {
-                let message = "page_token: it stands beside `email`; a token already knows which users to list";
-                return Err(UserError::Page(INVALID_PAGE_TOKEN.with_message(message)));
+                return Err(PageError::TokenBesideFilters.into());
             }
             let items = self.store.find_by_email(email).await?.into_iter().collect();
             return Ok(UserPage { items, next_page: None });
         }
         let from = match &query.page_token {
-            Some(token) => NextUsers::from_token(token).map_err(UserError::Page)?,
+            Some(token) => NextUsers::from_token(token)?,
             None => NextUsers { after: 0, limit: PageLimit::default() },
         };
         let limit = query.limit.unwrap_or(from.limit);
         let rows = self.store.list_after(from.after, limit.get() + 1).await?;
         let next = |last: &User| NextUsers { after: last.id.get(), limit };
-        let (items, next_page) = page_of(rows, limit, next).map_err(UserError::Page)?;
+        let (items, next_page) = page_of(rows, limit, next)?;
         Ok(UserPage { items, next_page })
     }
 }

@@ -1,5 +1,7 @@
 //! user-service as its clients see it: real HTTP, through the generated client, on both databases.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use futures::TryStreamExt;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -57,6 +59,15 @@ fn code<T: std::fmt::Debug>(result: Result<T, Error<types::Error>>) -> (u16, Str
 }
 
 on_both_databases! {
+    async fn a_service_that_is_to_stop_is_not_ready_but_still_serves(database: TestDatabase) {
+        let service = start(&database).await;
+        service.server.announce_stop();
+        let (status, body) = service.get("/ready").await;
+        assert_eq!((status.as_u16(), &body["error_code"]), (503, &json!("shutting_down")));
+        assert_eq!(service.get("/health").await.0, 200);
+        service.create("john@example.com").await;
+    }
+
     /// Scenario of the founding documents: create user.
     async fn create_user(database: TestDatabase) {
         let service = start(&database).await;
@@ -160,7 +171,7 @@ on_both_databases! {
             (r#"{"email": "a@b", "name": 7}"#, "`name`"),
             (r#"{"email": "a@b", "name": "A", "admin": true}"#, "unknown field `admin`"),
             (r#"{"email": "a@b", "email": "c@d", "name": "A"}"#, "duplicate field `email`"),
-            (r#"{"email": "a@b", "name": ""}"#, "`name`: expected 1 to 255 characters, got 0"),
+            (r#"{"email": "a@b", "name": ""}"#, "request body `name`: expected 1 to 255 characters, got 0"),
             (&name_of(300), "`name`: expected 1 to 255 characters, got 300"),
             (r#"{"email": "a@b", "name": "   "}"#, "`name`"),
             (r#"{"email": "a@b", "name": "A\u0000B"}"#, "`name`"),
@@ -195,11 +206,13 @@ on_both_databases! {
 
     async fn an_id_out_of_bounds_is_refused(database: TestDatabase) {
         let service = start(&database).await;
-        for id in ["0", "-1", "9007199254740992", "9223372036854775808", "abc", "1.0", "+1", "%00", "1%20"] {
+        for id in ["0", "-1", "9007199254740992", "9223372036854775808", "abc", "1.0", "+1", "01", "%00", "1%20"] {
             let (status, body) = service.get(&format!("/api/v1/users/{id}")).await;
             assert_eq!((status.as_u16(), &body["error_code"]), (400, &json!("invalid_request")), "{id}: {body}");
             assert!(body["message"].as_str().unwrap().contains("`user_id`"), "{body}");
         }
+        let (status, _) = service.get("/api/v1/users/%ff").await;
+        assert_eq!(status, 400, "a path that cannot be decoded");
         let (status, _) = service.get("/api/v1/users/9007199254740991").await;
         assert_eq!(status, 404);
     }

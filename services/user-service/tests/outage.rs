@@ -1,5 +1,7 @@
 //! The database goes away while the service runs, and comes back.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use service_testing::{CapturedLog, Cluster};
 use user_service::Config;
 

@@ -1,5 +1,7 @@
 //! What the store promises, on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use chrono::Utc;
 use service_runtime::database::{Database, DatabaseError};
 use service_testing::{TestDatabase, on_both_databases};

@@ -32,6 +32,9 @@ const POSTGRES_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an operation on SQLite may take: there is no network that could swallow it, but a slow disk can.
 const SQLITE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long to wait for connections to end when the service stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// An open database of one service, its schema up to date.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -106,18 +109,23 @@ impl Database {
         &self.writer
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for a sign of life: something that it has to look up in what it stores.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        on_pool!(self.reader(), |pool| sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(pool)).map(|_| ())
+        let newest = "SELECT MAX(version) FROM _sqlx_migrations";
+        on_pool!(self.reader(), |pool| sqlx::query_scalar::<_, i64>(newest).fetch_one(pool)).map(|_| ())
     }
 
-    /// Closes every connection. SQLite's write-ahead log is moved into the file.
+    /// Closes every connection, or gives up after a while. SQLite's write-ahead log is moved into the file.
     pub async fn close(&self) {
         for pool in [&self.reader, &self.writer] {
-            match pool {
-                Pool::Postgres(pool) => pool.close().await,
-                Pool::Sqlite(pool) => pool.close().await,
-            }
+            let closed = async {
+                match pool {
+                    Pool::Postgres(pool) => pool.close().await,
+                    Pool::Sqlite(pool) => pool.close().await,
+                }
+            };
+            // What has not said goodbye by now never will; the end of the process closes it.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
         }
     }
 }

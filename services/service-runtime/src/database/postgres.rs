@@ -14,6 +14,8 @@ const OLDEST_VERSION: u32 = 14;
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a connection that was used may take to prove that it is still good.
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) async fn open(options: &PgConnectOptions, connections: u32, migrations: &Migrations) -> Result<Database> {
     let options = options.clone().application_name(migrations.service_name);
@@ -23,29 +25,48 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
 
     // The server gives up on what the client has given up on.
     let bounded = options.options([("statement_timeout", "2000"), ("lock_timeout", "1000")]);
-    let pool =
-        PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(bounded);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // sqlx pings a connection when it comes back, without a limit: in a network that swallows packets every
+        // connection would stay there, and the pool would be dead. An error here discards the connection at once.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let ping = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+                ping.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|()| true)
+            })
+        })
+        .connect_lazy_with(bounded);
     Ok(Database { reader: Pool::Postgres(pool.clone()), writer: Pool::Postgres(pool) })
 }
 
 /// Migrates over a connection of its own: a migration may take longer than a request.
 async fn prepare(options: &PgConnectOptions, migrations: &Migrations) -> Result<()> {
-    let mut connection = match tokio::time::timeout(START_TIMEOUT, options.connect()).await {
-        Ok(connected) => connected.map_err(plainly)?,
+    let mut connection = match tokio::time::timeout(START_TIMEOUT, connect(options)).await {
+        Ok(connected) => connected?,
         Err(_) => bail!("no answer within {} ms", START_TIMEOUT.as_millis()),
     };
-    check_version(&mut connection).await?;
     migrate::run(migrations, Dialect::Postgres, &mut connection).await?;
     connection.close().await.map_err(plainly)
 }
 
-async fn check_version(connection: &mut PgConnection) -> Result<()> {
-    let version: String = sqlx::query_scalar("SHOW server_version_num").fetch_one(connection).await.map_err(plainly)?;
+/// A connection to a server that is new enough and a database that keeps every character.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
+    let mut connection = options.connect().await.map_err(plainly)?;
+    let version = show(&mut connection, "SHOW server_version_num").await?;
     let major = version.parse::<u32>().unwrap_or_default() / 10_000;
     if major < OLDEST_VERSION {
         bail!("PostgreSQL {OLDEST_VERSION} or later is needed, this is {major}");
     }
-    Ok(())
+    let encoding = show(&mut connection, "SHOW server_encoding").await?;
+    if encoding != "UTF8" {
+        bail!("a database with the encoding UTF8 is needed, this one has {encoding}");
+    }
+    Ok(connection)
+}
+
+async fn show(connection: &mut PgConnection, query: &'static str) -> Result<String> {
+    sqlx::query_scalar(query).fetch_one(connection).await.map_err(plainly)
 }
 
 fn plainly(error: sqlx::Error) -> anyhow::Error {
