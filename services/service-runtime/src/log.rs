@@ -41,6 +41,20 @@ enum Form {
     Readable,
 }
 
+/// Fields in the order in which one reads them, before all others: dropshot's name and ours. What has none of ours is
+/// left out: it says nothing new, or what a client wrote.
+const NAMES: &[(&str, &str)] = &[
+    ("service_name", "service_name"),
+    ("req_id", "request_id"),
+    ("method", "method"),
+    ("uri", "path"),
+    ("response_code", "status"),
+    ("error_message_internal", "error"),
+    ("latency_us", "latency_us"),
+    ("error_message_external", ""),
+    ("local_addr", ""),
+];
+
 /// Writes each record as one line, whole, at once.
 struct Lines<W> {
     writer: Mutex<W>,
@@ -81,23 +95,22 @@ impl<W: Write + Send> Drain for Lines<W> {
         if ["accepted connection", "listening"].contains(&message.as_str()) {
             return Ok(());
         }
-        let mut fields = Fields::default();
+        let mut collected = Fields::default();
         // Neither can fail: collecting writes nowhere.
-        let _ = slog::KV::serialize(&record.kv(), record, &mut fields);
-        let _ = slog::KV::serialize(values, record, &mut fields);
-        let mut fields = fields.0;
-        fields.shift_remove("error_message_external");
-        fields.shift_remove("local_addr");
-        for (dropshot, ours) in
-            [("req_id", "request_id"), ("response_code", "status"), ("error_message_internal", "error")]
-        {
-            if let Some(value) = fields.shift_remove(dropshot) {
-                fields.insert(ours.to_owned(), value);
-            }
+        let _ = slog::KV::serialize(&record.kv(), record, &mut collected);
+        let _ = slog::KV::serialize(values, record, &mut collected);
+        let mut collected = collected.0;
+        let mut fields = Map::new();
+        for (name, ours) in NAMES {
+            match (collected.shift_remove(*name), *ours) {
+                (Some(uri), "path") => {
+                    fields.insert("path".to_owned(), self.safe_path(uri.as_str().unwrap_or_default()).into())
+                }
+                (Some(value), ours) if !ours.is_empty() => fields.insert(ours.to_owned(), value),
+                _ => None,
+            };
         }
-        if let Some(uri) = fields.shift_remove("uri") {
-            fields.insert("path".to_owned(), self.safe_path(uri.as_str().unwrap_or_default()).into());
-        }
+        fields.extend(collected);
 
         let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let line = match self.form {
@@ -111,16 +124,11 @@ impl<W: Write + Send> Drain for Lines<W> {
     }
 }
 
-fn json_line(timestamp: &str, level: Level, message: &str, mut fields: Map<String, Value>) -> String {
+fn json_line(timestamp: &str, level: Level, message: &str, fields: Map<String, Value>) -> String {
     let mut line = Map::new();
     line.insert("timestamp".to_owned(), timestamp.into());
     line.insert("level".to_owned(), level.as_str().into());
     line.insert("message".to_owned(), message.into());
-    for first in ["service_name", "request_id"] {
-        if let Some(value) = fields.shift_remove(first) {
-            line.insert(first.to_owned(), value);
-        }
-    }
     line.extend(fields);
     format!("{}\n", Value::Object(line))
 }
