@@ -97,7 +97,8 @@ fn a_program_built_from_other_sources_says_so_and_every_source_counts() {
     for (package, sources) in freshness::SOURCES {
         let directory = copy.path().join(package).join("src");
         let present = fs::read_dir(&directory).unwrap().count();
-        assert_eq!(present, sources.len(), "SOURCES of {package} must name every file of its src/");
+        let named = sources.iter().filter(|(file, _)| file.starts_with("src/")).count();
+        assert_eq!(present, named, "SOURCES of {package} must name every file of its src/");
         for (file, _) in *sources {
             edit(&copy, &format!("{package}/{file}"), "e", "E");
         }

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("order-service-api", &["contract"]),
     ("user-service-api", &["contract"]),
     ("service-runtime", &["contract"]),
-    ("service-testing", &["service-runtime"]),
+    ("service-testing", &["contract", "service-runtime"]),
     ("contract", &[]),
     ("order-client", &[]),
     ("user-client", &[]),

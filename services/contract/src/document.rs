@@ -2,7 +2,8 @@
 //!
 //! dropshot knows paths, types, summaries and tags. It does not emit servers, license, examples of requests and
 //! answers, or the statuses an operation really has: it writes `4XX` and `5XX`. Those stand beside the trait as
-//! an [`About`] and one [`Operation`] for each operation; [`complete`] joins both into one document.
+//! an [`About`], one [`Operation`] for each operation, and golden [`examples`](crate::examples); [`complete`] joins all
+//! of it into one document.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::error_code::ErrorCode;
+use crate::examples::{Example, REQUEST_ID};
 use crate::page::PageLimit;
 
 /// What a document says of its service as a whole.
@@ -26,45 +28,39 @@ pub struct About {
     pub server_url: &'static str,
 }
 
-/// What dropshot cannot say of one operation.
+/// What dropshot cannot say of one operation. Its examples stand in `examples.json`.
 #[derive(Debug)]
 pub struct Operation {
     id: &'static str,
-    request: Option<Example>,
-    answer: Option<(&'static str, Option<Example>)>,
+    takes: Option<TypeCheck>,
+    meaning: &'static str,
+    answers: Option<TypeCheck>,
     errors: Vec<ErrorCode>,
     paginated: bool,
 }
 
-/// A value of the document, and whether the type it is an example of accepts it.
-type Example = Result<Value, String>;
+/// Reads a value as the type that it is an example of, and gives it as that type writes it.
+type TypeCheck = fn(&Value) -> serde_json::Result<Value>;
 
-fn example<T: DeserializeOwned + Serialize>(value: Value) -> Example {
-    let typed: T = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    serde_json::to_value(typed).map_err(|error| error.to_string())
+fn check_as<T: DeserializeOwned + Serialize>(value: &Value) -> serde_json::Result<Value> {
+    serde_json::to_value(serde_json::from_value::<T>(value.clone())?)
 }
 
 impl Operation {
-    /// The operation that the trait declares as the method `id`.
-    pub fn new(id: &'static str) -> Self {
-        Self { id, request: None, answer: None, errors: Vec::new(), paginated: false }
+    /// The operation that the trait declares as the method `id`; `meaning` says what its success means.
+    pub fn new(id: &'static str, meaning: &'static str) -> Self {
+        Self { id, takes: None, meaning, answers: None, errors: Vec::new(), paginated: false }
     }
 
-    /// An example of its request body.
-    pub fn takes<T: DeserializeOwned + Serialize>(mut self, value: Value) -> Self {
-        self.request = Some(example::<T>(value));
+    /// The type of its request body.
+    pub fn takes<T: DeserializeOwned + Serialize>(mut self) -> Self {
+        self.takes = Some(check_as::<T>);
         self
     }
 
-    /// What its success means, with an example of the body.
-    pub fn answers<T: DeserializeOwned + Serialize>(mut self, meaning: &'static str, value: Value) -> Self {
-        self.answer = Some((meaning, Some(example::<T>(value))));
-        self
-    }
-
-    /// What its success means, where there is no body.
-    pub fn answers_empty(mut self, meaning: &'static str) -> Self {
-        self.answer = Some((meaning, None));
+    /// The type of its answer's body.
+    pub fn answers<T: DeserializeOwned + Serialize>(mut self) -> Self {
+        self.answers = Some(check_as::<T>);
         self
     }
 
@@ -87,11 +83,14 @@ pub enum DocumentError {
     /// dropshot refuses the trait.
     #[error("the API trait is not valid: {0}")]
     Trait(String),
+    /// `examples.json` cannot be read.
+    #[error("examples.json: {0}")]
+    Examples(String),
     /// The trait has it, the declarations do not.
     #[error("operation `{0}` is in the trait, but not in `operations()` beside it")]
     Undeclared(String),
-    /// The declarations have it, the trait does not.
-    #[error("operation `{0}` is in `operations()`, but not in the trait beside it")]
+    /// The declarations or the examples have it, the trait does not.
+    #[error("operation `{0}` is in `operations()` or in examples.json, but not in the trait beside them")]
     Unknown(String),
     /// A declaration that does not fit the trait.
     #[error("operation `{id}`: {problem}")]
@@ -108,6 +107,7 @@ pub fn complete(
     trait_description: ApiDescription<StubContext>,
     about: &About,
     operations: Vec<Operation>,
+    examples: &[Example],
 ) -> Result<String, DocumentError> {
     let derived = trait_description.openapi(about.title, about.version.clone()).json();
     let mut document = derived.map_err(|error| DocumentError::Trait(error.to_string()))?;
@@ -123,12 +123,17 @@ pub fn complete(
     }
 
     let mut declared: BTreeMap<&str, Operation> = operations.into_iter().map(|o| (o.id, o)).collect();
+    if let Some(example) = examples.iter().find(|example| !declared.contains_key(example.operation.as_str())) {
+        return Err(DocumentError::Unknown(example.operation.clone()));
+    }
     let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     let derived = paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut());
     for operation in derived.filter_map(Value::as_object_mut) {
         let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
         let declaration = declared.remove(id.as_str()).ok_or_else(|| DocumentError::Undeclared(id.clone()))?;
-        complete_operation(operation, declaration).map_err(|problem| DocumentError::Unfit { id, problem })?;
+        let examples: Vec<&Example> = examples.iter().filter(|example| example.operation == id).collect();
+        complete_operation(operation, declaration, &examples)
+            .map_err(|problem| DocumentError::Unfit { id, problem })?;
     }
     if let Some(id) = declared.keys().next() {
         return Err(DocumentError::Unknown((*id).to_owned()));
@@ -141,59 +146,76 @@ pub fn complete(
     Ok(format!("{document:#}\n"))
 }
 
-fn complete_operation(operation: &mut Map<String, Value>, declared: Operation) -> Result<(), String> {
+fn complete_operation(
+    operation: &mut Map<String, Value>,
+    declared: Operation,
+    examples: &[&Example],
+) -> Result<(), String> {
     for text in ["summary", "description"] {
         if !operation.contains_key(text) {
             return Err(format!("no {text}: write a doc comment of a first line and a paragraph"));
         }
     }
-    match (operation.get_mut("requestBody"), declared.request) {
-        (Some(body), Some(example)) => body["content"]["application/json"]["example"] = example?,
-        (None, None) => {}
-        (Some(_), None) => return Err("it takes a body: give an example with `takes`".to_owned()),
-        (None, Some(_)) => return Err("it takes no body, but has an example of one".to_owned()),
-    }
     if declared.paginated {
         operation.insert("x-dropshot-pagination".to_owned(), json!({ "required": [] }));
+    }
+    let golden = examples.iter().find(|example| example.error.is_none()).ok_or("no example of its success")?;
+    match (operation.get_mut("requestBody"), declared.takes, &golden.request.body) {
+        (Some(body), Some(check), Some(example)) => {
+            body["content"]["application/json"]["example"] = checked(check, example)?;
+        }
+        (None, None, None) => {}
+        _ => return Err("the trait, `takes` and the example must agree on whether it takes a body".to_owned()),
     }
 
     let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
     let responses = responses.ok_or("it has no responses")?;
     responses.retain(|status, _| status.starts_with('2'));
-    let success = responses.values_mut().next().ok_or("it has no successful response")?;
-    let (meaning, example) = declared.answer.ok_or("say what its success means with `answers`")?;
-    success["description"] = meaning.into();
+    let (status, success) = responses.iter_mut().next().ok_or("it has no successful response")?;
+    if *status != golden.status.to_string() {
+        return Err(format!("its success is {status}, that of the example {}", golden.status));
+    }
+    success["description"] = declared.meaning.into();
     success["headers"]["X-Request-Id"] = header("X-Request-Id");
-    match (success.pointer_mut("/content/application~1json"), example) {
-        (Some(content), Some(example)) => content["example"] = example?,
-        (None, None) => {}
-        _ => return Err("its success has a body and no example, or an example and no body".to_owned()),
+    match (success.pointer_mut("/content/application~1json"), declared.answers, &golden.body) {
+        (Some(content), Some(check), Some(example)) => content["example"] = checked(check, example)?,
+        (None, None, None) => {}
+        _ => return Err("the trait, `answers` and the example must agree on whether it answers a body".to_owned()),
     }
 
-    let mut by_status: BTreeMap<String, Vec<ErrorCode>> = BTreeMap::new();
-    for error in declared.errors {
-        by_status.entry(error.status.as_u16().to_string()).or_default().push(error);
+    let mut by_status: BTreeMap<String, Vec<(ErrorCode, Value)>> = BTreeMap::new();
+    for error in &declared.errors {
+        let status = error.status.as_u16();
+        let matches = |example: &&&Example| {
+            example.status == status && example.error.as_ref().is_some_and(|e| e.code == error.code)
+        };
+        let example = examples.iter().find(matches).and_then(|example| example.answer());
+        let example = example.ok_or_else(|| format!("no example of {status} {}", error.code))?;
+        by_status.entry(status.to_string()).or_default().push((*error, example));
+    }
+    let undeclared = examples
+        .iter()
+        .filter_map(|example| example.error.as_ref())
+        .find(|example| declared.errors.iter().all(|error| error.code != example.code));
+    if let Some(example) = undeclared {
+        return Err(format!("an example of {}, which it does not declare with `fails`", example.code));
     }
     for (status, errors) in by_status {
-        responses.insert(status, error_response(&errors));
+        responses.insert(status, error_response(errors));
     }
     responses.sort_keys();
     Ok(())
 }
 
-fn error_response(errors: &[ErrorCode]) -> Value {
-    let lines: Vec<String> = errors.iter().map(|error| format!("`{}`: {}", error.code, error.when)).collect();
-    let examples: Map<String, Value> = errors
-        .iter()
-        .map(|error| {
-            let value = json!({
-                "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
-                "error_code": error.code,
-                "message": error.example,
-            });
-            (error.code.to_owned(), json!({ "value": value }))
-        })
-        .collect();
+fn checked(check: TypeCheck, example: &Value) -> Result<Value, String> {
+    check(example).map_err(|error| format!("its example is not of its type: {error}"))
+}
+
+fn error_response(errors: Vec<(ErrorCode, Value)>) -> Value {
+    let lines: Vec<String> = errors.iter().map(|(error, _)| format!("`{}`: {}", error.code, error.when)).collect();
+    let may_help_to_wait = errors.iter().any(|(error, _)| error.retry_after_s.is_some());
+    let examples: Map<String, Value> =
+        errors.into_iter().map(|(error, example)| (error.code.to_owned(), json!({ "value": example }))).collect();
     let mut response = json!({
         "description": lines.join("\n\n"),
         "headers": { "X-Request-Id": header("X-Request-Id") },
@@ -202,7 +224,7 @@ fn error_response(errors: &[ErrorCode]) -> Value {
             "examples": examples,
         } },
     });
-    if errors.iter().any(|error| error.retry_after_s.is_some()) {
+    if may_help_to_wait {
         response["headers"]["Retry-After"] = header("Retry-After");
     }
     response
@@ -221,7 +243,7 @@ fn headers() -> Value {
         "X-Request-Id": {
             "description": "The service's name for this request: the `request_id` of its log lines. Drawn anew \
                             for every request; one that the client sends is not used.",
-            "schema": { "type": "string", "example": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11" },
+            "schema": { "type": "string", "example": REQUEST_ID },
         },
     })
 }
@@ -248,7 +270,7 @@ fn error_schema() -> Value {
             "request_id": {
                 "type": "string",
                 "description": "The same as the header `X-Request-Id`. Quote it when reporting a problem.",
-                "example": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+                "example": REQUEST_ID,
             },
         },
     })

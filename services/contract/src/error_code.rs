@@ -14,21 +14,16 @@ pub struct ErrorCode {
     pub status: ErrorStatusCode,
     /// When it happens and what to do: a sentence for the document.
     pub when: &'static str,
-    /// The message of the document's example.
-    pub example: &'static str,
+    /// The message that the client gets, unless the case has one of its own.
+    pub message: &'static str,
     /// Seconds for the `Retry-After` header, where trying again may help.
     pub retry_after_s: Option<u32>,
 }
 
 impl ErrorCode {
-    /// The same error with another example: the message that an operation really gives.
-    pub const fn such_as(self, example: &'static str) -> Self {
-        Self { example, ..self }
-    }
-
-    /// The error with its documented message.
+    /// The error with its usual message.
     pub fn plain(&self) -> HttpError {
-        self.with_message(self.example)
+        self.with_message(self.message)
     }
 
     /// The error with `message` for the client. The log gets the code alone: a message may repeat input.
@@ -36,9 +31,9 @@ impl ErrorCode {
         self.error(message.into(), self.code.to_owned())
     }
 
-    /// The error with its documented message for the client and `cause` for the log.
+    /// The error with its usual message for the client and `cause` for the log.
     pub fn because(&self, cause: impl std::fmt::Display) -> HttpError {
-        self.error(self.example.to_owned(), format!("{}: {cause}", self.code))
+        self.error(self.message.to_owned(), format!("{}: {cause}", self.code))
     }
 
     fn error(&self, external_message: String, internal_message: String) -> HttpError {
@@ -56,13 +51,13 @@ impl ErrorCode {
     }
 }
 
-/// A path, query or body that the schema does not allow. Operations document it with the message of their own case.
+/// A path, query or body that the schema does not allow.
 pub const INVALID_REQUEST: ErrorCode = ErrorCode {
     code: "invalid_request",
     status: ErrorStatusCode::BAD_REQUEST,
     when: "Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating \
            the request unchanged fails again.",
-    example: "The request is not what the schema allows",
+    message: "The request is not what the schema allows",
     retry_after_s: None,
 };
 
@@ -72,7 +67,7 @@ pub const INVALID_PAGE_TOKEN: ErrorCode = ErrorCode {
     status: ErrorStatusCode::BAD_REQUEST,
     when: "The `page_token` is damaged or comes from another list: start again from the first page. Or it stands \
            beside other filters: leave them out, the token knows them.",
-    example: "query parameter `page_token`: not a token of this list; start again from the first page",
+    message: "query parameter `page_token`: not a token of this list; start again from the first page",
     retry_after_s: None,
 };
 
@@ -81,7 +76,7 @@ pub const PAYLOAD_TOO_LARGE: ErrorCode = ErrorCode {
     code: "payload_too_large",
     status: ErrorStatusCode::PAYLOAD_TOO_LARGE,
     when: "The request body is larger than 65536 bytes. The connection may be closed before all of it is read.",
-    example: "The request body is larger than 65536 bytes",
+    message: "The request body is larger than 65536 bytes",
     retry_after_s: None,
 };
 
@@ -90,7 +85,7 @@ pub const UNSUPPORTED_MEDIA_TYPE: ErrorCode = ErrorCode {
     code: "unsupported_media_type",
     status: ErrorStatusCode::UNSUPPORTED_MEDIA_TYPE,
     when: "The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.",
-    example: "Expected `Content-Type: application/json`",
+    message: "Expected `Content-Type: application/json`",
     retry_after_s: None,
 };
 
@@ -99,7 +94,7 @@ pub const INTERNAL_ERROR: ErrorCode = ErrorCode {
     code: "internal_error",
     status: ErrorStatusCode::INTERNAL_SERVER_ERROR,
     when: "A fault of the service, which has logged it under the `request_id`.",
-    example: "Internal error; quote the request_id when reporting it",
+    message: "Internal error; quote the request_id when reporting it",
     retry_after_s: None,
 };
 
@@ -114,7 +109,7 @@ pub const DATABASE_UNAVAILABLE: ErrorCode = ErrorCode {
     code: "database_unavailable",
     status: ErrorStatusCode::SERVICE_UNAVAILABLE,
     when: "The service's database does not answer. Try again after `Retry-After` seconds.",
-    example: "Database unavailable",
+    message: "Database unavailable",
     retry_after_s: Some(1),
 };
 
@@ -131,6 +126,6 @@ pub const SHUTTING_DOWN: ErrorCode = ErrorCode {
     status: ErrorStatusCode::SERVICE_UNAVAILABLE,
     when: "The process is stopping and wants no new work. Use another instance, or try again after `Retry-After` \
            seconds.",
-    example: "Shutting down",
+    message: "Shutting down",
     retry_after_s: Some(1),
 };

@@ -10,6 +10,7 @@
 //! | [`extract`] | request bodies, paths and queries read strictly, refused in the platform's error shape |
 //! | [`page`] | how long the pages of a list are |
 //! | [`health`] | the answers of `/health` and `/ready` |
+//! | [`examples`] | golden examples: requests and answers as data, for the document, for mocks and to be replayed |
 //! | [`document`] | the OpenAPI document: what dropshot derives, completed from declarations beside the trait |
 //!
 //! Nothing here runs a service; that is `service-runtime`, which no API crate may depend on.
@@ -20,6 +21,7 @@ extern crate self as contract;
 pub mod constrained;
 pub mod document;
 pub mod error_code;
+pub mod examples;
 pub mod extract;
 pub mod health;
 pub mod page;
@@ -32,6 +34,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("src/constrained.rs", include_str!("constrained.rs")),
     ("src/document.rs", include_str!("document.rs")),
     ("src/error_code.rs", include_str!("error_code.rs")),
+    ("src/examples.rs", include_str!("examples.rs")),
     ("src/extract.rs", include_str!("extract.rs")),
     ("src/health.rs", include_str!("health.rs")),
     ("src/lib.rs", include_str!("lib.rs")),

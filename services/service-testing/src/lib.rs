@@ -6,6 +6,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot be set up must fail")]
 
+pub mod golden;
 mod log;
 mod postgres;
 
@@ -15,6 +16,9 @@ use tempfile::TempDir;
 
 pub use log::CapturedLog;
 pub use postgres::{CLUSTER_VARIABLE, Cluster};
+
+/// Every kind of database.
+pub const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

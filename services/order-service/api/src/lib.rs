@@ -19,12 +19,15 @@ use serde::{Deserialize, Serialize};
 
 pub use operations::{
     INVALID_TRANSITION, ORDER_NOT_FOUND, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE, USER_SERVICE_TIMEOUT,
-    USER_SERVICE_UNAVAILABLE, document,
+    USER_SERVICE_UNAVAILABLE, document, examples,
 };
 
 /// What this crate was compiled from; see [`contract::SOURCES`].
-pub const SOURCES: &[(&str, &str)] =
-    &[("src/lib.rs", include_str!("lib.rs")), ("src/operations.rs", include_str!("operations.rs"))];
+pub const SOURCES: &[(&str, &str)] = &[
+    ("examples.json", include_str!("../examples.json")),
+    ("src/lib.rs", include_str!("lib.rs")),
+    ("src/operations.rs", include_str!("operations.rs")),
+];
 
 /// The operations of order-service.
 #[dropshot::api_description {

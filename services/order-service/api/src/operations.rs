@@ -5,9 +5,9 @@ use contract::error_code::{
     DATABASE_UNAVAILABLE, DATABASE_UNAVAILABLE_IN_WRITE, ErrorCode, INTERNAL_ERROR, INTERNAL_ERROR_IN_WRITE,
     INVALID_PAGE_TOKEN, INVALID_REQUEST, PAYLOAD_TOO_LARGE, SHUTTING_DOWN, UNSUPPORTED_MEDIA_TYPE,
 };
+use contract::examples::Example;
 use contract::health::{Health, Readiness};
 use dropshot::ErrorStatusCode;
-use serde_json::json;
 
 use crate::{Order, OrderCreate, OrderPage, OrderReceipt, OrderStatusUpdate, order_service_api_mod};
 
@@ -16,7 +16,7 @@ pub const ORDER_NOT_FOUND: ErrorCode = ErrorCode {
     code: "order_not_found",
     status: ErrorStatusCode::NOT_FOUND,
     when: "No order has this id.",
-    example: "Order not found",
+    message: "Order not found",
     retry_after_s: None,
 };
 
@@ -25,7 +25,7 @@ pub const INVALID_TRANSITION: ErrorCode = ErrorCode {
     code: "invalid_transition",
     status: ErrorStatusCode::CONFLICT,
     when: "The order's present status does not allow this one; the message names both. Nothing was changed.",
-    example: "An order that is completed cannot become cancelled",
+    message: "An order that is completed cannot become cancelled",
     retry_after_s: None,
 };
 
@@ -34,7 +34,7 @@ pub const USER_NOT_FOUND: ErrorCode = ErrorCode {
     code: "user_not_found",
     status: ErrorStatusCode::NOT_FOUND,
     when: "No user has the `user_id`. Nothing was stored.",
-    example: "User not found",
+    message: "User not found",
     retry_after_s: None,
 };
 
@@ -44,7 +44,7 @@ pub const USER_SERVICE_INVALID_RESPONSE: ErrorCode = ErrorCode {
     status: ErrorStatusCode::BAD_GATEWAY,
     when: "user-service answered something that its contract does not allow, so it is not known whether the user \
            exists. Nothing was stored. Trying again at once will not help; report it.",
-    example: "User service gave an invalid response",
+    message: "User service gave an invalid response",
     retry_after_s: None,
 };
 
@@ -54,7 +54,7 @@ pub const USER_SERVICE_UNAVAILABLE: ErrorCode = ErrorCode {
     status: ErrorStatusCode::SERVICE_UNAVAILABLE,
     when: "user-service cannot be reached, or cannot answer now. Nothing was stored: try again after `Retry-After` \
            seconds.",
-    example: "User service unavailable",
+    message: "User service unavailable",
     retry_after_s: Some(1),
 };
 
@@ -63,29 +63,25 @@ pub const USER_SERVICE_TIMEOUT: ErrorCode = ErrorCode {
     code: "user_service_timeout",
     status: ErrorStatusCode::SERVICE_UNAVAILABLE,
     when: "user-service did not answer in time. Nothing was stored: try again after `Retry-After` seconds.",
-    example: "User service did not answer in time",
+    message: "User service did not answer in time",
     retry_after_s: Some(1),
 };
 
 const READ: &[ErrorCode] = &[INTERNAL_ERROR, DATABASE_UNAVAILABLE];
 const WRITE: &[ErrorCode] = &[INTERNAL_ERROR_IN_WRITE, DATABASE_UNAVAILABLE_IN_WRITE];
-const INVALID_PATH: ErrorCode = INVALID_REQUEST
-    .such_as("path parameter `order_id`: invalid value: integer `0`, expected an integer from 1 to 9007199254740991");
-const INVALID_QUERY: ErrorCode =
-    INVALID_REQUEST.such_as("query parameter `limit`: invalid value: integer `0`, expected an integer from 1 to 1000");
-const INVALID_BODY: ErrorCode = INVALID_REQUEST
-    .such_as("request body `quantity`: invalid value: integer `0`, expected an integer from 1 to 1000000");
-const INVALID_STATUS: ErrorCode = INVALID_REQUEST.such_as(
-    "request body `status`: unknown variant `shipped`, expected one of `created`, `confirmed`, `completed`, \
-     `cancelled`",
-);
 const BODY: &[ErrorCode] = &[PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
+
+/// A request and its answer for every operation and every error code.
+pub fn examples() -> Result<Vec<Example>, DocumentError> {
+    contract::examples::read(include_str!("../examples.json"))
+        .map_err(|error| DocumentError::Examples(error.to_string()))
+}
 
 /// The service's OpenAPI document: the trait, completed. A function of this crate alone.
 pub fn document() -> Result<String, DocumentError> {
     let description =
         order_service_api_mod::stub_api_description().map_err(|error| DocumentError::Trait(error.to_string()))?;
-    complete(description, &about(), operations())
+    complete(description, &about(), operations(), &examples()?)
 }
 
 fn about() -> About {
@@ -105,43 +101,37 @@ fn about() -> About {
 }
 
 fn operations() -> Vec<Operation> {
-    let order = |status: &str, updated_at: &str| {
-        json!({
-            "id": 1, "user_id": 1, "product_id": 456, "quantity": 2, "status": status,
-            "created_at": "2026-01-01T12:00:00.123456Z", "updated_at": updated_at,
-        })
-    };
-    let created = order("created", "2026-01-01T12:00:00.123456Z");
     vec![
-        Operation::new("order_create")
-            .takes::<OrderCreate>(json!({ "user_id": 1, "product_id": 456, "quantity": 2 }))
-            .answers::<OrderReceipt>("The order is stored.", json!({ "order_id": 1, "status": "created" }))
+        Operation::new("order_create", "The order is stored.")
+            .takes::<OrderCreate>()
+            .answers::<OrderReceipt>()
             .fails(WRITE)
             .fails(BODY)
-            .fails(&[INVALID_BODY, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE])
+            .fails(&[INVALID_REQUEST, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE])
             .fails(&[USER_SERVICE_UNAVAILABLE, USER_SERVICE_TIMEOUT]),
-        Operation::new("order_list")
-            .answers::<OrderPage>("A page of orders.", json!({ "items": [created] }))
+        Operation::new("order_list", "A page of orders.")
+            .answers::<OrderPage>()
             .paginated()
             .fails(READ)
-            .fails(&[INVALID_QUERY, INVALID_PAGE_TOKEN]),
-        Operation::new("order_view")
-            .answers::<Order>("The order.", created)
+            .fails(&[INVALID_REQUEST, INVALID_PAGE_TOKEN]),
+        Operation::new("order_view", "The order.")
+            .answers::<Order>()
             .fails(READ)
-            .fails(&[INVALID_PATH, ORDER_NOT_FOUND]),
-        Operation::new("order_set_status")
-            .takes::<OrderStatusUpdate>(json!({ "status": "confirmed" }))
-            .answers::<Order>("The order as it is now.", order("confirmed", "2026-01-01T12:05:00.654321Z"))
+            .fails(&[INVALID_REQUEST, ORDER_NOT_FOUND]),
+        Operation::new("order_set_status", "The order as it is now.")
+            .takes::<OrderStatusUpdate>()
+            .answers::<Order>()
             .fails(WRITE)
             .fails(BODY)
-            .fails(&[INVALID_STATUS, ORDER_NOT_FOUND, INVALID_TRANSITION]),
-        Operation::new("order_cancel")
-            .answers::<Order>("The order as it is now.", order("cancelled", "2026-01-01T12:05:00.654321Z"))
-            .fails(WRITE)
-            .fails(&[INVALID_PATH, ORDER_NOT_FOUND, INVALID_TRANSITION]),
-        Operation::new("health").answers::<Health>("The process runs.", json!(Health::OK)),
-        Operation::new("ready")
-            .answers::<Readiness>("The service can do its work.", json!(Readiness::READY))
+            .fails(&[INVALID_REQUEST, ORDER_NOT_FOUND, INVALID_TRANSITION]),
+        Operation::new("order_cancel", "The order as it is now.").answers::<Order>().fails(WRITE).fails(&[
+            INVALID_REQUEST,
+            ORDER_NOT_FOUND,
+            INVALID_TRANSITION,
+        ]),
+        Operation::new("health", "The process runs.").answers::<Health>(),
+        Operation::new("ready", "The service can do its work.")
+            .answers::<Readiness>()
             .fails(&[DATABASE_UNAVAILABLE, SHUTTING_DOWN]),
     ]
 }

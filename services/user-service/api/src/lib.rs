@@ -18,11 +18,14 @@ use dropshot::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, document};
+pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, document, examples};
 
 /// What this crate was compiled from; see [`contract::SOURCES`].
-pub const SOURCES: &[(&str, &str)] =
-    &[("src/lib.rs", include_str!("lib.rs")), ("src/operations.rs", include_str!("operations.rs"))];
+pub const SOURCES: &[(&str, &str)] = &[
+    ("examples.json", include_str!("../examples.json")),
+    ("src/lib.rs", include_str!("lib.rs")),
+    ("src/operations.rs", include_str!("operations.rs")),
+];
 
 /// The operations of user-service.
 #[dropshot::api_description {

@@ -5,9 +5,9 @@ use contract::error_code::{
     DATABASE_UNAVAILABLE, DATABASE_UNAVAILABLE_IN_WRITE, ErrorCode, INTERNAL_ERROR, INTERNAL_ERROR_IN_WRITE,
     INVALID_PAGE_TOKEN, INVALID_REQUEST, PAYLOAD_TOO_LARGE, SHUTTING_DOWN, UNSUPPORTED_MEDIA_TYPE,
 };
+use contract::examples::Example;
 use contract::health::{Health, Readiness};
 use dropshot::ErrorStatusCode;
-use serde_json::json;
 
 use crate::{User, UserCreate, UserPage, UserReplace, user_service_api_mod};
 
@@ -16,7 +16,7 @@ pub const USER_NOT_FOUND: ErrorCode = ErrorCode {
     code: "user_not_found",
     status: ErrorStatusCode::NOT_FOUND,
     when: "No user has this id: there never was one, or they were deleted.",
-    example: "User not found",
+    message: "User not found",
     retry_after_s: None,
 };
 
@@ -25,24 +25,25 @@ pub const EMAIL_TAKEN: ErrorCode = ErrorCode {
     code: "email_taken",
     status: ErrorStatusCode::CONFLICT,
     when: "Another user has this e-mail address, perhaps in other upper and lower case. Nothing was changed.",
-    example: "Another user has this e-mail address",
+    message: "Another user has this e-mail address",
     retry_after_s: None,
 };
 
 const READ: &[ErrorCode] = &[INTERNAL_ERROR, DATABASE_UNAVAILABLE];
 const WRITE: &[ErrorCode] = &[INTERNAL_ERROR_IN_WRITE, DATABASE_UNAVAILABLE_IN_WRITE];
-const INVALID_PATH: ErrorCode = INVALID_REQUEST
-    .such_as("path parameter `user_id`: invalid value: integer `0`, expected an integer from 1 to 9007199254740991");
-const INVALID_QUERY: ErrorCode =
-    INVALID_REQUEST.such_as("query parameter `limit`: invalid value: integer `0`, expected an integer from 1 to 1000");
-const INVALID_BODY: ErrorCode = INVALID_REQUEST.such_as("request body `name`: expected 1 to 255 characters, got 300");
 const BODY: &[ErrorCode] = &[PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
+
+/// A request and its answer for every operation and every error code.
+pub fn examples() -> Result<Vec<Example>, DocumentError> {
+    contract::examples::read(include_str!("../examples.json"))
+        .map_err(|error| DocumentError::Examples(error.to_string()))
+}
 
 /// The service's OpenAPI document: the trait, completed. A function of this crate alone.
 pub fn document() -> Result<String, DocumentError> {
     let description =
         user_service_api_mod::stub_api_description().map_err(|error| DocumentError::Trait(error.to_string()))?;
-    complete(description, &about(), operations())
+    complete(description, &about(), operations(), &examples()?)
 }
 
 fn about() -> About {
@@ -62,37 +63,32 @@ fn about() -> About {
 }
 
 fn operations() -> Vec<Operation> {
-    let user = json!({ "id": 1, "email": "user@example.com", "name": "John Doe" });
-    let without_id = json!({ "email": "user@example.com", "name": "John Doe" });
     vec![
-        Operation::new("user_create")
-            .takes::<UserCreate>(without_id.clone())
-            .answers::<User>("The user as stored.", user.clone())
+        Operation::new("user_create", "The user as stored.")
+            .takes::<UserCreate>()
+            .answers::<User>()
             .fails(WRITE)
             .fails(BODY)
-            .fails(&[INVALID_BODY, EMAIL_TAKEN]),
-        Operation::new("user_list")
-            .answers::<UserPage>("A page of users.", json!({ "items": [user] }))
+            .fails(&[INVALID_REQUEST, EMAIL_TAKEN]),
+        Operation::new("user_list", "A page of users.")
+            .answers::<UserPage>()
             .paginated()
             .fails(READ)
-            .fails(&[INVALID_QUERY, INVALID_PAGE_TOKEN]),
-        Operation::new("user_view")
-            .answers::<User>("The user.", user.clone())
+            .fails(&[INVALID_REQUEST, INVALID_PAGE_TOKEN]),
+        Operation::new("user_view", "The user.")
+            .answers::<User>()
             .fails(READ)
-            .fails(&[INVALID_PATH, USER_NOT_FOUND]),
-        Operation::new("user_replace")
-            .takes::<UserReplace>(without_id)
-            .answers::<User>("The user as stored now.", user)
+            .fails(&[INVALID_REQUEST, USER_NOT_FOUND]),
+        Operation::new("user_replace", "The user as stored now.")
+            .takes::<UserReplace>()
+            .answers::<User>()
             .fails(WRITE)
             .fails(BODY)
-            .fails(&[INVALID_BODY, USER_NOT_FOUND, EMAIL_TAKEN]),
-        Operation::new("user_delete")
-            .answers_empty("The user is gone.")
-            .fails(WRITE)
-            .fails(&[INVALID_PATH, USER_NOT_FOUND]),
-        Operation::new("health").answers::<Health>("The process runs.", json!(Health::OK)),
-        Operation::new("ready")
-            .answers::<Readiness>("The service can do its work.", json!(Readiness::READY))
+            .fails(&[INVALID_REQUEST, USER_NOT_FOUND, EMAIL_TAKEN]),
+        Operation::new("user_delete", "The user is gone.").fails(WRITE).fails(&[INVALID_REQUEST, USER_NOT_FOUND]),
+        Operation::new("health", "The process runs.").answers::<Health>(),
+        Operation::new("ready", "The service can do its work.")
+            .answers::<Readiness>()
             .fails(&[DATABASE_UNAVAILABLE, SHUTTING_DOWN]),
     ]
 }
