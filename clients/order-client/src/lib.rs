@@ -67,8 +67,9 @@
 //! # Testing your code
 //!
 //! With the feature `mock` the module `mock` has a method for each operation on `httpmock::MockServer`, typed by the
-//! contract: paths, parameters, bodies and statuses are those of the document. To test how your code takes what the
-//! service should never answer, leave the types with `into_inner()`.
+//! contract: paths, parameters, bodies and statuses are those of the document. [`samples`] holds
+//! the bodies of the document's examples, [`scenarios`] the bad days: down, slow, nonsense. To answer anything else
+//! that the service never should, leave the types with `into_inner()`.
 
 #[rustfmt::skip]
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, mismatched_lifetime_syntaxes)]
@@ -104,6 +105,14 @@ pub mod error_codes;
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #[path = "generated/mock.rs"]
 pub mod mock;
+
+#[cfg(feature = "mock")]
+#[rustfmt::skip]
+#[allow(clippy::expect_used)]
+#[path = "generated/samples.rs"]
+pub mod samples;
+#[cfg(feature = "mock")]
+pub mod scenarios;
 
 pub use client::*;
 pub use reqwest;

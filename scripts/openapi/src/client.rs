@@ -33,6 +33,7 @@ pub(crate) fn generate(document: &str) -> Result<Vec<(&'static str, String)>> {
         ("client.rs", parts.join("\n")),
         ("error_codes.rs", error_codes(&document)),
         ("mock.rs", format(&mock.to_string())?),
+        ("samples.rs", samples(&document)),
     ])
 }
 
@@ -66,13 +67,52 @@ fn conversions(integers: &BTreeMap<String, (u64, u64)>) -> String {
     format!("{}\nintegers! {{\n{}}}\n", include_str!("integers.rs"), types.concat())
 }
 
+/// The bodies of the document's examples, as the client's types.
+fn samples(document: &Value) -> String {
+    let mut answers = BTreeMap::new();
+    let mut errors = BTreeMap::new();
+    for (operation, _, response) in responses(document) {
+        let Some(content) = response.pointer("/content/application~1json") else { continue };
+        if let (Some(example), Some(reference)) = (content.get("example"), content["schema"]["$ref"].as_str()) {
+            answers.insert(operation, (reference.rsplit('/').next().unwrap_or_default(), example));
+        }
+        for (code, example) in content["examples"].as_object().into_iter().flatten() {
+            errors.insert(code.as_str(), &example["value"]);
+        }
+    }
+    let function = |name: &str, what: &str, kind: &str, body: &Value| {
+        format!(
+            "\n/// {what}\npub fn {name}() -> types::{kind} {{\n    serde_json::from_str(r##\"{body:#}\"##).expect(\"it was checked when it was generated\")\n}}\n"
+        )
+    };
+    let mut out = format!(
+        "{NOTICE}//! The answers of the document's examples: bodies for mocks, and to compare with.\n\nuse crate::types;\n"
+    );
+    for (operation, (kind, body)) in answers {
+        out += &function(operation, &format!("What `{operation}` answers when all is well."), kind, body);
+    }
+    out += "\n/// What operations answer when they fail, by `error_code`.\npub mod errors {\nuse crate::types;\n";
+    for (code, body) in errors {
+        out += &function(code, &format!("An error with the code `{code}`."), "Error", body);
+    }
+    out + "}\n"
+}
+
+/// Every response of the document: the operation's id, the status, the response.
+fn responses(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
+    let operations = paths.filter_map(Value::as_object).flat_map(|path| path.values());
+    operations.flat_map(|operation| {
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        let responses = operation["responses"].as_object().into_iter().flatten();
+        responses.map(move |(status, response)| (id, status.as_str(), response))
+    })
+}
+
 /// A constant for each `error_code` of the document, with what it means.
 fn error_codes(document: &Value) -> String {
     let mut codes: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
-    let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
-    let operations = paths.filter_map(Value::as_object).flat_map(|path| path.values());
-    let responses = operations.filter_map(|o| o["responses"].as_object()).flat_map(|responses| responses.iter());
-    for (status, response) in responses {
+    for (_, status, response) in responses(document) {
         let Some(examples) = response.pointer("/content/application~1json/examples").and_then(Value::as_object) else {
             continue;
         };

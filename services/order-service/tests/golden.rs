@@ -10,7 +10,8 @@ use order_service::{Config, DOCUMENT};
 use service_testing::golden::{Replay, bring_database_into};
 use service_testing::{CapturedLog, Kind, TestDatabase};
 use user_client::mock::MockServerExt;
-use user_client::{samples, types};
+use user_client::samples;
+use user_client::scenarios::Scenarios;
 
 /// user-service as the example has it: it knows user 1, unless it is down, silent or talks nonsense.
 struct Users {
@@ -22,15 +23,15 @@ struct Users {
 async fn users(state: State) -> Users {
     let mock = MockServer::start_async().await;
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let known: types::User = samples::user_view();
+    let known = samples::user_view();
     if state == State::UserServiceTalksNonsense {
         mock.nonsense();
     } else {
-        mock.unknown_user();
         mock.user_view(|when, then| {
             when.user_id(&known.id);
             then.ok(&known);
         });
+        mock.unknown_user();
     }
     let url = match state {
         State::UserServiceDown => format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()),

@@ -86,24 +86,18 @@ impl Replay {
 /// Replays every example with `replay`, all at once, on each kind of database; panics with all that differ.
 pub async fn replay_all<F>(examples: Vec<Example>, replay: impl Fn(Example, Kind) -> F)
 where
-    F: Future<Output = Result<()>> + Send + 'static,
+    F: Future<Output = Result<()>>,
 {
-    let mut running = Vec::new();
+    let mut replays = Vec::new();
     for example in examples {
         for kind in KINDS {
             let code = example.error.as_ref().map_or("success", |error| error.code.as_str());
             let name = format!("{} {code} on {kind:?}", example.operation);
-            running.push((name, tokio::spawn(replay(example.clone(), kind))));
+            let replayed = replay(example.clone(), kind);
+            replays.push(async move { replayed.await.err().map(|error| format!("{name}: {error:#}\n")) });
         }
     }
-    let mut differences = String::new();
-    for (name, replayed) in running {
-        match replayed.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => differences += &format!("{name}: {error:#}\n"),
-            Err(error) => differences += &format!("{name}: {error}\n"),
-        }
-    }
+    let differences: String = futures::future::join_all(replays).await.into_iter().flatten().collect();
     assert!(differences.is_empty(), "{differences}");
 }
 

@@ -1,0 +1,64 @@
+//! order-service on a bad day, for tests of what depends on it.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! use order_client::{Client, scenarios::Scenarios};
+//!
+//! let orders = httpmock::MockServer::start();
+//! orders.down();
+//!
+//! let error = Client::new(&orders.base_url()).order_view().order_id(1).send().await.unwrap_err();
+//! assert_eq!(error.status().map(|status| status.as_u16()), Some(503));
+//! # }
+//! ```
+
+use std::time::Duration;
+
+use httpmock::{Mock, MockServer};
+
+use crate::mock::MockServerExt;
+use crate::samples;
+
+/// Ways in which order-service can fail those who depend on it.
+///
+/// httpmock answers with the mock that was made first: make the special cases before the general ones.
+pub trait Scenarios {
+    /// Every request is answered with 503, as by a proxy in front of a service that is away.
+    fn down(&self) -> Mock<'_>;
+
+    /// Reading an order succeeds, but only after `delay`.
+    fn slow(&self, delay: Duration) -> Mock<'_>;
+
+    /// No order has the id that is read: 404 with `order_not_found`.
+    fn unknown_order(&self) -> Mock<'_>;
+
+    /// Every request is answered with 200 and a body that is no order, which the contract does not allow.
+    fn nonsense(&self) -> Mock<'_>;
+}
+
+impl Scenarios for MockServer {
+    fn down(&self) -> Mock<'_> {
+        self.mock(|_, then| {
+            then.status(503).header("content-type", "text/html").body("<h1>503 Service Unavailable</h1>");
+        })
+    }
+
+    fn slow(&self, delay: Duration) -> Mock<'_> {
+        self.order_view(|_, then| {
+            then.ok(&samples::order_view()).into_inner().delay(delay);
+        })
+    }
+
+    fn unknown_order(&self) -> Mock<'_> {
+        self.order_view(|_, then| {
+            then.not_found(&samples::errors::order_not_found());
+        })
+    }
+
+    fn nonsense(&self) -> Mock<'_> {
+        self.mock(|_, then| {
+            then.status(200).header("content-type", "application/json").body(r#"{"nonsense": true}"#);
+        })
+    }
+}
