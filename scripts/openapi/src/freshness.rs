@@ -21,6 +21,7 @@ pub const SOURCES: &[(&str, &[(&str, &str)])] = &[
         "scripts/openapi",
         &[
             ("src/client.rs", include_str!("client.rs")),
+            ("src/coverage.rs", include_str!("coverage.rs")),
             ("src/error_body_hook.rs", include_str!("error_body_hook.rs")),
             ("src/freshness.rs", include_str!("freshness.rs")),
             ("src/integers.rs", include_str!("integers.rs")),

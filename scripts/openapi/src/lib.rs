@@ -6,6 +6,7 @@
 //! working directory, so shallow clones and tarballs work, and shared target directories by [`freshness`].
 
 mod client;
+mod coverage;
 pub mod freshness;
 mod served;
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+pub use coverage::check_coverage;
 pub use served::check_served;
 
 /// A service's contract and what is derived from it.

@@ -1,10 +1,11 @@
 //! `cargo openapi`; see the library.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use openapi_manager::{Contract, check, check_served, contracts, freshness, generate, workspace_root};
+use openapi_manager::{Contract, check, check_coverage, check_served, contracts, freshness, generate, workspace_root};
 
 /// Writes and verifies the OpenAPI documents and what is generated from them.
 #[derive(Parser)]
@@ -24,6 +25,12 @@ enum Command {
         /// `--served user-service=http://127.0.0.1:8001`. May be given for each service.
         #[arg(long, value_name = "SERVICE=URL", value_parser = service_and_url)]
         served: Vec<(String, String)>,
+    },
+    /// Fail unless the services' JSON logs in a directory show every documented (operation, status, error code), and no
+    /// other.
+    Coverage {
+        /// The directory; every file in it is read as a log.
+        directory: PathBuf,
     },
     /// List the services, their contracts' versions, documents and clients.
     List,
@@ -67,6 +74,10 @@ async fn run(command: Command) -> Result<ExitCode> {
                 check_served(&root, named(&contracts, service)?, url).await?;
             }
             println!("everything is up to date");
+        }
+        Command::Coverage { directory } => {
+            let seen = check_coverage(&contracts, &directory)?;
+            println!("all {seen} documented outcomes were seen, and no other");
         }
         Command::List => {
             for contract in &contracts {

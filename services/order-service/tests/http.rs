@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use contract::examples::Request;
 use futures::TryStreamExt;
 use httpmock::MockServer;
 use order_client::types::OrderStatus::{Cancelled, Completed, Confirmed, Created};
@@ -11,6 +12,7 @@ use order_service::{Config, DOCUMENT};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use service_runtime::server::Server;
+use service_testing::honesty::judge_mock;
 use service_testing::{CapturedLog, Kind, TestDatabase, on_both_databases};
 use user_client::mock::MockServerExt;
 
@@ -29,6 +31,9 @@ async fn start(database: &TestDatabase) -> Running {
             then.ok(&user.try_into().unwrap());
         });
     }
+    let request = Request { path: [("user_id".to_owned(), "1".to_owned())].into(), ..Request::default() };
+    let user_service = include_str!("../../../openapi/user-service.json");
+    judge_mock(user_service, &users.base_url(), "user_view", &request).await.unwrap();
     let config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users.base_url());
     let server = order_service::start(&config, &CapturedLog::default().logger(&[DOCUMENT])).await.unwrap();
     Running { client: Client::new(&server.url()), server, _users: users }

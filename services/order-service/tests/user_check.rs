@@ -8,13 +8,18 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use contract::examples::Request;
 use httpmock::MockServer;
 use order_service::{Config, DOCUMENT};
 use serde_json::{Value, json};
 use service_runtime::server::Server;
+use service_testing::honesty::judge_mock;
 use service_testing::{CapturedLog, Kind, TestDatabase, on_both_databases};
 use user_client::mock::MockServerExt;
 use user_client::{error_codes, types};
+
+/// The contract that every mocked answer is judged by.
+const USER_SERVICE_DOCUMENT: &str = include_str!("../../../openapi/user-service.json");
 
 struct Running {
     server: Server,
@@ -76,10 +81,12 @@ on_both_databases! {
             when.user_id(&1.try_into().unwrap());
             then.ok(&john(1));
         });
+        is_honest(&users).await.unwrap();
         let service = start(&database, &users.base_url()).await;
         let (status, body, _) = service.place_order().await;
         assert_eq!((status, body), (201, json!({"order_id": 1, "status": "created"})));
-        view.assert_calls(1);
+        // Once to judge the mock, once by order-service.
+        view.assert_calls(2);
         let text = service.log.text();
         let created = text.lines().find(|line| line.contains("Created new order")).unwrap();
         let created: Value = serde_json::from_str(created).unwrap();
@@ -93,6 +100,7 @@ on_both_databases! {
         users.user_view(|_, then| {
             then.not_found(&error(error_codes::USER_NOT_FOUND));
         });
+        is_honest(&users).await.unwrap();
         let service = start(&database, &users.base_url()).await;
         let body = service.is_refused(404, "user_not_found", "unknown").await;
         assert_eq!(body["message"], "User not found");
@@ -107,30 +115,41 @@ on_both_databases! {
     }
 }
 
-/// An order-service whose user-service answers as `mock` says.
-async fn with_users(mock: impl FnOnce(&MockServer)) -> (Running, MockServer, TestDatabase) {
+/// Whether the contract of user-service allows what the mock answers when user 1 is read.
+async fn is_honest(users: &MockServer) -> Result<(), String> {
+    let request = Request { path: [("user_id".to_owned(), "1".to_owned())].into(), ..Request::default() };
+    judge_mock(USER_SERVICE_DOCUMENT, &users.base_url(), "user_view", &request).await
+}
+
+/// An order-service whose user-service answers as `mock` says; `honest` if the contract of user-service allows that.
+async fn with_users(honest: bool, mock: impl FnOnce(&MockServer)) -> (Running, MockServer, TestDatabase) {
     let users = MockServer::start_async().await;
     mock(&users);
+    let judged = is_honest(&users).await;
+    assert_eq!(judged.is_ok(), honest, "{judged:?}");
     let database = TestDatabase::new(Kind::Sqlite).await;
     (start(&database, &users.base_url()).await, users, database)
 }
 
 #[tokio::test]
 async fn a_user_service_that_cannot_answer_is_unavailable() {
-    for status in [429, 500, 502, 503, 504] {
-        for (content_type, body) in [
-            ("application/json", json!(error("internal_error")).to_string()),
-            ("application/json", "{".to_owned()),
-            ("text/html", "<html>Bad gateway</html>".to_owned()),
-        ] {
-            let (service, _users, _database) = with_users(|users| {
-                users.user_view(|_, then| {
-                    then.into_inner().status(status).header("content-type", content_type).body(&body);
-                });
-            })
-            .await;
-            service.is_refused(503, "user_service_unavailable", &format!("{status} {body}")).await;
-        }
+    let documented = |code| json!(error(code)).to_string();
+    for (status, body, honest) in [
+        (500, documented(error_codes::INTERNAL_ERROR), true),
+        (503, documented(error_codes::DATABASE_UNAVAILABLE), true),
+        (429, "slow down".to_owned(), false),
+        (500, "{".to_owned(), false),
+        (502, "<html>Bad gateway</html>".to_owned(), false),
+        (503, "<html>Service unavailable</html>".to_owned(), false),
+        (504, String::new(), false),
+    ] {
+        let (service, _users, _database) = with_users(honest, |users| {
+            users.user_view(|_, then| {
+                then.into_inner().status(status).body(&body);
+            });
+        })
+        .await;
+        service.is_refused(503, "user_service_unavailable", &format!("{status} {body}")).await;
     }
 }
 
@@ -156,7 +175,9 @@ async fn a_user_service_that_talks_nonsense_is_a_bad_gateway() {
         (400, &not_found, "the code with another status"),
     ];
     for (status, body, case) in cases {
-        let (service, _users, _database) = with_users(|users| {
+        // No schema knows which user was asked for.
+        let honest = case == "another user";
+        let (service, _users, _database) = with_users(honest, |users| {
             users.user_view(|_, then| {
                 then.into_inner().status(status).header("content-type", "application/json").body(body);
             });
@@ -169,7 +190,7 @@ async fn a_user_service_that_talks_nonsense_is_a_bad_gateway() {
 #[tokio::test]
 async fn what_user_service_wrote_is_repeated_neither_to_the_client_nor_in_the_log() {
     for status in [200, 400, 404, 500, 503] {
-        let (service, _users, _database) = with_users(|users| {
+        let (service, _users, _database) = with_users(false, |users| {
             users.user_view(|_, then| {
                 then.into_inner()
                     .status(status)

@@ -53,7 +53,8 @@ impl Replay {
         Ok(())
     }
 
-    async fn send(&self, operation: &str, request: &Request) -> Result<Response> {
+    /// Makes one request.
+    pub async fn send(&self, operation: &str, request: &Request) -> Result<Response> {
         let (method, mut path) = self.find(operation)?;
         for (name, value) in &request.path {
             path = path.replace(&format!("{{{name}}}"), value);

@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot be set up must fail")]
 
 pub mod golden;
+pub mod honesty;
 mod log;
 mod postgres;
 
@@ -14,7 +15,7 @@ use anyhow::{Context, Result};
 use service_runtime::database::DatabaseUrl;
 use tempfile::TempDir;
 
-pub use log::CapturedLog;
+pub use log::{CapturedLog, KEEP_VARIABLE};
 pub use postgres::{CLUSTER_VARIABLE, Cluster};
 
 /// Every kind of database.

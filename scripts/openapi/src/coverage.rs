@@ -1,0 +1,152 @@
+//! Whether everything that the contracts promise was seen, and nothing else: the code coverage of the contract.
+//!
+//! The services log each request with its path, status and `error_code`. From such logs, of tests and of fuzzing, it is
+//! known which (operation, status, error code) a service can give.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::Contract;
+
+/// Something that an operation of a service answers: service, operation, status, and error code if it is a failure.
+type Outcome = (String, String, u16, Option<String>);
+
+/// Compares the outcomes in the JSON logs in `directory` with those that `contracts` document. Fails with those that
+/// were never seen and those that are not documented; succeeds with the number seen.
+pub fn check_coverage(contracts: &[Contract], directory: &Path) -> Result<usize> {
+    let documents: Vec<(&str, Value)> = contracts
+        .iter()
+        .map(|contract| Ok((contract.service, serde_json::from_str(&contract.document)?)))
+        .collect::<Result<_>>()?;
+    let promised: BTreeSet<Outcome> =
+        documents.iter().flat_map(|(service, document)| outcomes_of(service, document)).collect();
+    let seen = outcomes_in(directory, &documents)?;
+
+    let mut report = String::new();
+    for (service, operation, status, code) in promised.difference(&seen) {
+        writeln!(report, "never seen:     {service} {operation} {status} {}", code.as_deref().unwrap_or_default())?;
+    }
+    for (service, operation, status, code) in seen.difference(&promised) {
+        writeln!(report, "not documented: {service} {operation} {status} {}", code.as_deref().unwrap_or_default())?;
+    }
+    if report.is_empty() { Ok(seen.len()) } else { bail!("{report}in the logs in {}", directory.display()) }
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths.flat_map(|(path, item)| {
+        let operations = item.as_object().into_iter().flatten();
+        operations.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
+}
+
+fn id(operation: &Value) -> String {
+    operation["operationId"].as_str().unwrap_or_default().to_owned()
+}
+
+fn outcomes_of(service: &str, document: &Value) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for (_, _, operation) in operations(document) {
+        for (status, response) in operation["responses"].as_object().into_iter().flatten() {
+            let status = status.parse().unwrap_or_default();
+            let outcome = |code| (service.to_owned(), id(operation), status, code);
+            match response.pointer("/content/application~1json/examples").and_then(Value::as_object) {
+                Some(codes) => outcomes.extend(codes.keys().map(|code| outcome(Some(code.clone())))),
+                None => outcomes.push(outcome(None)),
+            }
+        }
+    }
+    outcomes
+}
+
+fn outcomes_in(directory: &Path, documents: &[(&str, Value)]) -> Result<BTreeSet<Outcome>> {
+    let mut outcomes = BTreeSet::new();
+    let files = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    for file in files {
+        let path = file?.path();
+        let log = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        // A process that was killed may have left half a line.
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        outcomes.extend(lines.filter_map(|line| outcome_of(&line, documents)));
+    }
+    Ok(outcomes)
+}
+
+/// What a line of the log says, if it is about a request that reached an operation.
+fn outcome_of(line: &Value, documents: &[(&str, Value)]) -> Option<Outcome> {
+    if line["message"] != "request completed" {
+        return None;
+    }
+    let service = line["service_name"].as_str()?;
+    let (_, document) = documents.iter().find(|(name, _)| *name == service)?;
+    let (method, path) = (line["method"].as_str()?, line["path"].as_str()?);
+    let mut candidates = operations(document);
+    let (_, _, operation) =
+        candidates.find(|(template, verb, _)| verb.eq_ignore_ascii_case(method) && is_of(path, template))?;
+    let code = match line["error"].as_str() {
+        None => None,
+        Some(error) => {
+            let code = error.split(':').next().unwrap_or_default();
+            // dropshot's own refusals come before any operation and are sentences.
+            let is_code = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            Some(is_code.then(|| code.to_owned())?)
+        }
+    };
+    Some((service.to_owned(), id(operation), u16::try_from(line["status"].as_u64()?).ok()?, code))
+}
+
+/// Whether `path`, as it is logged, is one of `template`.
+fn is_of(path: &str, template: &str) -> bool {
+    let (path, template): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
+    path.len() == template.len() && path.iter().zip(&template).all(|(p, t)| t.starts_with('{') || p == t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contracts() -> Vec<Contract> {
+        let document = r#"{"paths": {"/things/{id}": {"get": {"operationId": "thing_view", "responses": {
+            "200": {"content": {"application/json": {"example": {}}}},
+            "404": {"content": {"application/json": {"examples": {"thing_not_found": {}}}}}}}}}}"#;
+        vec![Contract { service: "things", client: "thing-client", document: document.to_owned() }]
+    }
+
+    fn coverage(lines: &[(&str, u16, &str)]) -> Result<usize> {
+        let directory = tempfile::tempdir().unwrap();
+        let line = |(path, status, error): &(&str, u16, &str)| {
+            let mut line = serde_json::json!({"message": "request completed", "service_name": "things",
+                "method": "GET", "path": path, "status": status});
+            if !error.is_empty() {
+                line["error"] = (*error).into();
+            }
+            format!("{line}\n")
+        };
+        std::fs::write(directory.path().join("log"), lines.iter().map(line).collect::<String>() + "{\"half").unwrap();
+        check_coverage(&contracts(), directory.path())
+    }
+
+    #[test]
+    fn what_is_documented_and_seen_is_covered() {
+        let seen = [("/things/1", 200, ""), ("/things/2", 404, "thing_not_found"), ("/", 404, "no route found")];
+        assert_eq!(coverage(&seen).unwrap(), 2);
+    }
+
+    #[test]
+    fn what_was_never_seen_is_named() {
+        let message = coverage(&[("/things/1", 200, "")]).unwrap_err().to_string();
+        assert!(message.contains("never seen:     things thing_view 404 thing_not_found"), "{message}");
+    }
+
+    #[test]
+    fn what_is_not_documented_is_named() {
+        let seen =
+            [("/things/1", 200, ""), ("/things/*", 404, "thing_not_found"), ("/things/1", 500, "internal_error: x")];
+        let message = coverage(&seen).unwrap_err().to_string();
+        assert!(message.contains("not documented: things thing_view 500 internal_error"), "{message}");
+    }
+}
