@@ -22,6 +22,7 @@ pub const SOURCES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("src/client.rs", include_str!("client.rs")),
             ("src/coverage.rs", include_str!("coverage.rs")),
+            ("src/diff.rs", include_str!("diff.rs")),
             ("src/error_body_hook.rs", include_str!("error_body_hook.rs")),
             ("src/freshness.rs", include_str!("freshness.rs")),
             ("src/integers.rs", include_str!("integers.rs")),

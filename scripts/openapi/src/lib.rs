@@ -7,6 +7,7 @@
 
 mod client;
 mod coverage;
+pub mod diff;
 pub mod freshness;
 mod served;
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use openapi_manager::diff::{check_changelog, differences};
 use openapi_manager::{Contract, check, check_coverage, check_served, contracts, freshness, generate, workspace_root};
 
 /// Writes and verifies the OpenAPI documents and what is generated from them.
@@ -31,6 +32,13 @@ enum Command {
     Coverage {
         /// The directory; every file in it is read as a log.
         directory: PathBuf,
+    },
+    /// Print in Markdown what changed for readers of the documents since a revision of git, and whether it breaks them.
+    /// Fail on a breaking change of a contract whose version is 1.0.0 or more.
+    Diff {
+        /// A revision of git.
+        #[arg(default_value = "HEAD")]
+        revision: String,
     },
     /// List the services, their contracts' versions, documents and clients.
     List,
@@ -70,6 +78,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Check { served } => {
             check(&root, &contracts)?;
+            check_changelog(&root, &contracts)?;
             for (service, url) in &served {
                 check_served(&root, named(&contracts, service)?, url).await?;
             }
@@ -78,6 +87,20 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Coverage { directory } => {
             let seen = check_coverage(&contracts, &directory)?;
             println!("all {seen} documented outcomes were seen, and no other");
+        }
+        Command::Diff { revision } => {
+            let differences = differences(&root, &contracts, &revision)?;
+            for difference in &differences {
+                print!("{}", difference.markdown);
+            }
+            if differences.iter().all(|difference| difference.markdown.is_empty()) {
+                println!("nothing changed for readers of the documents");
+            }
+            if differences.iter().any(|difference| difference.forbidden) {
+                bail!(
+                    "a contract of version 1.0.0 or more only grows within /api/v1; see docs/evolving-the-contract.md"
+                );
+            }
         }
         Command::List => {
             for contract in &contracts {
