@@ -46,6 +46,8 @@
 //! # }
 //! ```
 //!
+//! The [`guide`] goes through everything one needs, example by example.
+//!
 //! # Timeouts, proxies, TLS
 //!
 //! [`Client::new`] waits at most 5 seconds for an answer, uses the proxy that the environment names, and follows
@@ -113,6 +115,11 @@ pub mod mock;
 pub mod samples;
 #[cfg(feature = "mock")]
 pub mod scenarios;
+
+// Its examples use the mocks.
+#[cfg(any(feature = "mock", not(doctest)))]
+#[doc = include_str!("../GUIDE.md")]
+pub mod guide {}
 
 pub use client::*;
 pub use reqwest;
