@@ -1,0 +1,94 @@
+//! Creates a user and places an order for them: the smallest program that uses both clients.
+//!
+//! Start the platform with `cargo run` at the root of the repository, then here: `cargo run -- you@example.com`.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Some(email) = std::env::args().nth(1) else {
+        eprintln!("usage: place-an-order EMAIL");
+        return ExitCode::from(2);
+    };
+    let users = user_client::Client::new("http://127.0.0.1:8001");
+    let orders = order_client::Client::new("http://127.0.0.1:8003");
+    match place_an_order(&users, &orders, &email).await {
+        Ok(order_id) => {
+            println!("order {order_id} is placed");
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Orders two of product 456 for a new user with this e-mail address; gives the order's id, or what to tell the person.
+async fn place_an_order(
+    users: &user_client::Client,
+    orders: &order_client::Client,
+    email: &str,
+) -> Result<u64, String> {
+    let created = users.user_create().body_map(|body| body.email(email).name("John Doe")).send().await;
+    let user = created.map_err(|error| match error {
+        user_client::Error::ErrorResponse(error)
+            if error.error_code.as_deref() == Some(user_client::error_codes::EMAIL_TAKEN) =>
+        {
+            format!("{email} has an account already")
+        }
+        user_client::Error::InvalidRequest(reason) => reason,
+        _ => "no account can be made now; try again later".to_owned(),
+    })?;
+
+    let order = orders.order_create().body_map(|body| body.user_id(u64::from(user.id)).product_id(456).quantity(2));
+    match order.send().await {
+        Ok(receipt) => Ok(receipt.order_id.into()),
+        Err(order_client::Error::ErrorResponse(error)) => Err(format!("no order: {}", error.message)),
+        Err(_) => Err("it is not known whether the order was placed; look at your orders".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use httpmock::MockServer;
+    use order_client::mock::MockServerExt as _;
+    use user_client::mock::MockServerExt as _;
+
+    use super::*;
+
+    async fn place(users: &MockServer, orders: &MockServer) -> Result<u64, String> {
+        let users = user_client::Client::new(&users.base_url());
+        let orders = order_client::Client::new(&orders.base_url());
+        place_an_order(&users, &orders, "user@example.com").await
+    }
+
+    #[tokio::test]
+    async fn an_order_is_placed_for_a_new_user() {
+        let (users, orders) = (MockServer::start(), MockServer::start());
+        users.user_create(|_, then| {
+            then.created(&user_client::samples::user_create());
+        });
+        orders.order_create(|_, then| {
+            then.created(&order_client::samples::order_create());
+        });
+        assert_eq!(place(&users, &orders).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_told_as_such() {
+        let (users, orders) = (MockServer::start(), MockServer::start());
+        users.user_create(|_, then| {
+            then.conflict(&user_client::samples::errors::email_taken());
+        });
+        assert_eq!(place(&users, &orders).await, Err("user@example.com has an account already".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_platform_that_is_down_asks_for_patience() {
+        use user_client::scenarios::Scenarios;
+        let (users, orders) = (MockServer::start(), MockServer::start());
+        users.down();
+        assert_eq!(place(&users, &orders).await, Err("no account can be made now; try again later".to_owned()));
+    }
+}
