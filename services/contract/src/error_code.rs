@@ -129,3 +129,12 @@ pub const SHUTTING_DOWN: ErrorCode = ErrorCode {
     message: "Shutting down",
     retry_after_s: Some(1),
 };
+
+/// What every operation that only reads the database can fail with.
+pub const READ: &[ErrorCode] = &[INTERNAL_ERROR, DATABASE_UNAVAILABLE];
+
+/// What every operation that changes the database can fail with.
+pub const WRITE: &[ErrorCode] = &[INTERNAL_ERROR_IN_WRITE, DATABASE_UNAVAILABLE_IN_WRITE];
+
+/// What every operation that takes a body can fail with, beside [`INVALID_REQUEST`].
+pub const BODY: &[ErrorCode] = &[PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];

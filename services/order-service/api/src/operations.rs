@@ -2,8 +2,7 @@
 
 use contract::document::{About, DocumentError, Operation, complete};
 use contract::error_code::{
-    DATABASE_UNAVAILABLE, DATABASE_UNAVAILABLE_IN_WRITE, ErrorCode, INTERNAL_ERROR, INTERNAL_ERROR_IN_WRITE,
-    INVALID_PAGE_TOKEN, INVALID_REQUEST, PAYLOAD_TOO_LARGE, SHUTTING_DOWN, UNSUPPORTED_MEDIA_TYPE,
+    BODY, DATABASE_UNAVAILABLE, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST, READ, SHUTTING_DOWN, WRITE,
 };
 use contract::examples::Example;
 use contract::health::{Health, Readiness};
@@ -66,10 +65,6 @@ pub const USER_SERVICE_TIMEOUT: ErrorCode = ErrorCode {
     message: "User service did not answer in time",
     retry_after_s: Some(1),
 };
-
-const READ: &[ErrorCode] = &[INTERNAL_ERROR, DATABASE_UNAVAILABLE];
-const WRITE: &[ErrorCode] = &[INTERNAL_ERROR_IN_WRITE, DATABASE_UNAVAILABLE_IN_WRITE];
-const BODY: &[ErrorCode] = &[PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
 
 /// A request and its answer for every operation and every error code.
 pub fn examples() -> Result<Vec<Example>, DocumentError> {
