@@ -37,7 +37,7 @@ pub(crate) fn generate(document: &str) -> Result<Vec<(&'static str, String)>> {
     ])
 }
 
-fn format(code: &str) -> Result<String> {
+pub(crate) fn format(code: &str) -> Result<String> {
     let file = syn::parse_file(code).context("progenitor made code that is not Rust")?;
     // Its examples are fragments that do not compile: text, not tests to skip.
     let code = prettyplease::unparse(&file).replace("```ignore", "```text");

@@ -20,6 +20,7 @@ pub const SOURCES: &[(&str, &[(&str, &str)])] = &[
     (
         "scripts/openapi",
         &[
+            ("src/cli.rs", include_str!("cli.rs")),
             ("src/client.rs", include_str!("client.rs")),
             ("src/coverage.rs", include_str!("coverage.rs")),
             ("src/diff.rs", include_str!("diff.rs")),

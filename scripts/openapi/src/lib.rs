@@ -1,10 +1,11 @@
 //! The contract tool, `cargo openapi`: one source of truth, everything else derived and verified.
 //!
 //! The API trait crates are the source. From each comes one OpenAPI document in `openapi/`, and from the
-//! document the Rust client in `clients/`. [`generate()`] writes all of them, [`check()`] says which are not
-//! what they should be. Nothing here knows where it was built, nor asks git: the workspace is found from the
+//! document the Rust client in `clients/` and the commands in `clients/cli`. [`generate()`] writes all of them,
+//! [`check()`] says which are not what they should be. Nothing here knows where it was built, nor asks git: the workspace is found from the
 //! working directory, so shallow clones and tarballs work, and shared target directories by [`freshness`].
 
+mod cli;
 mod client;
 mod coverage;
 pub mod diff;
@@ -78,6 +79,12 @@ pub fn artifacts(contracts: &[Contract]) -> Result<Vec<Artifact>> {
             content,
             source: path.display().to_string(),
         }));
+        artifacts.push(Artifact {
+            path: Path::new("clients/cli/src/generated").join(format!("{}.rs", contract.service.replace('-', "_"))),
+            content: cli::generate(contract.service, contract.client, &contract.document)
+                .with_context(|| format!("generating the commands from {}", path.display()))?,
+            source: path.display().to_string(),
+        });
         artifacts.push(Artifact {
             path,
             content: contract.document.clone(),

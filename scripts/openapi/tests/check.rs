@@ -73,6 +73,14 @@ fn client_code_edited_by_hand_is_found() {
 }
 
 #[test]
+fn commands_edited_by_hand_are_found() {
+    let root = up_to_date();
+    let path = "clients/cli/src/generated/order_service.rs";
+    edit(&root, path, "Cancel an order", "Cancel an ordre");
+    is_found(&root, path, &["Cancel an ordre", "openapi/order-service.json"]);
+}
+
+#[test]
 fn a_missing_file_is_found() {
     for artifact in artifacts(&contracts().unwrap()).unwrap() {
         let root = up_to_date();
@@ -83,7 +91,11 @@ fn a_missing_file_is_found() {
 
 #[test]
 fn a_file_that_nothing_generates_is_found() {
-    for path in ["openapi/old-service.json", "clients/user-client/src/generated/old.rs"] {
+    for path in [
+        "openapi/old-service.json",
+        "clients/user-client/src/generated/old.rs",
+        "clients/cli/src/generated/old_service.rs",
+    ] {
         let root = up_to_date();
         fs::write(root.path().join(path), "").unwrap();
         is_found(&root, path, &["delete it"]);
