@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("service-runtime", &["contract"]),
     ("service-testing", &["contract", "service-runtime"]),
     ("contract", &[]),
+    ("orders-cli", &["order-client", "user-client"]),
     ("order-client", &[]),
     ("user-client", &[]),
 ];
