@@ -1,0 +1,85 @@
+// `npm run check` finds every way in which src/generated and the documents can part: the faults are made here.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+const CLIENT = "clients/typescript";
+const GENERATED = `${CLIENT}/src/generated`;
+
+/** A directory that holds what is generated, from what and by what, as checked in. */
+async function checkout(t: TestContext) {
+  const root = await mkdtemp(join(tmpdir(), "generate-"));
+  t.after(() => rm(root, { recursive: true }));
+  for (const path of ["openapi", GENERATED, `${CLIENT}/scripts`]) {
+    await cp(join(ROOT, path), join(root, path), { recursive: true });
+  }
+  await symlink(join(ROOT, CLIENT, "node_modules"), join(root, CLIENT, "node_modules"));
+
+  const run = (...flags: string[]) => {
+    const script = join(root, CLIENT, "scripts/generate.mjs");
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...flags], { encoding: "utf8" });
+    return { status, output: stdout + stderr };
+  };
+  const read = (path: string) => readFile(join(root, path), "utf8");
+  const write = (path: string, text: string) => writeFile(join(root, path), text);
+  return {
+    generate: () => assert.equal(run().status, 0),
+    /** What the check reports; nothing if it passes. */
+    check() {
+      const { status, output } = run("--check");
+      assert.equal(status, output === "" ? 0 : 1, output);
+      return output;
+    },
+    async edit(path: string, from: string, to: string) {
+      const text = await read(path);
+      assert.ok(text.includes(from), from);
+      await write(path, text.replace(from, to));
+    },
+    read,
+    add: (path: string) => write(path, ""),
+    remove: (path: string) => rm(join(root, path)),
+  };
+}
+
+test("every way to differ is found and shown, and generating mends it", async (t) => {
+  const tree = await checkout(t);
+  await tree.edit("openapi/order-service.json", '"List orders"', '"List all orders"');
+  await tree.edit(`${GENERATED}/user-service.ts`, "email: components", "email?: components");
+  await tree.remove(`${GENERATED}/error-code.ts`);
+  await tree.add(`${GENERATED}/product-service.ts`);
+
+  const report = tree.check();
+  for (const part of [
+    `${GENERATED}/order-service.ts is not what openapi/ makes of it`,
+    "-         * List orders",
+    "+         * List all orders",
+    `${GENERATED}/user-service.ts is not what openapi/ makes of it`,
+    "-            email?: components",
+    `${GENERATED}/error-code.ts is missing`,
+    `${GENERATED}/product-service.ts is not generated from anything: delete it`,
+    "npm run generate",
+  ]) {
+    assert.ok(report.includes(part), `no ${JSON.stringify(part)} in: ${report}`);
+  }
+
+  await tree.remove(`${GENERATED}/product-service.ts`);
+  tree.generate();
+  assert.equal(tree.check(), "");
+});
+
+test("a new error code becomes a constant, with what the document says of it", async (t) => {
+  const tree = await checkout(t);
+  const document = "openapi/user-service.json";
+  const described = "`too_late`: Gone.\\n\\n`word`: Else.\\n\\n";
+  await tree.edit(document, '"description": "`email_taken`: ', `"description": "${described}\`email_taken\`: `);
+  await tree.edit(document, '"email_taken": {', '"too_late": {}, "email_taken": {');
+  tree.generate();
+  const generated = await tree.read(`${GENERATED}/error-code.ts`);
+  assert.match(generated, /\/\*\*\n   \* 409 of user_create: Gone\.\n   \*\/\n  too_late: "too_late",\n/);
+  assert.ok(!generated.includes("word:"), "not a code: no example shows it");
+});
