@@ -1,0 +1,63 @@
+// The real services, as `cargo run` starts them.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+const PROGRAM = join(resolve(ROOT, process.env["CARGO_TARGET_DIR"] ?? "target"), "debug/all-in-one");
+
+/** Both services in one process, on free ports and in a directory of their own. */
+export interface Platform {
+  userServiceUrl: string;
+  orderServiceUrl: string;
+  /** Ends the process as Ctrl-C does. */
+  stop(): Promise<void>;
+}
+
+export async function startPlatform(): Promise<Platform> {
+  assert.ok(existsSync(PROGRAM), `${PROGRAM} is missing: run \`cargo build -p all-in-one\` first`);
+  const directory = await mkdtemp(join(tmpdir(), "platform-"));
+  const child = spawn(PROGRAM, {
+    cwd: directory,
+    // Nothing of our environment may configure it.
+    env: {
+      PATH: process.env["PATH"],
+      DATA_DIRECTORY: join(directory, "data"),
+      USER_SERVICE_LISTEN_ADDRESS: "127.0.0.1:0",
+      ORDER_SERVICE_LISTEN_ADDRESS: "127.0.0.1:0",
+    },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const exited = once(child, "exit");
+  // It must not outlive a test run that ends early: the runner ends what takes too long by SIGTERM.
+  process.once("exit", () => child.kill("SIGKILL"));
+  process.once("SIGTERM", () => process.exit(1));
+
+  const urls = new Map<string, string>();
+  let welcome = "";
+  for await (const line of createInterface(child.stderr)) {
+    welcome += `${line}\n`;
+    const [, service, url] = /^ +(user-service|order-service) +(http:\S+)/.exec(line) ?? [];
+    if (service && url) urls.set(service, url);
+    if (line.startsWith("Ctrl-C stops everything")) break;
+  }
+  // Whatever else it says must not fill the pipe.
+  child.stderr.resume();
+  const url = (service: string): string => urls.get(service) ?? assert.fail(`no URL of ${service} in: ${welcome}`);
+  return {
+    userServiceUrl: url("user-service"),
+    orderServiceUrl: url("order-service"),
+    async stop() {
+      child.kill("SIGINT");
+      const [code] = await exited;
+      await rm(directory, { recursive: true });
+      assert.equal(code, 0);
+    },
+  };
+}
