@@ -467,8 +467,8 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "email": "user@example.com",
-                 *       "name": "John Doe"
+                 *       "email": "john.doe@example.com",
+                 *       "name": "John A. Doe"
                  *     }
                  */
                 "application/json": components["schemas"]["UserReplace"];
@@ -485,8 +485,8 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": 1,
-                     *       "email": "user@example.com",
-                     *       "name": "John Doe"
+                     *       "email": "john.doe@example.com",
+                     *       "name": "John A. Doe"
                      *     }
                      */
                     "application/json": components["schemas"]["User"];
