@@ -6,11 +6,12 @@
 //! | [`log`] | JSON lines on stdout, readable on a terminal, without personal data |
 //! | [`database`] | one store on PostgreSQL or SQLite: pools, migrations, errors |
 //! | [`page`] | page tokens, and cutting rows into pages |
-//! | [`server`] | a dropshot server with the document and readiness, started and stopped |
+//! | [`server`] | a dropshot server with the document, the docs portal and readiness, started and stopped |
 //! | [`process`] | `main`: start, wait for a signal, stop |
 
 pub mod config;
 pub mod database;
+mod docs;
 pub mod log;
 pub mod page;
 pub mod process;

@@ -14,6 +14,8 @@ use chrono::{SecondsFormat, Utc};
 use serde_json::{Map, Value};
 use slog::{Drain, Key, Level, Logger, Never, OwnedKVList, Record, Serializer, o};
 
+use crate::docs;
+
 /// The logger of a process, on stdout. `documents` are the OpenAPI documents of what it serves: paths are logged in
 /// their words alone.
 pub fn to_stdout(service_name: &'static str, level: Level, documents: &[&str]) -> Logger {
@@ -64,7 +66,8 @@ struct Lines<W> {
 
 impl<W> Lines<W> {
     fn new(writer: W, form: Form, documents: &[&str]) -> Self {
-        let mut known_words = BTreeSet::from(["openapi.json".to_owned()]);
+        let unpublished = ["openapi.json"].iter().chain(docs::WORDS);
+        let mut known_words: BTreeSet<_> = unpublished.map(|word| (*word).to_owned()).collect();
         for document in documents {
             let document: Value = serde_json::from_str(document).unwrap_or_default();
             let paths = document["paths"].as_object().into_iter().flat_map(Map::keys);

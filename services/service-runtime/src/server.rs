@@ -20,6 +20,7 @@ use http::{Method, Response, header};
 use slog::{Logger, info, warn};
 
 use crate::database::Database;
+use crate::docs;
 
 /// How long requests under way may take when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,7 +78,7 @@ pub struct Service<C: ServerContext> {
     pub api: ApiDescription<C>,
     /// What the operations share.
     pub context: C,
-    /// The checked-in OpenAPI document, served as it is at `/openapi.json`.
+    /// The checked-in OpenAPI document, served as it is at `/openapi.json` and to read at `/docs`.
     pub document: &'static str,
     /// Whether the service can do its work.
     pub probe: ReadinessProbe,
@@ -88,6 +89,7 @@ impl Server {
     pub fn start<C: ServerContext>(service: Service<C>, log: &Logger) -> Result<Self> {
         let Service { name, listen_address, mut api, context, document, probe } = service;
         register_document(&mut api, document)?;
+        docs::register(&mut api, document)?;
         let config = ConfigDropshot {
             bind_address: listen_address,
             default_request_body_max_bytes: BODY_LIMIT_BYTES,

@@ -296,3 +296,28 @@ async fn the_served_document_is_the_checked_in_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/user-service.json");
     assert_eq!(served.bytes().await.unwrap(), std::fs::read(path).unwrap());
 }
+
+#[tokio::test]
+async fn the_docs_load_nothing_from_elsewhere_and_are_no_part_of_the_document() {
+    let service = start(&TestDatabase::new(service_testing::Kind::Sqlite).await).await;
+    let get = |path: &str| reqwest::Client::new().get(format!("{}{path}", service.server.url()));
+    let page = get("/docs").send().await.unwrap();
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    for rule in ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"] {
+        assert!(policy.split("; ").any(|part| part == rule), "{policy}");
+    }
+    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
+    assert!(page.text().await.unwrap().contains("<title>User Service</title>"));
+
+    let script = get("/docs/scalar.js").send().await.unwrap();
+    assert_eq!(script.headers()["content-encoding"], "gzip");
+    let etag = script.headers()["etag"].clone();
+    let again = get("/docs/scalar.js").header("if-none-match", &etag).send().await.unwrap();
+    assert_eq!((again.status(), again.headers()["etag"].clone()), (StatusCode::NOT_MODIFIED, etag));
+    let changed = get("/docs/scalar.js").header("if-none-match", "\"another\"").send().await.unwrap();
+    assert_eq!(changed.status(), StatusCode::OK);
+
+    assert!(!DOCUMENT.contains("/docs"));
+    let log = service.log.text();
+    assert!(log.contains(r#""path":"/docs""#) && log.contains(r#""path":"/docs/scalar.js""#), "{log}");
+}
