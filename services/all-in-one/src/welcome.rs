@@ -14,12 +14,13 @@ pub(crate) fn print(
     first_start: bool,
 ) {
     let (users_url, orders_url) = (users.url(), orders.url());
-    let row = |name: &str, url: &str, document: &str, database: &str| {
-        format!("  {name:<14} {url:<24} {document:<38} {database}\n")
+    let row = |name: &str, docs: &str, document: &str, database: &str| {
+        format!("  {name:<14} {docs:<27} {document:<35} {database}\n")
     };
-    let mut text = row("SERVICE", "URL", "DOCUMENT", "DATABASE");
-    for (server, url, database) in [(users, &users_url, users_database), (orders, &orders_url, orders_database)] {
-        text += &row(server.service_name(), url, &format!("{url}/openapi.json"), &database.to_string());
+    let mut text = row("SERVICE", "DOCS", "DOCUMENT", "DATABASE");
+    for (server, database) in [(users, users_database), (orders, orders_database)] {
+        let (docs, document) = (format!("{}/docs", server.url()), format!("{}/openapi.json", server.url()));
+        text += &row(server.service_name(), &docs, &document, &database.to_string());
     }
     let email = example_email(first_start);
     eprintln!(

@@ -107,6 +107,24 @@ fn the_commands_it_prints_work_when_pasted_at_every_start() {
 }
 
 #[test]
+fn the_links_it_prints_lead_to_the_docs_and_the_documents() {
+    let directory = TempDir::new().unwrap();
+    let running = start(directory.path());
+    let links: Vec<&str> = running.welcome.split_whitespace().filter(|word| word.starts_with("http://")).collect();
+    for (ending, content_type) in [("/docs", "text/html"), ("/openapi.json", "application/json")] {
+        let links: Vec<_> = links.iter().filter(|link| link.ends_with(ending)).collect();
+        assert_eq!(links.len(), 2, "{}", running.welcome);
+        for link in links {
+            let answer = paste(&format!("curl -si {link}"));
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            assert!(answer.contains(&format!("content-type: {content_type}")), "{answer}");
+        }
+    }
+    let table = running.welcome.lines().take_while(|line| !line.starts_with("Try it"));
+    assert!(table.into_iter().all(|line| line.len() <= 120), "{}", running.welcome);
+}
+
+#[test]
 fn either_signal_ends_it_cleanly_even_with_an_idle_connection() {
     for signal in ["-INT", "-TERM"] {
         let directory = TempDir::new().unwrap();
