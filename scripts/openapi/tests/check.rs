@@ -173,7 +173,9 @@ async fn start(service: &str) -> Server {
 fn copy_of_the_sources() -> TempDir {
     let root = workspace_root().unwrap();
     let copy = TempDir::new().unwrap();
-    for name in ["Cargo.toml", "Cargo.lock", ".cargo", "openapi", "services", "clients", "scripts", "migrations", "docs"] {
+    for name in
+        ["Cargo.toml", "Cargo.lock", ".cargo", "openapi", "services", "clients", "scripts", "migrations", "docs"]
+    {
         copy_tree(&root.join(name), &copy.path().join(name));
     }
     copy

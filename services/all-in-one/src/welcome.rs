@@ -14,17 +14,22 @@ pub(crate) fn print(
     first_start: bool,
 ) {
     let (users_url, orders_url) = (users.url(), orders.url());
-    let row = |name: &str, docs: &str, document: &str, database: &str| {
-        format!("  {name:<14} {docs:<27} {document:<35} {database}\n")
+    let row = |name: &str, url: &str, document: &str, database: &str| {
+        format!("  {name:<14} {url:<22} {document:<35} {database}\n")
     };
-    let mut text = row("SERVICE", "DOCS", "DOCUMENT", "DATABASE");
+    let mut text = row("SERVICE", "URL", "DOCUMENT", "DATABASE");
     for (server, database) in [(users, users_database), (orders, orders_database)] {
-        let (docs, document) = (format!("{}/docs", server.url()), format!("{}/openapi.json", server.url()));
-        text += &row(server.service_name(), &docs, &document, &database.to_string());
+        let url = server.url();
+        text += &row(server.service_name(), &url, &format!("{url}/openapi.json"), &database.to_string());
     }
     let email = example_email(first_start);
     eprintln!(
         "\n{text}
+Read the docs, and send requests from them:
+
+  {users_url}/docs
+  {orders_url}/docs
+
 Try it: create a user, place an order for user 1, read order 1.
 
   curl -i {users_url}/api/v1/users -H 'Content-Type: application/json' -d '{{\"email\": \"{email}\", \"name\": \"John Doe\"}}'
