@@ -256,3 +256,13 @@ async fn the_served_document_is_the_checked_in_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/order-service.json");
     assert_eq!(served.bytes().await.unwrap(), std::fs::read(path).unwrap());
 }
+
+#[tokio::test]
+async fn the_page_token_of_the_document_is_one_of_this_list() {
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let service = start(&database).await;
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let token = document["components"]["schemas"]["OrderPage"]["properties"]["next_page"]["example"].as_str().unwrap();
+    let (status, page) = service.get(&format!("/api/v1/orders?page_token={token}")).await;
+    assert_eq!(status, 200, "{page}");
+}

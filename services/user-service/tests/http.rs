@@ -321,3 +321,13 @@ async fn the_docs_load_nothing_from_elsewhere_and_are_no_part_of_the_document() 
     let log = service.log.text();
     assert!(log.contains(r#""path":"/docs""#) && log.contains(r#""path":"/docs/scalar.js""#), "{log}");
 }
+
+#[tokio::test]
+async fn the_page_token_of_the_document_is_one_of_this_list() {
+    let database = TestDatabase::new(service_testing::Kind::Sqlite).await;
+    let service = start(&database).await;
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let token = document["components"]["schemas"]["UserPage"]["properties"]["next_page"]["example"].as_str().unwrap();
+    let (status, page) = service.get(&format!("/api/v1/users?page_token={token}")).await;
+    assert_eq!(status, 200, "{page}");
+}

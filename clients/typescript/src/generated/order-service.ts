@@ -166,6 +166,7 @@ export interface components {
             /**
              * Format: date-time
              * @description When it was placed (RFC 3339, UTC, to the microsecond).
+             * @example 2026-01-01T12:00:00.123456Z
              */
             created_at: string;
             /** @description The order's id. */
@@ -179,6 +180,7 @@ export interface components {
             /**
              * Format: date-time
              * @description When its status last changed (RFC 3339, UTC, to the microsecond); at first the same as `created_at`.
+             * @example 2026-01-01T12:00:00.123456Z
              */
             updated_at: string;
             /** @description Who placed it. The user may have been deleted since. */
@@ -203,7 +205,10 @@ export interface components {
         OrderPage: {
             /** @description The orders, the newest first. */
             items: components["schemas"]["Order"][];
-            /** @description The `page_token` of the next page; absent on the last one. */
+            /**
+             * @description The `page_token` of the next page; absent on the last one.
+             * @example WyJvcmRlcnMiLHsiYmVmb3JlIjoyLCJmaWx0ZXIiOnsidXNlcl9pZCI6bnVsbCwic3RhdHVzIjpudWxsfSwibGltaXQiOjF9Xc5-k8M
+             */
             next_page?: string;
         };
         /** @description What is told of an order just placed. */

@@ -175,7 +175,10 @@ export interface components {
         UserPage: {
             /** @description The users, by rising id. */
             items: components["schemas"]["User"][];
-            /** @description The `page_token` of the next page; absent on the last one. */
+            /**
+             * @description The `page_token` of the next page; absent on the last one.
+             * @example WyJ1c2VycyIseyJhZnRlciI6MSwibGltaXQiOjF9XQqgKHE
+             */
             next_page?: string;
         };
         /** @description What a user is to be from now on: all of it. */

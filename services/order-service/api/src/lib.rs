@@ -188,9 +188,15 @@ pub struct Order {
     /// Where it stands.
     pub status: OrderStatus,
     /// When it was placed (RFC 3339, UTC, to the microsecond).
+    #[schemars(example = "time_example")]
     pub created_at: DateTime<Utc>,
     /// When its status last changed (RFC 3339, UTC, to the microsecond); at first the same as `created_at`.
+    #[schemars(example = "time_example")]
     pub updated_at: DateTime<Utc>,
+}
+
+fn time_example() -> &'static str {
+    "2026-01-01T12:00:00.123456Z"
 }
 
 /// An order to place.
@@ -254,8 +260,12 @@ pub struct OrderPage {
     pub items: Vec<Order>,
     /// The `page_token` of the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", example = "next_page_example")]
     pub next_page: Option<String>,
+}
+
+fn next_page_example() -> &'static str {
+    "WyJvcmRlcnMiLHsiYmVmb3JlIjoyLCJmaWx0ZXIiOnsidXNlcl9pZCI6bnVsbCwic3RhdHVzIjpudWxsfSwibGltaXQiOjF9Xc5-k8M"
 }
 
 /// Where a new order can be read.

@@ -205,8 +205,12 @@ pub struct UserPage {
     pub items: Vec<User>,
     /// The `page_token` of the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", example = "next_page_example")]
     pub next_page: Option<String>,
+}
+
+fn next_page_example() -> &'static str {
+    "WyJ1c2VycyIseyJhZnRlciI6MSwibGltaXQiOjF9XQqgKHE"
 }
 
 /// Where a new user can be read.
