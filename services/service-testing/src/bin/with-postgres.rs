@@ -4,8 +4,12 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use service_testing::{CLUSTER_VARIABLE, Cluster};
+use tokio::signal::unix::{SignalKind, signal};
 
-fn main() -> Result<ExitCode> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
+    // Ctrl-C ends the command, not us: the cluster is still to be stopped.
+    let _handler = signal(SignalKind::interrupt())?;
     let mut arguments = std::env::args_os().skip(1);
     let program = arguments.next().context("usage: cargo with-postgres COMMAND…")?;
     let cluster = Cluster::start()?;
