@@ -1,0 +1,47 @@
+"""What schemathesis checks here beyond its own checks, and what it records."""
+
+import json
+import os
+
+import schemathesis
+
+# What is answered before any operation is reached. There, and only there, the contract has no `error_code`.
+NO_OPERATION = {(400, "invalid path encoding"), (404, "Not Found"), (405, "Method Not Allowed")}
+
+
+@schemathesis.check
+class documented_error_code:
+    """An error has an `error_code` that the document lists for this operation and this status.
+
+    What was answered is written to the file that $SEEN names.
+    """
+
+    def __init__(self):
+        self.seen = set()
+
+    def after_response(self, ctx, response, case):
+        operation = case.operation.definition.raw
+        status, code = response.status_code, None
+        if status >= 400:
+            error = json.loads(response.content)
+            code = error.get("error_code")
+            if code is None and (status, error["message"]) in NO_OPERATION:
+                return
+            content = operation["responses"].get(str(status), {}).get("content", {})
+            if code not in content.get("application/json", {}).get("examples", {}):
+                raise AssertionError(f"{operation['operationId']} does not document {status} {code}")
+        self.seen.add((operation["operationId"], status, code))
+
+    def after_run(self, ctx):
+        with open(os.environ["SEEN"], "w") as file:
+            json.dump(list(self.seen), file)
+
+
+@schemathesis.check
+def refused_only_for_the_page_token(ctx, response, case):
+    """In a list, valid data is refused for its `page_token` only: they are opaque, and the schema invents some."""
+    is_list = "x-dropshot-pagination" in case.operation.definition.raw
+    if is_list and case.meta.generation.mode.is_positive and response.status_code != 200:
+        code = json.loads(response.content).get("error_code")
+        if code != "invalid_page_token":
+            raise AssertionError(f"Valid data was refused as {code}")
