@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -15,16 +15,19 @@ use crate::Contract;
 /// Something that an operation of a service answers: service, operation, status, and error code if it is a failure.
 type Outcome = (String, String, u16, Option<String>);
 
-/// Compares the outcomes in the JSON logs in `directory` with those that `contracts` document. Fails with those that
-/// were never seen and those that are not documented; succeeds with the number seen.
-pub fn check_coverage(contracts: &[Contract], directory: &Path) -> Result<usize> {
+/// Compares the outcomes in the JSON logs (`*.log`) in `directories` with those that `contracts` document. Fails with
+/// those that were never seen and those that are not documented; succeeds with the number seen.
+pub fn check_coverage(contracts: &[Contract], directories: &[PathBuf]) -> Result<usize> {
     let documents: Vec<(&str, Value)> = contracts
         .iter()
         .map(|contract| Ok((contract.service, serde_json::from_str(&contract.document)?)))
         .collect::<Result<_>>()?;
     let promised: BTreeSet<Outcome> =
         documents.iter().flat_map(|(service, document)| outcomes_of(service, document)).collect();
-    let seen = outcomes_in(directory, &documents)?;
+    let mut seen = BTreeSet::new();
+    for directory in directories {
+        seen.append(&mut outcomes_in(directory, &documents)?);
+    }
 
     let mut report = String::new();
     for (service, operation, status, code) in promised.difference(&seen) {
@@ -33,7 +36,7 @@ pub fn check_coverage(contracts: &[Contract], directory: &Path) -> Result<usize>
     for (service, operation, status, code) in seen.difference(&promised) {
         writeln!(report, "not documented: {service} {operation} {status} {}", code.as_deref().unwrap_or_default())?;
     }
-    if report.is_empty() { Ok(seen.len()) } else { bail!("{report}in the logs in {}", directory.display()) }
+    if report.is_empty() { Ok(seen.len()) } else { bail!("{report}in the logs in {directories:?}") }
 }
 
 fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
@@ -68,6 +71,9 @@ fn outcomes_in(directory: &Path, documents: &[(&str, Value)]) -> Result<BTreeSet
     let files = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
     for file in files {
         let path = file?.path();
+        if path.extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
         let log = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         // A process that was killed may have left half a line.
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -126,8 +132,9 @@ mod tests {
             }
             format!("{line}\n")
         };
-        std::fs::write(directory.path().join("log"), lines.iter().map(line).collect::<String>() + "{\"half").unwrap();
-        check_coverage(&contracts(), directory.path())
+        std::fs::write(directory.path().join("some.log"), lines.iter().map(line).collect::<String>() + "{\"half")
+            .unwrap();
+        check_coverage(&contracts(), &[directory.path().to_owned()])
     }
 
     #[test]

@@ -27,11 +27,11 @@ enum Command {
         #[arg(long, value_name = "SERVICE=URL", value_parser = service_and_url)]
         served: Vec<(String, String)>,
     },
-    /// Fail unless the services' JSON logs in a directory show every documented (operation, status, error code), and no
-    /// other.
+    /// Fail unless the services' JSON logs show every documented (operation, status, error code), and no other.
     Coverage {
-        /// The directory; every file in it is read as a log.
-        directory: PathBuf,
+        /// Directories; every `*.log` in them is read.
+        #[arg(required = true)]
+        directories: Vec<PathBuf>,
     },
     /// Print in Markdown what changed for readers of the documents since a revision of git, and whether it breaks them.
     /// Fail on a breaking change of a contract whose version is 1.0.0 or more.
@@ -84,8 +84,8 @@ async fn run(command: Command) -> Result<ExitCode> {
             }
             println!("everything is up to date");
         }
-        Command::Coverage { directory } => {
-            let seen = check_coverage(&contracts, &directory)?;
+        Command::Coverage { directories } => {
+            let seen = check_coverage(&contracts, &directories)?;
             println!("all {seen} documented outcomes were seen, and no other");
         }
         Command::Diff { revision } => {

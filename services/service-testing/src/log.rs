@@ -26,7 +26,7 @@ impl Default for CapturedLog {
     fn default() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let kept = std::env::var_os(KEEP_VARIABLE).map(|directory| {
-            let name = format!("{}-{}.jsonl", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+            let name = format!("{}-{}.log", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
             File::create(Path::new(&directory).join(name)).expect("a file for the log")
         });
         Self(Arc::new(Mutex::new(Captured { text: Vec::new(), kept })))
