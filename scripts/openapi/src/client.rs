@@ -99,7 +99,7 @@ fn samples(document: &Value) -> String {
 }
 
 /// Every response of the document: the operation's id, the status, the response.
-pub(crate) fn responses(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+fn responses(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
     let operations = paths.filter_map(Value::as_object).flat_map(|path| path.values());
     operations.flat_map(|operation| {

@@ -96,10 +96,11 @@ fn outcome_of(line: &Value, documents: &[(&str, Value)]) -> Option<Outcome> {
     let code = match line["error"].as_str() {
         None => None,
         Some(error) => {
-            let code = error.split(':').next().unwrap_or_default();
-            // dropshot's own refusals come before any operation and are sentences.
-            let is_code = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            Some(is_code.then(|| code.to_owned())?)
+            // dropshot's refusal of a path that it cannot decode: no operation was reached.
+            if error == "invalid path encoding" {
+                return None;
+            }
+            Some(error.split(':').next().unwrap_or_default().to_owned())
         }
     };
     Some((service.to_owned(), id(operation), u16::try_from(line["status"].as_u64()?).ok()?, code))
@@ -107,7 +108,9 @@ fn outcome_of(line: &Value, documents: &[(&str, Value)]) -> Option<Outcome> {
 
 /// Whether `path`, as it is logged, is one of `template`.
 fn is_of(path: &str, template: &str) -> bool {
-    let (path, template): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
+    // dropshot passes over empty parts.
+    let parts = |path: &'_ str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let (path, template) = (parts(path), parts(template));
     path.len() == template.len() && path.iter().zip(&template).all(|(p, t)| t.starts_with('{') || p == t)
 }
 
@@ -147,6 +150,13 @@ mod tests {
     fn what_was_never_seen_is_named() {
         let message = coverage(&[("/things/1", 200, "")]).unwrap_err().to_string();
         assert!(message.contains("never seen:     things thing_view 404 thing_not_found"), "{message}");
+    }
+
+    #[test]
+    fn a_failure_without_a_code_is_not_documented() {
+        let seen = [("/things/1", 200, ""), ("/things/*/", 404, "thing_not_found"), ("/things/1", 500, "Boom at 7")];
+        let message = coverage(&seen).unwrap_err().to_string();
+        assert!(message.contains("not documented: things thing_view 500 Boom at 7"), "{message}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What changed in a contract, for a reader of the API, and whether it breaks them.
 //!
-//! drift, the library that Oxide compares its own contracts with, finds and classifies the changes. Two things it does
-//! not judge are judged here: fields that are new, which is how a contract grows, and error codes, which are examples
-//! to it.
+//! drift, the library that Oxide compares its own contracts with, finds and classifies the changes. What it does not look
+//! at or does not judge is judged here: fields and failures that are new, which is how a contract grows; the names of
+//! operations, error codes, headers, security, and words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use drift::{Change, ChangeClass};
 use serde_json::Value;
 
-use crate::{Contract, client};
+use crate::Contract;
 
 /// From this `info.version` on, the contract only grows within `/api/v1`.
 const FROZEN_FROM: semver::Version = semver::Version::new(1, 0, 0);
@@ -29,30 +29,39 @@ pub struct Difference {
 
 /// Compares each contract of the checkout at `root` with what git has at `revision`.
 pub fn differences(root: &Path, contracts: &[Contract], revision: &str) -> Result<Vec<Difference>> {
-    let of = |contract: &Contract| {
-        let path = contract.document_path();
-        let old = at_revision(root, revision, &path)?;
-        let new =
-            std::fs::read_to_string(root.join(&path)).with_context(|| format!("cannot read {}", path.display()))?;
-        match old {
-            Some(old) => compare(contract.service, &serde_json::from_str(&old)?, &serde_json::from_str(&new)?),
-            None => Ok(Difference { markdown: format!("# {}\n\nNew.\n", contract.service), forbidden: false }),
-        }
-    };
-    contracts.iter().map(of).collect()
-}
-
-/// The file at `revision`, or `None` if there was none.
-fn at_revision(root: &Path, revision: &str, path: &Path) -> Result<Option<String>> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(root).args(arguments).output();
-        output.context("git is needed to look at another revision, and cannot be run")
-    };
-    if !git(&["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")])?.status.success() {
+    let commit = format!("{revision}^{{commit}}");
+    if git(root, &["rev-parse", "--verify", "--quiet", &commit]).is_err() {
         bail!("git knows no revision `{revision}` here");
     }
-    let shown = git(&["show", &format!("{revision}:{}", path.display())])?;
-    Ok(shown.status.success().then(|| String::from_utf8_lossy(&shown.stdout).into_owned()))
+    // Relative to `root`, which need not be where the repository begins.
+    let listed = git(root, &["ls-tree", "--name-only", revision, "openapi/"])?;
+    let mut earlier: BTreeSet<&str> = listed.lines().collect();
+    let mut differences = Vec::new();
+    for contract in contracts {
+        let path = contract.document_path().display().to_string();
+        let new = std::fs::read_to_string(root.join(&path)).with_context(|| format!("cannot read {path}"))?;
+        differences.push(if earlier.remove(path.as_str()) {
+            let old = git(root, &["show", &format!("{revision}:./{path}")])?;
+            compare(contract.service, &serde_json::from_str(&old)?, &serde_json::from_str(&new)?)?
+        } else {
+            Difference { markdown: format!("# {}\n\nNew.\n", contract.service), forbidden: false }
+        });
+    }
+    for path in earlier {
+        let old: Value = serde_json::from_str(&git(root, &["show", &format!("{revision}:./{path}")])?)?;
+        let markdown = format!("# {path}\n\n## Breaking\n\n- the whole contract is gone\n");
+        differences.push(Difference { markdown, forbidden: is_frozen(&old) });
+    }
+    Ok(differences)
+}
+
+fn git(root: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new("git").arg("-C").arg(root).args(arguments).output();
+    let output = output.context("git is needed to look at another revision, and cannot be run")?;
+    if !output.status.success() {
+        bail!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// What changed from `old` to `new`.
@@ -60,6 +69,7 @@ pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
     let (mut breaking, mut harmless) = (BTreeSet::new(), BTreeSet::new());
     let mut grown_less = new.clone();
     harmless.extend(take_new_fields(old, &mut grown_less));
+    harmless.extend(take_new_failures(old, &mut grown_less));
     for change in drift::compare(old, &grown_less)? {
         let place = place(&change);
         for info in &change.changes {
@@ -73,9 +83,19 @@ pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
             };
         }
     }
-    let (old_codes, new_codes) = (error_codes(old), error_codes(new));
-    harmless.extend(new_codes.difference(&old_codes).map(|code| format!("- {code}: may happen now\n")));
-    harmless.extend(old_codes.difference(&new_codes).map(|code| format!("- {code}: no longer happens\n")));
+    if old["security"] != new["security"] {
+        breaking.insert("- who may call changed (`security`)\n".to_owned());
+    }
+    if old["info"]["description"] != new["info"]["description"] {
+        harmless.insert("- the description has other words\n".to_owned());
+    }
+    let new_operations: BTreeMap<_, _> = operations(new).collect();
+    for (place, before) in operations(old) {
+        let Some(after) = new_operations.get(&place) else { continue };
+        let (broken, reworded) = compare_operation(&place, before, after);
+        breaking.extend(broken);
+        harmless.extend(reworded);
+    }
 
     let (old_version, new_version) = (version(old), version(new));
     let mut markdown = String::new();
@@ -87,8 +107,80 @@ pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
             write!(markdown, "\n## {title}\n\n{}", lines.iter().cloned().collect::<String>())?;
         }
     }
-    let frozen = semver::Version::parse(old_version).is_ok_and(|version| version >= FROZEN_FROM);
-    Ok(Difference { markdown, forbidden: frozen && !breaking.is_empty() })
+    Ok(Difference { markdown, forbidden: is_frozen(old) && !breaking.is_empty() })
+}
+
+fn is_frozen(document: &Value) -> bool {
+    semver::Version::parse(version(document)).is_ok_and(|version| version >= FROZEN_FROM)
+}
+
+/// The operations of a document by method and path.
+fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths.flat_map(|(path, item)| {
+        let operations = item.as_object().into_iter().flatten();
+        operations.map(move |(method, operation)| (format!("`{} {path}`", method.to_uppercase()), operation))
+    })
+}
+
+/// What of an operation drift does not look at: its name, who may call it, its error codes, its headers, its words. Gives
+/// what breaks and what does not.
+fn compare_operation(place: &str, old: &Value, new: &Value) -> (Vec<String>, Vec<String>) {
+    let (mut breaking, mut harmless) = (Vec::new(), Vec::new());
+    if old["operationId"] != new["operationId"] {
+        breaking.push(format!("- {place}: the operation is called {} now, by clients too\n", new["operationId"]));
+    }
+    if old["security"] != new["security"] {
+        breaking.push(format!("- {place}: who may call it changed (`security`)\n"));
+    }
+    let mut reworded = ["summary", "description"].iter().any(|text| old[text] != new[text]);
+    for (status, before) in old["responses"].as_object().into_iter().flatten() {
+        let Some(after) = new["responses"].get(status) else { continue };
+        for header in names(&before["headers"]).difference(&names(&after["headers"])) {
+            breaking.push(format!("- {place}: {status} has no header `{header}` any more\n"));
+        }
+        let codes = |response: &Value| names(&response["content"]["application/json"]["examples"]);
+        for code in codes(before).difference(&codes(after)) {
+            breaking.push(format!("- {place}: {status} `{code}` no longer happens\n"));
+        }
+        for code in codes(after).difference(&codes(before)) {
+            harmless.push(format!("- {place}: {status} `{code}` may happen\n"));
+        }
+        reworded |= before["description"] != after["description"];
+    }
+    if reworded {
+        harmless.push(format!("- {place}: the description has other words\n"));
+    }
+    (breaking, harmless)
+}
+
+fn names(object: &Value) -> BTreeSet<String> {
+    object.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect()
+}
+
+/// Takes the failures out of `new` that an operation did not have, and names them: clients treat a status they do not
+/// know by its class, and the body is the same.
+fn take_new_failures(old: &Value, new: &mut Value) -> Vec<String> {
+    let mut taken = Vec::new();
+    for (path, item) in new["paths"].as_object_mut().into_iter().flatten() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            let Some(known) = old["paths"][path][method]["responses"].as_object() else { continue };
+            let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { continue };
+            let is_error = |response: &Value| {
+                response["content"]["application/json"]["schema"]["$ref"] == "#/components/schemas/Error"
+            };
+            let added: Vec<String> = responses
+                .iter()
+                .filter(|(status, response)| !known.contains_key(*status) && is_error(response))
+                .map(|(status, _)| status.clone())
+                .collect();
+            for status in added {
+                responses.shift_remove(&status);
+                taken.push(format!("- `{} {path}`: {status} may happen\n", method.to_uppercase()));
+            }
+        }
+    }
+    taken
 }
 
 /// Takes the fields out of `new` that break nobody, and names them: any that is new in an answer, since clients ignore
@@ -141,16 +233,6 @@ fn version(document: &Value) -> &str {
 fn place(change: &Change) -> String {
     let pointer = change.paths.first().map(|path| path.new.current_pointer().to_owned()).unwrap_or_default();
     format!("`{}`", pointer.replace("~1", "/").replace("~0", "~").replace("#/paths/", "").replace("#/components/", ""))
-}
-
-fn error_codes(document: &Value) -> BTreeSet<String> {
-    let responses = client::responses(document);
-    let of_response = |(operation, status, response): (&str, &str, &Value)| {
-        let examples = response.pointer("/content/application~1json/examples").and_then(Value::as_object);
-        let codes = examples.into_iter().flat_map(|examples| examples.keys());
-        codes.map(|code| format!("`{operation}` {status} `{code}`")).collect::<Vec<_>>()
-    };
-    responses.flat_map(of_response).collect()
 }
 
 /// Fails unless the newest entry of each service in `docs/api-changelog.md` names its document's version.
