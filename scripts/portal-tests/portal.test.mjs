@@ -117,6 +117,21 @@ test('an operation is found, tried and answered on a narrow dark screen', async 
   }, narrow);
 });
 
+test('the page reads well on a narrow light and on a wide dark screen too', async () => {
+  for (const [name, screen] of [
+    ['narrow-light', { width: 390, colorScheme: 'light' }],
+    ['wide-dark', { width: 1440, colorScheme: 'dark' }],
+  ]) {
+    await read(services.docs['order-service'], async (page) => {
+      await page.getByRole('heading', { name: 'Order Service' }).waitFor();
+      await goTo(page, 'Place an order');
+      await screenshot(page, `order-service-${name}-operation`);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.equal(overflow, 0, 'nothing is wider than the screen');
+    }, screen);
+  }
+});
+
 test('the page offers the checked-in document, byte for byte', async () => {
   for (const [service, url] of Object.entries(services.docs)) {
     await read(url, async (page) => {

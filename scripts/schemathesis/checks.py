@@ -1,7 +1,6 @@
-"""What schemathesis checks here beyond its own checks, and what it records."""
+"""What schemathesis checks here beyond its own checks."""
 
 import json
-import os
 
 import schemathesis
 
@@ -10,31 +9,18 @@ NO_OPERATION = {(400, "invalid path encoding"), (404, "Not Found"), (405, "Metho
 
 
 @schemathesis.check
-class documented_error_code:
-    """An error has an `error_code` that the document lists for this operation and this status.
-
-    What was answered is written to the file that $SEEN names.
-    """
-
-    def __init__(self):
-        self.seen = set()
-
-    def after_response(self, ctx, response, case):
-        operation = case.operation.definition.raw
-        status, code = response.status_code, None
-        if status >= 400:
-            error = json.loads(response.content)
-            code = error.get("error_code")
-            if code is None and (status, error["message"]) in NO_OPERATION:
-                return
-            content = operation["responses"].get(str(status), {}).get("content", {})
-            if code not in content.get("application/json", {}).get("examples", {}):
-                raise AssertionError(f"{operation['operationId']} does not document {status} {code}")
-        self.seen.add((operation["operationId"], status, code))
-
-    def after_run(self, ctx):
-        with open(os.environ["SEEN"], "w") as file:
-            json.dump(list(self.seen), file)
+def documented_error_code(ctx, response, case):
+    """An error has an `error_code` that the document lists for this operation and this status."""
+    operation, status = case.operation.definition.raw, response.status_code
+    if status < 400:
+        return
+    error = json.loads(response.content)
+    code = error.get("error_code")
+    if code is None and (status, error["message"]) in NO_OPERATION:
+        return
+    content = operation["responses"].get(str(status), {}).get("content", {})
+    if code not in content.get("application/json", {}).get("examples", {}):
+        raise AssertionError(f"{operation['operationId']} does not document {status} {code}")
 
 
 @schemathesis.check

@@ -33,6 +33,9 @@ pub trait Scenarios {
     /// No order has the id that is read: 404 with `order_not_found`.
     fn unknown_order(&self) -> Mock<'_>;
 
+    /// An order is placed for a user who does not exist: 404 with `user_not_found`.
+    fn unknown_user(&self) -> Mock<'_>;
+
     /// Every request is answered with 200 and a body that is no order, which the contract does not allow.
     fn nonsense(&self) -> Mock<'_>;
 }
@@ -56,9 +59,61 @@ impl Scenarios for MockServer {
         })
     }
 
+    fn unknown_user(&self) -> Mock<'_> {
+        self.order_create(|_, then| {
+            then.not_found(&samples::errors::user_not_found());
+        })
+    }
+
     fn nonsense(&self) -> Mock<'_> {
         self.mock(|_, then| {
             then.status(200).header("content-type", "application/json").body(r#"{"nonsense": true}"#);
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Client, Error, error_codes};
+
+    async fn outcome(server: &MockServer) -> Result<u16, Error<crate::types::Error>> {
+        let http = reqwest::Client::builder().timeout(Duration::from_millis(200)).build().unwrap();
+        let client = Client::new_with_client(&server.base_url(), http);
+        client.order_view().order_id(1).send().await.map(|answer| answer.status().as_u16())
+    }
+
+    #[tokio::test]
+    async fn each_scenario_is_met_by_the_client_as_it_says() {
+        let down = MockServer::start();
+        down.down();
+        assert_eq!(outcome(&down).await.unwrap_err().status().map(|status| status.as_u16()), Some(503));
+
+        let slow = MockServer::start();
+        slow.slow(Duration::from_secs(60));
+        assert!(matches!(outcome(&slow).await, Err(Error::CommunicationError(error)) if error.is_timeout()));
+
+        let patient = MockServer::start();
+        patient.slow(Duration::ZERO);
+        assert_eq!(outcome(&patient).await.unwrap(), 200);
+
+        let unknown = MockServer::start();
+        unknown.unknown_order();
+        let Err(Error::ErrorResponse(error)) = outcome(&unknown).await else { panic!("no error of the contract") };
+        assert_eq!(error.error_code.as_deref(), Some(error_codes::ORDER_NOT_FOUND));
+
+        let nonsense = MockServer::start();
+        nonsense.nonsense();
+        assert!(matches!(outcome(&nonsense).await, Err(Error::InvalidResponsePayload(..))));
+    }
+
+    #[tokio::test]
+    async fn an_order_for_an_unknown_user_is_refused() {
+        let server = MockServer::start();
+        server.unknown_user();
+        let order = Client::new(&server.base_url());
+        let order = order.order_create().body_map(|body| body.user_id(7).product_id(456).quantity(2)).send().await;
+        let Err(Error::ErrorResponse(error)) = order else { panic!("no error of the contract") };
+        assert_eq!(error.error_code.as_deref(), Some(error_codes::USER_NOT_FOUND));
     }
 }

@@ -62,3 +62,39 @@ impl Scenarios for MockServer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Client, Error, error_codes};
+
+    async fn outcome(server: &MockServer) -> Result<u16, Error<crate::types::Error>> {
+        let http = reqwest::Client::builder().timeout(Duration::from_millis(200)).build().unwrap();
+        let client = Client::new_with_client(&server.base_url(), http);
+        client.user_view().user_id(1).send().await.map(|answer| answer.status().as_u16())
+    }
+
+    #[tokio::test]
+    async fn each_scenario_is_met_by_the_client_as_it_says() {
+        let down = MockServer::start();
+        down.down();
+        assert_eq!(outcome(&down).await.unwrap_err().status().map(|status| status.as_u16()), Some(503));
+
+        let slow = MockServer::start();
+        slow.slow(Duration::from_secs(60));
+        assert!(matches!(outcome(&slow).await, Err(Error::CommunicationError(error)) if error.is_timeout()));
+
+        let patient = MockServer::start();
+        patient.slow(Duration::ZERO);
+        assert_eq!(outcome(&patient).await.unwrap(), 200);
+
+        let unknown = MockServer::start();
+        unknown.unknown_user();
+        let Err(Error::ErrorResponse(error)) = outcome(&unknown).await else { panic!("no error of the contract") };
+        assert_eq!(error.error_code.as_deref(), Some(error_codes::USER_NOT_FOUND));
+
+        let nonsense = MockServer::start();
+        nonsense.nonsense();
+        assert!(matches!(outcome(&nonsense).await, Err(Error::InvalidResponsePayload(..))));
+    }
+}

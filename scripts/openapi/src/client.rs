@@ -91,7 +91,7 @@ fn samples(document: &Value) -> String {
     for (operation, (kind, body)) in answers {
         out += &function(operation, &format!("What `{operation}` answers when all is well."), kind, body);
     }
-    out += "\n/// What operations answer when they fail, by `error_code`.\npub mod errors {\nuse crate::types;\n";
+    out += "\n/// What operations answer when they fail, by `error_code`. Where several can fail so, the message is that of one.\npub mod errors {\nuse crate::types;\n";
     for (code, body) in errors {
         out += &function(code, &format!("An error with the code `{code}`."), "Error", body);
     }

@@ -2,8 +2,9 @@
 //!
 //! The API trait crates are the source. From each comes one OpenAPI document in `openapi/`, and from the
 //! document the Rust client in `clients/` and the commands in `clients/cli`. [`generate()`] writes all of them,
-//! [`check()`] says which are not what they should be. Nothing here knows where it was built, nor asks git: the workspace is found from the
-//! working directory, so shallow clones and tarballs work, and shared target directories by [`freshness`].
+//! [`check()`] says which are not what they should be. Neither knows where it was built, nor asks git: the workspace is
+//! found from the working directory, so shallow clones and tarballs work, and shared target directories by
+//! [`freshness`]. Only [`diff`] looks at another revision.
 
 mod cli;
 mod client;

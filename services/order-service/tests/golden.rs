@@ -9,6 +9,7 @@ use httpmock::MockServer;
 use order_service::{Config, DOCUMENT};
 use service_testing::golden::{Replay, bring_database_into};
 use service_testing::{CapturedLog, Kind, TestDatabase};
+use tokio::net::TcpSocket;
 use user_client::mock::MockServerExt;
 use user_client::samples;
 use user_client::scenarios::Scenarios;
@@ -18,11 +19,15 @@ struct Users {
     url: String,
     _mock: MockServer,
     _silent: TcpListener,
+    _nobody: TcpSocket,
 }
 
 async fn users(state: State) -> Users {
     let mock = MockServer::start_async().await;
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Bound, so that nobody else gets the address, but not listening.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let known = samples::user_view();
     if state == State::UserServiceTalksNonsense {
         mock.nonsense();
@@ -34,11 +39,11 @@ async fn users(state: State) -> Users {
         mock.unknown_user();
     }
     let url = match state {
-        State::UserServiceDown => format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()),
+        State::UserServiceDown => format!("http://{}", nobody.local_addr().unwrap()),
         State::UserServiceSilent => format!("http://{}", silent.local_addr().unwrap()),
         _ => mock.base_url(),
     };
-    Users { url, _mock: mock, _silent: silent }
+    Users { url, _mock: mock, _silent: silent, _nobody: nobody }
 }
 
 async fn replay(example: Example, kind: Kind) -> anyhow::Result<()> {

@@ -61,6 +61,14 @@ impl Running {
     }
 }
 
+/// An address at which nobody listens, kept from others until it is dropped.
+fn closed_port() -> (tokio::net::TcpSocket, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
+}
+
 fn john(id: i64) -> types::User {
     types::User::builder().id(id).email("user@example.com").name("John Doe").try_into().unwrap()
 }
@@ -108,8 +116,8 @@ on_both_databases! {
 
     /// Scenario of the founding documents: user-service down.
     async fn user_service_down(database: TestDatabase) {
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let service = start(&database, &format!("http://{closed}")).await;
+        let (_nobody, url) = closed_port();
+        let service = start(&database, &url).await;
         let body = service.is_refused(503, "user_service_unavailable", "refused").await;
         assert_eq!(body["message"], "User service unavailable");
     }

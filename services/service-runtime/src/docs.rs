@@ -1,9 +1,11 @@
 //! The docs portal of a service, at `/docs`: its own document, to read and to try against itself.
 
 use anyhow::{Context, Result, anyhow};
-use dropshot::{ApiDescription, ApiEndpoint, ApiEndpointVersions, Body, HttpError, RequestContext, ServerContext};
+use dropshot::{
+    ApiDescription, ApiEndpoint, ApiEndpointVersions, Body, HttpError, RequestContext, RequestInfo, ServerContext,
+};
 use http::response::Builder;
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode, header};
 use portal::{Document, POLICY, SCALAR_ETAG, SCALAR_GZIP, SCALAR_PATH, SETUP_PATH, SETUP_SCRIPT};
 use serde_json::Value;
 
@@ -18,7 +20,14 @@ pub(crate) fn register<C: ServerContext>(api: &mut ApiDescription<C>, document: 
     let shown = Document { title: title.to_owned(), path: "openapi.json".to_owned(), server: Some(".".to_owned()) };
     let page = portal::page(title, &[shown]);
 
-    get(api, "docs_page", "/docs", move |_| {
+    get(api, "docs_page", "/docs", move |request| {
+        // The page's links are relative to it; dropshot takes `/docs/` for the same path.
+        if request.uri().path().ends_with('/') {
+            return response("text/plain")
+                .status(StatusCode::PERMANENT_REDIRECT)
+                .header(header::LOCATION, "../docs")
+                .body(Body::empty());
+        }
         response("text/html; charset=utf-8")
             .header(header::CONTENT_SECURITY_POLICY, format!("{POLICY}; frame-ancestors 'none'"))
             .header(header::REFERRER_POLICY, "no-referrer")
@@ -26,9 +35,9 @@ pub(crate) fn register<C: ServerContext>(api: &mut ApiDescription<C>, document: 
     })?;
     get(api, "docs_setup", &format!("/{SETUP_PATH}"), |_| response(JAVASCRIPT).body(SETUP_SCRIPT.into()))?;
     // Always packed: whatever can show the portal can unpack it, and to keep it unpacked too would cost 5 MB.
-    get(api, "docs_scalar", &format!("/{SCALAR_PATH}"), |headers| {
+    get(api, "docs_scalar", &format!("/{SCALAR_PATH}"), |request| {
         let response = response(JAVASCRIPT).header(header::ETAG, SCALAR_ETAG);
-        let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+        let known = request.headers().get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
         if known.is_some_and(|known| known.contains(SCALAR_ETAG)) {
             response.status(StatusCode::NOT_MODIFIED).body(Body::empty())
         } else {
@@ -51,10 +60,10 @@ fn get<C: ServerContext>(
     api: &mut ApiDescription<C>,
     operation_id: &str,
     path: &str,
-    answer: impl Fn(&HeaderMap) -> http::Result<Response<Body>> + Clone + Send + Sync + 'static,
+    answer: impl Fn(&RequestInfo) -> http::Result<Response<Body>> + Clone + Send + Sync + 'static,
 ) -> Result<()> {
     let handler = move |context: RequestContext<C>| {
-        let response = answer(context.request.headers()).map_err(HttpError::from);
+        let response = answer(&context.request).map_err(HttpError::from);
         async move { response }
     };
     let endpoint = ApiEndpoint::new(

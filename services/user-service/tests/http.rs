@@ -317,6 +317,9 @@ async fn the_docs_load_nothing_from_elsewhere_and_are_no_part_of_the_document() 
     let changed = get("/docs/scalar.js").header("if-none-match", "\"another\"").send().await.unwrap();
     assert_eq!(changed.status(), StatusCode::OK);
 
+    let slash = get("/docs/").send().await.unwrap();
+    assert_eq!((slash.status(), slash.url().path()), (StatusCode::OK, "/docs"), "its links are relative");
+
     assert!(!DOCUMENT.contains("/docs"));
     let log = service.log.text();
     assert!(log.contains(r#""path":"/docs""#) && log.contains(r#""path":"/docs/scalar.js""#), "{log}");

@@ -82,7 +82,7 @@ pub fn ready() -> types::Readiness {
 }"##).expect("it was checked when it was generated")
 }
 
-/// What operations answer when they fail, by `error_code`.
+/// What operations answer when they fail, by `error_code`. Where several can fail so, the message is that of one.
 pub mod errors {
 use crate::types;
 

@@ -58,7 +58,7 @@ pub fn user_view() -> types::User {
 }"##).expect("it was checked when it was generated")
 }
 
-/// What operations answer when they fail, by `error_code`.
+/// What operations answer when they fail, by `error_code`. Where several can fail so, the message is that of one.
 pub mod errors {
 use crate::types;
 
