@@ -31,9 +31,11 @@ async fn start(database: &TestDatabase) -> Running {
             then.ok(&user.try_into().unwrap());
         });
     }
-    let request = Request { path: [("user_id".to_owned(), "1".to_owned())].into(), ..Request::default() };
     let user_service = include_str!("../../../openapi/user-service.json");
-    judge_mock(user_service, &users.base_url(), "user_view", &request).await.unwrap();
+    for id in 1..=3 {
+        let request = Request { path: [("user_id".to_owned(), id.to_string())].into(), ..Request::default() };
+        judge_mock(user_service, &users.base_url(), "user_view", &request).await.unwrap();
+    }
     let config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users.base_url());
     let server = order_service::start(&config, &CapturedLog::default().logger(&[DOCUMENT])).await.unwrap();
     Running { client: Client::new(&server.url()), server, _users: users }
