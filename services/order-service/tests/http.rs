@@ -19,6 +19,7 @@ use user_client::mock::MockServerExt;
 struct Running {
     client: Client,
     server: Server,
+    log: CapturedLog,
     _users: MockServer,
 }
 
@@ -37,8 +38,9 @@ async fn start(database: &TestDatabase) -> Running {
         judge_mock(user_service, &users.base_url(), "user_view", &request).await.unwrap();
     }
     let config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users.base_url());
-    let server = order_service::start(&config, &CapturedLog::default().logger(&[DOCUMENT])).await.unwrap();
-    Running { client: Client::new(&server.url()), server, _users: users }
+    let log = CapturedLog::default();
+    let server = order_service::start(&config, &log.logger(&[DOCUMENT])).await.unwrap();
+    Running { client: Client::new(&server.url()), server, log, _users: users }
 }
 
 impl Running {
@@ -138,6 +140,7 @@ on_both_databases! {
         let id = service.place(1).await;
         let confirmed = service.set(id, Confirmed).await.unwrap();
         assert_eq!(service.set(id, Confirmed).await.unwrap(), confirmed);
+        assert_eq!(service.log.text().matches("Set order status").count(), 1, "only a move is logged as one");
     }
 
     async fn cancelling_is_safe_to_repeat_and_refused_once_completed(database: TestDatabase) {

@@ -61,3 +61,20 @@ fn passes(code: &str) -> bool {
     let primary = code.parse::<u32>().map(|code| code & 0xff);
     matches!(primary, Ok(5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::passes;
+
+    #[test]
+    fn what_passes_is_told_from_what_is_our_fault() {
+        // Connection lost, server stopping, disk full, lock not available; busy, busy in recovery, full, read-only.
+        for code in ["08006", "57P01", "53100", "55P03", "5", "261", "13", "8"] {
+            assert!(passes(code), "{code}");
+        }
+        // Syntax, no such table, division by zero, not null; error, constraint, mismatch.
+        for code in ["42601", "42P01", "22012", "23502", "1", "19", "20"] {
+            assert!(!passes(code), "{code}");
+        }
+    }
+}
