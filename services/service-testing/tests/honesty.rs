@@ -53,10 +53,30 @@ async fn scenarios_of_user_service_are_honest_but_for_those_that_are_not_its_ans
     use user_client::scenarios::Scenarios;
     type Make = fn(&MockServer);
     let scenarios: [(Make, bool); 4] = [
-        (|server| drop(server.unknown_user()), true),
-        (|server| drop(server.slow(Duration::ZERO)), true),
-        (|server| drop(server.down()), false),
-        (|server| drop(server.nonsense()), false),
+        (
+            |server| {
+                server.unknown_user();
+            },
+            true,
+        ),
+        (
+            |server| {
+                server.slow(Duration::ZERO);
+            },
+            true,
+        ),
+        (
+            |server| {
+                server.down();
+            },
+            false,
+        ),
+        (
+            |server| {
+                server.nonsense();
+            },
+            false,
+        ),
     ];
     for (make, honest) in scenarios {
         let server = MockServer::start_async().await;
@@ -75,11 +95,46 @@ async fn scenarios_of_order_service_are_honest_but_for_those_that_are_not_its_an
         ..Request::default()
     };
     let scenarios: [(Make, &str, Request, bool); 5] = [
-        (|server| drop(server.unknown_order()), "order_view", reading("order_id"), true),
-        (|server| drop(server.slow(Duration::ZERO)), "order_view", reading("order_id"), true),
-        (|server| drop(server.unknown_user()), "order_create", placing, true),
-        (|server| drop(server.down()), "order_view", reading("order_id"), false),
-        (|server| drop(server.nonsense()), "order_view", reading("order_id"), false),
+        (
+            |server| {
+                server.unknown_order();
+            },
+            "order_view",
+            reading("order_id"),
+            true,
+        ),
+        (
+            |server| {
+                server.slow(Duration::ZERO);
+            },
+            "order_view",
+            reading("order_id"),
+            true,
+        ),
+        (
+            |server| {
+                server.unknown_user();
+            },
+            "order_create",
+            placing,
+            true,
+        ),
+        (
+            |server| {
+                server.down();
+            },
+            "order_view",
+            reading("order_id"),
+            false,
+        ),
+        (
+            |server| {
+                server.nonsense();
+            },
+            "order_view",
+            reading("order_id"),
+            false,
+        ),
     ];
     for (make, operation, request, honest) in scenarios {
         let server = MockServer::start_async().await;
