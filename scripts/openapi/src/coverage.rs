@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::Contract;
+use crate::{Contract, operations};
 
 /// Something that an operation of a service answers: service, operation, status, and error code if it is a failure.
 type Outcome = (String, String, u16, Option<String>);
@@ -37,14 +37,6 @@ pub fn check_coverage(contracts: &[Contract], directories: &[PathBuf]) -> Result
         writeln!(report, "not documented: {service} {operation} {status} {}", code.as_deref().unwrap_or_default())?;
     }
     if report.is_empty() { Ok(seen.len()) } else { bail!("{report}in the logs in {directories:?}") }
-}
-
-fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths.flat_map(|(path, item)| {
-        let operations = item.as_object().into_iter().flatten();
-        operations.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
-    })
 }
 
 fn id(operation: &Value) -> String {

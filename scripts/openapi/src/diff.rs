@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use drift::{Change, ChangeClass};
 use serde_json::Value;
 
-use crate::Contract;
+use crate::{Contract, operations};
 
 /// From this `info.version` on, the contract only grows within `/api/v1`.
 const FROZEN_FROM: semver::Version = semver::Version::new(1, 0, 0);
@@ -89,8 +89,8 @@ pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
     if old["info"]["description"] != new["info"]["description"] {
         harmless.insert("- the description has other words\n".to_owned());
     }
-    let new_operations: BTreeMap<_, _> = operations(new).collect();
-    for (place, before) in operations(old) {
+    let new_operations: BTreeMap<_, _> = by_place(new).collect();
+    for (place, before) in by_place(old) {
         let Some(after) = new_operations.get(&place) else { continue };
         let (broken, reworded) = compare_operation(&place, before, after);
         breaking.extend(broken);
@@ -114,13 +114,9 @@ fn is_frozen(document: &Value) -> bool {
     semver::Version::parse(version(document)).is_ok_and(|version| version >= FROZEN_FROM)
 }
 
-/// The operations of a document by method and path.
-fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths.flat_map(|(path, item)| {
-        let operations = item.as_object().into_iter().flatten();
-        operations.map(move |(method, operation)| (format!("`{} {path}`", method.to_uppercase()), operation))
-    })
+/// The operations of a document by how a reader calls them.
+fn by_place(document: &Value) -> impl Iterator<Item = (String, &Value)> {
+    operations(document).map(|(path, method, operation)| (format!("`{} {path}`", method.to_uppercase()), operation))
 }
 
 /// What of an operation drift does not look at: its name, who may call it, its error codes, its headers, its words. Gives
@@ -208,9 +204,9 @@ fn take_new_fields(old: &Value, new: &mut Value) -> Vec<String> {
 
 /// The names of the schemas that requests are made of.
 fn sent_schemas(document: &Value) -> BTreeSet<String> {
-    let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
-    let operations = paths.filter_map(Value::as_object).flat_map(|path| path.values());
-    let mut open: Vec<&Value> = operations.flat_map(|o| [&o["requestBody"], &o["parameters"]]).collect();
+    let mut open: Vec<&Value> = operations(document)
+        .flat_map(|(_, _, operation)| [&operation["requestBody"], &operation["parameters"]])
+        .collect();
     let mut sent = BTreeSet::new();
     while let Some(value) = open.pop() {
         let reference = value.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/components/schemas/"));

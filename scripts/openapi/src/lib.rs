@@ -179,6 +179,15 @@ fn strays(root: &Path, artifacts: &[Artifact]) -> Result<Vec<PathBuf>> {
     Ok(strays)
 }
 
+/// The operations of a document: path, method, and what the document says of each.
+fn operations(document: &serde_json::Value) -> impl Iterator<Item = (&str, &str, &serde_json::Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths.flat_map(|(path, item)| {
+        let operations = item.as_object().into_iter().flatten();
+        operations.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
+}
+
 /// A unified diff of `old` and `new`.
 fn difference(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
     similar::TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(old_name, new_name).to_string()
