@@ -5,6 +5,8 @@
 
 use dropshot::{ErrorStatusCode, HttpError};
 
+use crate::answer::harden;
+
 /// One way in which an operation can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorCode {
@@ -47,6 +49,7 @@ impl ErrorCode {
         if let Some(seconds) = self.retry_after_s {
             error.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
         }
+        harden(error.headers_mut());
         error
     }
 }
@@ -89,6 +92,34 @@ pub const UNSUPPORTED_MEDIA_TYPE: ErrorCode = ErrorCode {
     retry_after_s: None,
 };
 
+/// A request body that does not arrive.
+pub const REQUEST_TIMEOUT: ErrorCode = ErrorCode {
+    code: "request_timeout",
+    status: ErrorStatusCode::REQUEST_TIMEOUT,
+    when: "The request body was not complete within 5 seconds. Nothing was changed. The connection is closed.",
+    message: "The request body was not complete within 5 seconds",
+    retry_after_s: None,
+};
+
+/// An `Idempotency-Key` that belongs to another request.
+pub const IDEMPOTENCY_KEY_REUSED: ErrorCode = ErrorCode {
+    code: "idempotency_key_reused",
+    status: ErrorStatusCode::UNPROCESSABLE_ENTITY,
+    when: "The `Idempotency-Key` was used with another body. Nothing was changed: draw a new key for a new request.",
+    message: "The Idempotency-Key was used with another body",
+    retry_after_s: None,
+};
+
+/// An `Idempotency-Key` whose first request has no answer yet.
+pub const IDEMPOTENCY_KEY_IN_USE: ErrorCode = ErrorCode {
+    code: "idempotency_key_in_use",
+    status: ErrorStatusCode::CONFLICT,
+    when: "A request with this `Idempotency-Key` is still being worked on. Ask again after `Retry-After` seconds, with \
+           the same key and body, for its answer.",
+    message: "A request with this Idempotency-Key is still being worked on",
+    retry_after_s: Some(1),
+};
+
 /// A fault of the service, while reading.
 pub const INTERNAL_ERROR: ErrorCode = ErrorCode {
     code: "internal_error",
@@ -120,6 +151,33 @@ pub const DATABASE_UNAVAILABLE_IN_WRITE: ErrorCode = ErrorCode {
     ..DATABASE_UNAVAILABLE
 };
 
+/// More requests at a time than the service takes.
+pub const OVERLOADED: ErrorCode = ErrorCode {
+    code: "overloaded",
+    status: ErrorStatusCode::SERVICE_UNAVAILABLE,
+    when: "The service works on as many requests as it takes at a time. Nothing was changed: try again after \
+           `Retry-After` seconds, later each time.",
+    message: "Too many requests at a time",
+    retry_after_s: Some(1),
+};
+
+/// The time for the request is over, while reading.
+pub const DEADLINE_EXCEEDED: ErrorCode = ErrorCode {
+    code: "deadline_exceeded",
+    status: ErrorStatusCode::SERVICE_UNAVAILABLE,
+    when: "The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after \
+           `Retry-After` seconds.",
+    message: "The request took too long",
+    retry_after_s: Some(1),
+};
+
+/// The time for the request is over, while writing.
+pub const DEADLINE_EXCEEDED_IN_WRITE: ErrorCode = ErrorCode {
+    when: "The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may \
+           not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.",
+    ..DEADLINE_EXCEEDED
+};
+
 /// The process is stopping.
 pub const SHUTTING_DOWN: ErrorCode = ErrorCode {
     code: "shutting_down",
@@ -131,10 +189,14 @@ pub const SHUTTING_DOWN: ErrorCode = ErrorCode {
 };
 
 /// What every operation that only reads the database can fail with.
-pub const READ: &[ErrorCode] = &[INTERNAL_ERROR, DATABASE_UNAVAILABLE];
+pub const READ: &[ErrorCode] = &[INTERNAL_ERROR, DATABASE_UNAVAILABLE, OVERLOADED, DEADLINE_EXCEEDED];
 
 /// What every operation that changes the database can fail with.
-pub const WRITE: &[ErrorCode] = &[INTERNAL_ERROR_IN_WRITE, DATABASE_UNAVAILABLE_IN_WRITE];
+pub const WRITE: &[ErrorCode] =
+    &[INTERNAL_ERROR_IN_WRITE, DATABASE_UNAVAILABLE_IN_WRITE, OVERLOADED, DEADLINE_EXCEEDED_IN_WRITE];
 
 /// What every operation that takes a body can fail with, beside [`INVALID_REQUEST`].
-pub const BODY: &[ErrorCode] = &[PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
+pub const BODY: &[ErrorCode] = &[PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, REQUEST_TIMEOUT];
+
+/// What every operation that takes an `Idempotency-Key` can fail with.
+pub const KEYED: &[ErrorCode] = &[IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_KEY_IN_USE];

@@ -53,6 +53,9 @@ pub struct Request {
     /// The query.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
+    /// Headers beside the content type.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
     /// The JSON body.
     pub body: Option<Value>,
     /// In place of a body, one of so many bytes.
@@ -82,6 +85,14 @@ pub enum State {
     DatabaseAway,
     /// The service's database answers, but does not hold what it should.
     DatabaseBroken,
+    /// The service works on as many requests as it takes.
+    Overloaded,
+    /// The time for the request is over as soon as it has arrived.
+    OutOfTime,
+    /// The request's body begins and does not end.
+    BodyStalls,
+    /// The same request was sent just before, and has no answer yet.
+    KeyInUse,
     /// The service was told to stop.
     Stopping,
     /// Nobody answers at user-service's address.

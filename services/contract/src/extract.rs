@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dropshot::{
@@ -19,16 +20,20 @@ use serde::de::DeserializeOwned;
 use serde::de::value::{Error as TextError, MapDeserializer, StringDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 
-use crate::error_code::{INVALID_REQUEST, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE};
+use crate::error_code::{INVALID_REQUEST, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE};
 use crate::text::shorten;
 
 /// The largest request body, in bytes.
 pub const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
+/// How long a request body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A JSON request body: exactly one JSON object that `T` accepts.
 ///
 /// Refuses with `unsupported_media_type` what is not plain `application/json`, with `payload_too_large` a body
-/// over [`BODY_LIMIT_BYTES`] (without reading on), and with `invalid_request` whatever else does not fit.
+/// over [`BODY_LIMIT_BYTES`] (without reading on), with `request_timeout` one that takes longer than five seconds to
+/// arrive, and with `invalid_request` whatever else does not fit.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -68,10 +73,12 @@ async fn read(request: hyper::Request<Body>) -> Result<Vec<u8>, HttpError> {
     if announced.is_some_and(|length| length > BODY_LIMIT_BYTES as u64) {
         return Err(too_large());
     }
-    match Limited::new(request.into_body(), BODY_LIMIT_BYTES).collect().await {
-        Ok(body) => Ok(body.to_bytes().into()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(INVALID_REQUEST.with_message("request body: it ended before it was complete")),
+    let body = Limited::new(request.into_body(), BODY_LIMIT_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Err(_) => Err(REQUEST_TIMEOUT.plain()),
+        Ok(Ok(body)) => Ok(body.to_bytes().into()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(INVALID_REQUEST.with_message("request body: it ended before it was complete")),
     }
 }
 

@@ -8,6 +8,8 @@
 //! | [`constrained`] | strings and integers whose JSON schema and run-time check are one definition |
 //! | [`error_code`] | an error as one constant: its status, its code, when it happens |
 //! | [`extract`] | request bodies, paths and queries read strictly, refused in the platform's error shape |
+//! | [`answer`] | successful answers with the headers that every answer has, and those that can be given again |
+//! | [`idempotency`] | the header `Idempotency-Key` |
 //! | [`page`] | how long the pages of a list are |
 //! | [`health`] | the answers of `/health` and `/ready` |
 //! | [`examples`] | golden examples: requests and answers as data, for the document, for mocks and to be replayed |
@@ -18,12 +20,14 @@
 // The macros name this crate by its name, and are used inside it too.
 extern crate self as contract;
 
+pub mod answer;
 pub mod constrained;
 pub mod document;
 pub mod error_code;
 pub mod examples;
 pub mod extract;
 pub mod health;
+pub mod idempotency;
 pub mod page;
 
 mod text;
@@ -31,12 +35,14 @@ mod text;
 /// What this crate was compiled from, by path. `cargo openapi` compares it with the files at hand: in a target directory
 /// shared between checkouts cargo can take one checkout's build for another's (rust-lang/cargo#17312).
 pub const SOURCES: &[(&str, &str)] = &[
+    ("src/answer.rs", include_str!("answer.rs")),
     ("src/constrained.rs", include_str!("constrained.rs")),
     ("src/document.rs", include_str!("document.rs")),
     ("src/error_code.rs", include_str!("error_code.rs")),
     ("src/examples.rs", include_str!("examples.rs")),
     ("src/extract.rs", include_str!("extract.rs")),
     ("src/health.rs", include_str!("health.rs")),
+    ("src/idempotency.rs", include_str!("idempotency.rs")),
     ("src/lib.rs", include_str!("lib.rs")),
     ("src/page.rs", include_str!("page.rs")),
     ("src/text.rs", include_str!("text.rs")),

@@ -61,6 +61,15 @@ impl<T: CliConfig> Cli<T> {
     pub fn cli_order_create() -> ::clap::Command {
         ::clap::Command::new("")
             .arg(
+                ::clap::Arg::new("idempotency-key")
+                    .long("idempotency-key")
+                    .value_parser(::clap::value_parser!(types::IdempotencyKey))
+                    .required(false)
+                    .help(
+                        "Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces.",
+                    ),
+            )
+            .arg(
                 ::clap::Arg::new("product-id")
                     .long("product-id")
                     .value_parser(::clap::value_parser!(types::ProductId))
@@ -90,7 +99,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Path to a file that contains the full json body."),
             )
             .about(
-                "Place an order\n\nAsks user-service whether the user exists, stores the order with the status `created`, and answers with a receipt: the order's id and status. Read the whole order at the path in `Location`.\n\nNothing is stored unless the answer is 201; only after `database_unavailable`, `internal_error` or no answer at all is that uncertain. The product is not checked: there is no product service yet.",
+                "Place an order\n\nAsks user-service whether the user exists, stores the order with the status `created`, and answers with a receipt: the order's id and status. Read the whole order at the path in `Location`.\n\nNothing is stored unless the answer is 201; only after `database_unavailable`, `deadline_exceeded`, `internal_error` or no answer at all is that uncertain. With an `Idempotency-Key` the request is safe to repeat whatever happened to it. The product is not checked: there is no product service yet.",
             )
     }
     pub fn cli_order_view() -> ::clap::Command {
@@ -225,6 +234,10 @@ impl<T: CliConfig> Cli<T> {
         matches: &::clap::ArgMatches,
     ) -> anyhow::Result<()> {
         let mut request = self.client.order_create();
+        if let Some(value) = matches.get_one::<types::IdempotencyKey>("idempotency-key")
+        {
+            request = request.idempotency_key(value.clone());
+        }
         if let Some(value) = matches.get_one::<types::ProductId>("product-id") {
             request = request.body_map(|body| { body.product_id(value.clone()) });
         }

@@ -53,6 +53,15 @@ impl<T: CliConfig> Cli<T> {
                     .help("The user's e-mail address. No other user may have it."),
             )
             .arg(
+                ::clap::Arg::new("idempotency-key")
+                    .long("idempotency-key")
+                    .value_parser(::clap::value_parser!(types::IdempotencyKey))
+                    .required(false)
+                    .help(
+                        "Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces.",
+                    ),
+            )
+            .arg(
                 ::clap::Arg::new("name")
                     .long("name")
                     .value_parser(::clap::value_parser!(types::UserName))
@@ -68,7 +77,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Path to a file that contains the full json body."),
             )
             .about(
-                "Create a user\n\nStores a new user and answers with them as stored. Ids are given out in rising order; there may be gaps, and the id of a deleted user is never given to another.\n\nThe e-mail address must not belong to another user; upper and lower case make no difference. It is kept and returned as written.",
+                "Create a user\n\nStores a new user and answers with them as stored. Ids are given out in rising order; there may be gaps, and the id of a deleted user is never given to another.\n\nThe e-mail address must not belong to another user; upper and lower case make no difference. It is kept and returned as written.\n\nWith an `Idempotency-Key` the request is safe to repeat whatever happened to it.",
             )
     }
     pub fn cli_user_view() -> ::clap::Command {
@@ -199,6 +208,10 @@ impl<T: CliConfig> Cli<T> {
         let mut request = self.client.user_create();
         if let Some(value) = matches.get_one::<types::EmailAddress>("email") {
             request = request.body_map(|body| { body.email(value.clone()) });
+        }
+        if let Some(value) = matches.get_one::<types::IdempotencyKey>("idempotency-key")
+        {
+            request = request.idempotency_key(value.clone());
         }
         if let Some(value) = matches.get_one::<types::UserName>("name") {
             request = request.body_map(|body| { body.name(value.clone()) });

@@ -85,6 +85,68 @@ pub mod types {
             value.parse()
         }
     }
+    ///A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
+    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+    #[serde(transparent)]
+    pub struct IdempotencyKey(::std::string::String);
+    impl ::std::ops::Deref for IdempotencyKey {
+        type Target = ::std::string::String;
+        fn deref(&self) -> &::std::string::String {
+            &self.0
+        }
+    }
+    impl ::std::convert::From<IdempotencyKey> for ::std::string::String {
+        fn from(value: IdempotencyKey) -> Self {
+            value.0
+        }
+    }
+    impl ::std::str::FromStr for IdempotencyKey {
+        type Err = self::error::ConversionError;
+        fn from_str(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            if value.chars().count() > 255usize {
+                return Err("longer than 255 characters".into());
+            }
+            if value.chars().count() < 1usize {
+                return Err("shorter than 1 characters".into());
+            }
+            static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
+            { ::regress::Regex::new("^[!-~]([ -~]*[!-~])?$").unwrap() });
+            if PATTERN.find(value).is_none() {
+                return Err("doesn't match pattern \"^[!-~]([ -~]*[!-~])?$\"".into());
+            }
+            Ok(Self(value.to_string()))
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for IdempotencyKey {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<::std::string::String> for IdempotencyKey {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: ::std::string::String,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl<'de> ::serde::Deserialize<'de> for IdempotencyKey {
+        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
+        where
+            D: ::serde::Deserializer<'de>,
+        {
+            ::std::string::String::deserialize(deserializer)?
+                .parse()
+                .map_err(|e: self::error::ConversionError| {
+                    <D::Error as ::serde::de::Error>::custom(e.to_string())
+                })
+        }
+    }
     ///An order.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Order {
@@ -1133,11 +1195,13 @@ Owns the orders of the Orders & Notifications Platform.
 
 Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.
 
-Every error has the shape of the schema `Error`; decide by its `error_code`. Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `order_create` is safe to repeat after a 503 of user-service; when its answer is `internal_error`, `database_unavailable`, or none at all, look with `order_list` and `user_id` before you repeat it.
+Every error has the shape of the schema `Error`; decide by its `error_code`. Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `order_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, when its answer is `internal_error`, `database_unavailable`, `deadline_exceeded`, or none at all, look with `order_list` and `user_id` before you repeat it.
+
+Any request may say in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender still waits; the service gives up then, if its own limit is not shorter.
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
-Version: 0.1.0*/
+Version: 0.2.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
@@ -1173,7 +1237,7 @@ impl Client {
 }
 impl ClientInfo<()> for Client {
     fn api_version() -> &'static str {
-        "0.1.0"
+        "0.2.0"
     }
     fn baseurl(&self) -> &str {
         self.baseurl.as_str()
@@ -1214,12 +1278,16 @@ let response = client.order_list()
 
 Asks user-service whether the user exists, stores the order with the status `created`, and answers with a receipt: the order's id and status. Read the whole order at the path in `Location`.
 
-Nothing is stored unless the answer is 201; only after `database_unavailable`, `internal_error` or no answer at all is that uncertain. The product is not checked: there is no product service yet.
+Nothing is stored unless the answer is 201; only after `database_unavailable`, `deadline_exceeded`, `internal_error` or no answer at all is that uncertain. With an `Idempotency-Key` the request is safe to repeat whatever happened to it. The product is not checked: there is no product service yet.
 
 Sends a `POST` request to `/api/v1/orders`
 
+Arguments:
+- `idempotency_key`: Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces.
+- `body`
 ```text
 let response = client.order_create()
+    .idempotency_key(idempotency_key)
     .body(body)
     .send()
     .await;
@@ -1505,14 +1573,29 @@ pub mod builder {
     #[derive(Debug, Clone)]
     pub struct OrderCreate<'a> {
         client: &'a super::Client,
+        idempotency_key: Result<Option<types::IdempotencyKey>, String>,
         body: Result<types::builder::OrderCreate, String>,
     }
     impl<'a> OrderCreate<'a> {
         pub fn new(client: &'a super::Client) -> Self {
             Self {
                 client: client,
+                idempotency_key: Ok(None),
                 body: Ok(::std::default::Default::default()),
             }
+        }
+        pub fn idempotency_key<V>(mut self, value: V) -> Self
+        where
+            V: std::convert::TryInto<types::IdempotencyKey>,
+        {
+            self.idempotency_key = value
+                .try_into()
+                .map(Some)
+                .map_err(|_| {
+                    "conversion to `IdempotencyKey` for idempotency_key failed"
+                        .to_string()
+                });
+            self
         }
         pub fn body<V>(mut self, value: V) -> Self
         where
@@ -1540,12 +1623,13 @@ pub mod builder {
         pub async fn send(
             self,
         ) -> Result<ResponseValue<types::OrderReceipt>, Error<types::Error>> {
-            let Self { client, body } = self;
+            let Self { client, idempotency_key, body } = self;
+            let idempotency_key = idempotency_key.map_err(Error::InvalidRequest)?;
             let body = body
                 .and_then(|v| types::OrderCreate::try_from(v).map_err(|e| e.to_string()))
                 .map_err(Error::InvalidRequest)?;
             let url = format!("{}/api/v1/orders", client.baseurl,);
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(2usize);
             header_map
                 .append(
                     ::reqwest::header::HeaderName::from_static("api-version"),
@@ -1553,6 +1637,9 @@ pub mod builder {
                         super::Client::api_version(),
                     ),
                 );
+            if let Some(value) = idempotency_key {
+                header_map.append("Idempotency-Key", value.to_string().try_into()?);
+            }
             #[allow(unused_mut)]
             let mut request = client
                 .client
@@ -1587,6 +1674,20 @@ pub mod builder {
                         ),
                     )
                 }
+                408u16 => {
+                    Err(
+                        Error::ErrorResponse(
+                            ResponseValue::from_response(response).await?,
+                        ),
+                    )
+                }
+                409u16 => {
+                    Err(
+                        Error::ErrorResponse(
+                            ResponseValue::from_response(response).await?,
+                        ),
+                    )
+                }
                 413u16 => {
                     Err(
                         Error::ErrorResponse(
@@ -1595,6 +1696,13 @@ pub mod builder {
                     )
                 }
                 415u16 => {
+                    Err(
+                        Error::ErrorResponse(
+                            ResponseValue::from_response(response).await?,
+                        ),
+                    )
+                }
+                422u16 => {
                     Err(
                         Error::ErrorResponse(
                             ResponseValue::from_response(response).await?,
@@ -1920,6 +2028,13 @@ pub mod builder {
                     )
                 }
                 404u16 => {
+                    Err(
+                        Error::ErrorResponse(
+                            ResponseValue::from_response(response).await?,
+                        ),
+                    )
+                }
+                408u16 => {
                     Err(
                         Error::ErrorResponse(
                             ResponseValue::from_response(response).await?,

@@ -5,6 +5,15 @@
 /// Status 503. The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
 pub const DATABASE_UNAVAILABLE: &str = "database_unavailable";
 
+/// Status 503. The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+pub const DEADLINE_EXCEEDED: &str = "deadline_exceeded";
+
+/// Status 409. A request with this `Idempotency-Key` is still being worked on. Ask again after `Retry-After` seconds, with the same key and body, for its answer.
+pub const IDEMPOTENCY_KEY_IN_USE: &str = "idempotency_key_in_use";
+
+/// Status 422. The `Idempotency-Key` was used with another body. Nothing was changed: draw a new key for a new request.
+pub const IDEMPOTENCY_KEY_REUSED: &str = "idempotency_key_reused";
+
 /// Status 500. A fault of the service, which has logged it under the `request_id`. The change may or may not have happened.
 pub const INTERNAL_ERROR: &str = "internal_error";
 
@@ -20,8 +29,14 @@ pub const INVALID_TRANSITION: &str = "invalid_transition";
 /// Status 404. No order has this id.
 pub const ORDER_NOT_FOUND: &str = "order_not_found";
 
+/// Status 503. The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+pub const OVERLOADED: &str = "overloaded";
+
 /// Status 413. The request body is larger than 65536 bytes. The connection may be closed before all of it is read.
 pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
+
+/// Status 408. The request body was not complete within 5 seconds. Nothing was changed. The connection is closed.
+pub const REQUEST_TIMEOUT: &str = "request_timeout";
 
 /// Status 503. The process is stopping and wants no new work. Use another instance, or try again after `Retry-After` seconds.
 pub const SHUTTING_DOWN: &str = "shutting_down";

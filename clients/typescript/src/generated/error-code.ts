@@ -9,9 +9,23 @@ export const ErrorCode = {
    */
   database_unavailable: "database_unavailable",
   /**
+   * 503 of user_list, user_view, order_list, order_view: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+   *
+   * 503 of user_create, user_replace, user_delete, order_create, order_cancel, order_set_status: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+   */
+  deadline_exceeded: "deadline_exceeded",
+  /**
    * 409 of user_create, user_replace: Another user has this e-mail address, perhaps in other upper and lower case. Nothing was changed.
    */
   email_taken: "email_taken",
+  /**
+   * 409 of user_create, order_create: A request with this `Idempotency-Key` is still being worked on. Ask again after `Retry-After` seconds, with the same key and body, for its answer.
+   */
+  idempotency_key_in_use: "idempotency_key_in_use",
+  /**
+   * 422 of user_create, order_create: The `Idempotency-Key` was used with another body. Nothing was changed: draw a new key for a new request.
+   */
+  idempotency_key_reused: "idempotency_key_reused",
   /**
    * 500 of user_list, user_view, order_list, order_view: A fault of the service, which has logged it under the `request_id`.
    *
@@ -35,9 +49,17 @@ export const ErrorCode = {
    */
   order_not_found: "order_not_found",
   /**
+   * 503 of user_list, user_create, user_view, user_replace, user_delete, order_list, order_create, order_view, order_cancel, order_set_status: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+   */
+  overloaded: "overloaded",
+  /**
    * 413 of user_create, user_replace, order_create, order_set_status: The request body is larger than 65536 bytes. The connection may be closed before all of it is read.
    */
   payload_too_large: "payload_too_large",
+  /**
+   * 408 of user_create, user_replace, order_create, order_set_status: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed.
+   */
+  request_timeout: "request_timeout",
   /**
    * 503 of ready: The process is stopping and wants no new work. Use another instance, or try again after `Retry-After` seconds.
    */

@@ -18,7 +18,7 @@ export interface paths {
          * Place an order
          * @description Asks user-service whether the user exists, stores the order with the status `created`, and answers with a receipt: the order's id and status. Read the whole order at the path in `Location`.
          *
-         *     Nothing is stored unless the answer is 201; only after `database_unavailable`, `internal_error` or no answer at all is that uncertain. The product is not checked: there is no product service yet.
+         *     Nothing is stored unless the answer is 201; only after `database_unavailable`, `deadline_exceeded`, `internal_error` or no answer at all is that uncertain. With an `Idempotency-Key` the request is safe to repeat whatever happened to it. The product is not checked: there is no product service yet.
          */
         post: operations["order_create"];
         delete?: never;
@@ -264,6 +264,11 @@ export interface components {
          * @example 100
          */
         PageLimit: number;
+        /**
+         * @description A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
+         * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
+         */
+        IdempotencyKey: string;
     };
     responses: never;
     parameters: never;
@@ -345,7 +350,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds. */
+            /**
+             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+             */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -361,7 +372,10 @@ export interface operations {
     order_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces. */
+                "Idempotency-Key"?: components["schemas"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -381,7 +395,9 @@ export interface operations {
             /** @description The order is stored. */
             201: {
                 headers: {
-                    /** @description The path of the new order on this service. */
+                    /** @description `true` on an answer that was given before, to a request with the same `Idempotency-Key`; otherwise absent. */
+                    "Idempotency-Replayed"?: boolean;
+                    /** @description The path of what was created, on this service. */
                     Location: string;
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
@@ -416,6 +432,27 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `request_timeout`: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed. */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `idempotency_key_in_use`: A request with this `Idempotency-Key` is still being worked on. Ask again after `Retry-After` seconds, with the same key and body, for its answer. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `payload_too_large`: The request body is larger than 65536 bytes. The connection may be closed before all of it is read. */
             413: {
                 headers: {
@@ -428,6 +465,16 @@ export interface operations {
             };
             /** @description `unsupported_media_type`: The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
             415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `idempotency_key_reused`: The `Idempotency-Key` was used with another body. Nothing was changed: draw a new key for a new request. */
+            422: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
@@ -458,6 +505,10 @@ export interface operations {
             };
             /**
              * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
              *
              *     `user_service_unavailable`: user-service cannot be reached, or cannot answer now. Nothing was stored: try again after `Retry-After` seconds.
              *
@@ -538,7 +589,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds. */
+            /**
+             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+             */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -624,7 +681,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat. */
+            /**
+             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -699,6 +762,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `request_timeout`: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed. */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `invalid_transition`: The order's present status does not allow this one; the message names both. Nothing was changed. */
             409: {
                 headers: {
@@ -739,7 +812,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat. */
+            /**
+             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -21,6 +21,8 @@ export interface paths {
          * @description Stores a new user and answers with them as stored. Ids are given out in rising order; there may be gaps, and the id of a deleted user is never given to another.
          *
          *     The e-mail address must not belong to another user; upper and lower case make no difference. It is kept and returned as written.
+         *
+         *     With an `Idempotency-Key` the request is safe to repeat whatever happened to it.
          */
         post: operations["user_create"];
         delete?: never;
@@ -195,6 +197,11 @@ export interface components {
          * @example 100
          */
         PageLimit: number;
+        /**
+         * @description A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
+         * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
+         */
+        IdempotencyKey: string;
     };
     responses: never;
     parameters: never;
@@ -270,7 +277,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds. */
+            /**
+             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+             */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -286,7 +299,10 @@ export interface operations {
     user_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces. */
+                "Idempotency-Key"?: components["schemas"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -305,7 +321,9 @@ export interface operations {
             /** @description The user as stored. */
             201: {
                 headers: {
-                    /** @description The path of the new user on this service. */
+                    /** @description `true` on an answer that was given before, to a request with the same `Idempotency-Key`; otherwise absent. */
+                    "Idempotency-Replayed"?: boolean;
+                    /** @description The path of what was created, on this service. */
                     Location: string;
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
@@ -331,10 +349,25 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `email_taken`: Another user has this e-mail address, perhaps in other upper and lower case. Nothing was changed. */
+            /** @description `request_timeout`: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed. */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description `idempotency_key_in_use`: A request with this `Idempotency-Key` is still being worked on. Ask again after `Retry-After` seconds, with the same key and body, for its answer.
+             *
+             *     `email_taken`: Another user has this e-mail address, perhaps in other upper and lower case. Nothing was changed.
+             */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -361,6 +394,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `idempotency_key_reused`: The `Idempotency-Key` was used with another body. Nothing was changed: draw a new key for a new request. */
+            422: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. The change may or may not have happened. */
             500: {
                 headers: {
@@ -371,7 +414,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat. */
+            /**
+             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -443,7 +492,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds. */
+            /**
+             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+             */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -515,6 +570,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description `request_timeout`: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed. */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `email_taken`: Another user has this e-mail address, perhaps in other upper and lower case. Nothing was changed. */
             409: {
                 headers: {
@@ -555,7 +620,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat. */
+            /**
+             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -618,7 +689,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat. */
+            /**
+             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *
+             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             */
             503: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -71,12 +71,39 @@ pub fn database_unavailable() -> types::Error {
 }"##).expect("it was checked when it was generated")
 }
 
+/// An error with the code `deadline_exceeded`.
+pub fn deadline_exceeded() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "deadline_exceeded",
+  "message": "The request took too long"
+}"##).expect("it was checked when it was generated")
+}
+
 /// An error with the code `email_taken`.
 pub fn email_taken() -> types::Error {
     serde_json::from_str(r##"{
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "email_taken",
   "message": "Another user has this e-mail address"
+}"##).expect("it was checked when it was generated")
+}
+
+/// An error with the code `idempotency_key_in_use`.
+pub fn idempotency_key_in_use() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "idempotency_key_in_use",
+  "message": "A request with this Idempotency-Key is still being worked on"
+}"##).expect("it was checked when it was generated")
+}
+
+/// An error with the code `idempotency_key_reused`.
+pub fn idempotency_key_reused() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "idempotency_key_reused",
+  "message": "The Idempotency-Key was used with another body"
 }"##).expect("it was checked when it was generated")
 }
 
@@ -107,12 +134,30 @@ pub fn invalid_request() -> types::Error {
 }"##).expect("it was checked when it was generated")
 }
 
+/// An error with the code `overloaded`.
+pub fn overloaded() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "overloaded",
+  "message": "Too many requests at a time"
+}"##).expect("it was checked when it was generated")
+}
+
 /// An error with the code `payload_too_large`.
 pub fn payload_too_large() -> types::Error {
     serde_json::from_str(r##"{
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "payload_too_large",
   "message": "The request body is larger than 65536 bytes"
+}"##).expect("it was checked when it was generated")
+}
+
+/// An error with the code `request_timeout`.
+pub fn request_timeout() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "request_timeout",
+  "message": "The request body was not complete within 5 seconds"
 }"##).expect("it was checked when it was generated")
 }
 

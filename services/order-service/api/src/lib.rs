@@ -10,10 +10,12 @@
 mod operations;
 
 use chrono::{DateTime, Utc};
+use contract::answer::{Answer, Created};
 use contract::extract::{JsonBody, PathParams, QueryParams};
 use contract::health::{Health, Readiness};
+use contract::idempotency::KeyHeader;
 use contract::page::PageLimit;
-use dropshot::{HttpError, HttpResponseCreated, HttpResponseHeaders, HttpResponseOk, RequestContext};
+use dropshot::{HttpError, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,13 +55,15 @@ pub trait OrderServiceApi {
     /// Asks user-service whether the user exists, stores the order with the status `created`, and answers
     /// with a receipt: the order's id and status. Read the whole order at the path in `Location`.
     ///
-    /// Nothing is stored unless the answer is 201; only after `database_unavailable`, `internal_error` or no answer
-    /// at all is that uncertain. The product is not checked: there is no product service yet.
+    /// Nothing is stored unless the answer is 201; only after `database_unavailable`, `deadline_exceeded`,
+    /// `internal_error` or no answer at all is that uncertain. With an `Idempotency-Key` the request is safe to repeat
+    /// whatever happened to it. The product is not checked: there is no product service yet.
     #[endpoint { method = POST, path = "/api/v1/orders", tags = ["orders"] }]
     async fn order_create(
         rqctx: RequestContext<Self::Context>,
+        key: KeyHeader,
         body: JsonBody<OrderCreate>,
-    ) -> Result<HttpResponseHeaders<HttpResponseCreated<OrderReceipt>, OrderLocation>, HttpError>;
+    ) -> Result<Answer<Created<OrderReceipt>>, HttpError>;
 
     /// List orders
     ///
@@ -71,7 +75,7 @@ pub trait OrderServiceApi {
     async fn order_list(
         rqctx: RequestContext<Self::Context>,
         query: QueryParams<OrderListQuery>,
-    ) -> Result<HttpResponseOk<OrderPage>, HttpError>;
+    ) -> Result<Answer<HttpResponseOk<OrderPage>>, HttpError>;
 
     /// Read an order
     ///
@@ -80,7 +84,7 @@ pub trait OrderServiceApi {
     async fn order_view(
         rqctx: RequestContext<Self::Context>,
         path: PathParams<OrderPath>,
-    ) -> Result<HttpResponseOk<Order>, HttpError>;
+    ) -> Result<Answer<HttpResponseOk<Order>>, HttpError>;
 
     /// Set an order's status
     ///
@@ -94,7 +98,7 @@ pub trait OrderServiceApi {
         rqctx: RequestContext<Self::Context>,
         path: PathParams<OrderPath>,
         body: JsonBody<OrderStatusUpdate>,
-    ) -> Result<HttpResponseOk<Order>, HttpError>;
+    ) -> Result<Answer<HttpResponseOk<Order>>, HttpError>;
 
     /// Cancel an order
     ///
@@ -104,14 +108,14 @@ pub trait OrderServiceApi {
     async fn order_cancel(
         rqctx: RequestContext<Self::Context>,
         path: PathParams<OrderPath>,
-    ) -> Result<HttpResponseOk<Order>, HttpError>;
+    ) -> Result<Answer<HttpResponseOk<Order>>, HttpError>;
 
     /// Ask whether the process runs
     ///
     /// Answers as soon as the process can answer at all; it does not touch the database. Restart what does not
     /// answer here.
     #[endpoint { method = GET, path = "/health", tags = ["operations"] }]
-    async fn health(rqctx: RequestContext<Self::Context>) -> Result<HttpResponseOk<Health>, HttpError>;
+    async fn health(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Health>>, HttpError>;
 
     /// Ask whether the service can do its work
     ///
@@ -119,7 +123,7 @@ pub trait OrderServiceApi {
     /// absence stops only new orders. Send no requests to an instance that is not ready; it becomes ready again
     /// by itself.
     #[endpoint { method = GET, path = "/ready", tags = ["operations"] }]
-    async fn ready(rqctx: RequestContext<Self::Context>) -> Result<HttpResponseOk<Readiness>, HttpError>;
+    async fn ready(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError>;
 }
 
 contract::integer_type! {
@@ -266,14 +270,6 @@ pub struct OrderPage {
 
 fn next_page_example() -> &'static str {
     "WyJvcmRlcnMiLHsiYmVmb3JlIjoyLCJmaWx0ZXIiOnsidXNlcl9pZCI6bnVsbCwic3RhdHVzIjpudWxsfSwibGltaXQiOjF9Xc5-k8M"
-}
-
-/// Where a new order can be read.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct OrderLocation {
-    /// The path of the new order on this service.
-    #[serde(rename = "Location")]
-    pub location: String,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use contract::document::{About, DocumentError, Operation, complete};
 use contract::error_code::{
-    BODY, DATABASE_UNAVAILABLE, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST, READ, SHUTTING_DOWN, WRITE,
+    BODY, DATABASE_UNAVAILABLE, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST, KEYED, READ, SHUTTING_DOWN, WRITE,
 };
 use contract::examples::Example;
 use contract::health::{Health, Readiness};
@@ -82,15 +82,18 @@ pub fn document() -> Result<String, DocumentError> {
 fn about() -> About {
     About {
         title: "Order Service",
-        version: semver::Version::new(0, 1, 0),
+        version: semver::Version::new(0, 2, 0),
         description: "Owns the orders of the Orders & Notifications Platform.\n\n\
             Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of \
             a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.\n\n\
             Every error has the shape of the schema `Error`; decide by its `error_code`. Every request but \
             `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. \
-            `order_create` is safe to repeat after a 503 of user-service; when its answer is `internal_error`, \
-            `database_unavailable`, or none at all, look with `order_list` and `user_id` before you repeat it.\n\n\
-            Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.",
+            `order_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, when its answer is \
+            `internal_error`, `database_unavailable`, `deadline_exceeded`, or none at all, look with `order_list` and \
+            `user_id` before you repeat it.\n\n\
+            Any request may say in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender still \
+            waits; the service gives up then, if its own limit is not shorter.\n\n\
+                        Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.",
         server_url: "http://127.0.0.1:8003",
     }
 }
@@ -102,6 +105,7 @@ fn operations() -> Vec<Operation> {
             .answers::<OrderReceipt>()
             .fails(WRITE)
             .fails(BODY)
+            .fails(KEYED)
             .fails(&[INVALID_REQUEST, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE])
             .fails(&[USER_SERVICE_UNAVAILABLE, USER_SERVICE_TIMEOUT]),
         Operation::new("order_list", "A page of orders.")

@@ -9,12 +9,12 @@
 
 mod operations;
 
+use contract::answer::{Answer, Created};
 use contract::extract::{JsonBody, PathParams, QueryParams};
 use contract::health::{Health, Readiness};
+use contract::idempotency::KeyHeader;
 use contract::page::PageLimit;
-use dropshot::{
-    HttpError, HttpResponseCreated, HttpResponseDeleted, HttpResponseHeaders, HttpResponseOk, RequestContext,
-};
+use dropshot::{HttpError, HttpResponseDeleted, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,11 +53,14 @@ pub trait UserServiceApi {
     ///
     /// The e-mail address must not belong to another user; upper and lower case make no difference. It is kept
     /// and returned as written.
+    ///
+    /// With an `Idempotency-Key` the request is safe to repeat whatever happened to it.
     #[endpoint { method = POST, path = "/api/v1/users", tags = ["users"] }]
     async fn user_create(
         rqctx: RequestContext<Self::Context>,
+        key: KeyHeader,
         body: JsonBody<UserCreate>,
-    ) -> Result<HttpResponseHeaders<HttpResponseCreated<User>, UserLocation>, HttpError>;
+    ) -> Result<Answer<Created<User>>, HttpError>;
 
     /// List users
     ///
@@ -70,7 +73,7 @@ pub trait UserServiceApi {
     async fn user_list(
         rqctx: RequestContext<Self::Context>,
         query: QueryParams<UserListQuery>,
-    ) -> Result<HttpResponseOk<UserPage>, HttpError>;
+    ) -> Result<Answer<HttpResponseOk<UserPage>>, HttpError>;
 
     /// Read a user
     ///
@@ -79,7 +82,7 @@ pub trait UserServiceApi {
     async fn user_view(
         rqctx: RequestContext<Self::Context>,
         path: PathParams<UserPath>,
-    ) -> Result<HttpResponseOk<User>, HttpError>;
+    ) -> Result<Answer<HttpResponseOk<User>>, HttpError>;
 
     /// Replace a user
     ///
@@ -90,7 +93,7 @@ pub trait UserServiceApi {
         rqctx: RequestContext<Self::Context>,
         path: PathParams<UserPath>,
         body: JsonBody<UserReplace>,
-    ) -> Result<HttpResponseOk<User>, HttpError>;
+    ) -> Result<Answer<HttpResponseOk<User>>, HttpError>;
 
     /// Delete a user
     ///
@@ -100,21 +103,21 @@ pub trait UserServiceApi {
     async fn user_delete(
         rqctx: RequestContext<Self::Context>,
         path: PathParams<UserPath>,
-    ) -> Result<HttpResponseDeleted, HttpError>;
+    ) -> Result<Answer<HttpResponseDeleted>, HttpError>;
 
     /// Ask whether the process runs
     ///
     /// Answers as soon as the process can answer at all; it does not touch the database. Restart what does not
     /// answer here.
     #[endpoint { method = GET, path = "/health", tags = ["operations"] }]
-    async fn health(rqctx: RequestContext<Self::Context>) -> Result<HttpResponseOk<Health>, HttpError>;
+    async fn health(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Health>>, HttpError>;
 
     /// Ask whether the service can do its work
     ///
     /// Looks whether the database answers and the process is not stopping. Send no requests to an instance that
     /// is not ready; it becomes ready again by itself.
     #[endpoint { method = GET, path = "/ready", tags = ["operations"] }]
-    async fn ready(rqctx: RequestContext<Self::Context>) -> Result<HttpResponseOk<Readiness>, HttpError>;
+    async fn ready(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError>;
 }
 
 contract::integer_type! {
@@ -211,14 +214,6 @@ pub struct UserPage {
 
 fn next_page_example() -> &'static str {
     "WyJ1c2VycyIseyJhZnRlciI6MSwibGltaXQiOjF9XQqgKHE"
-}
-
-/// Where a new user can be read.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct UserLocation {
-    /// The path of the new user on this service.
-    #[serde(rename = "Location")]
-    pub location: String,
 }
 
 #[cfg(test)]

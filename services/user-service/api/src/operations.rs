@@ -2,7 +2,7 @@
 
 use contract::document::{About, DocumentError, Operation, complete};
 use contract::error_code::{
-    BODY, DATABASE_UNAVAILABLE, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST, READ, SHUTTING_DOWN, WRITE,
+    BODY, DATABASE_UNAVAILABLE, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST, KEYED, READ, SHUTTING_DOWN, WRITE,
 };
 use contract::examples::Example;
 use contract::health::{Health, Readiness};
@@ -44,15 +44,18 @@ pub fn document() -> Result<String, DocumentError> {
 fn about() -> About {
     About {
         title: "User Service",
-        version: semver::Version::new(0, 1, 0),
+        version: semver::Version::new(0, 2, 0),
         description: "Owns the users of the Orders & Notifications Platform.\n\n\
             Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of \
             a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.\n\n\
             Every error has the shape of the schema `Error`; decide by its `error_code`. Requests with `GET`, `PUT` \
             and `DELETE` are safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. \
-            `user_create` is not: when its answer is `internal_error`, `database_unavailable`, or none at all, look \
-            with `user_list` and `email` before you repeat it.\n\n\
-            Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.",
+            `user_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, when its answer is \
+            `internal_error`, `database_unavailable`, `deadline_exceeded`, or none at all, look with `user_list` and \
+            `email` before you repeat it.\n\n\
+            Any request may say in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender still \
+            waits; the service gives up then, if its own limit is not shorter.\n\n\
+                        Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.",
         server_url: "http://127.0.0.1:8001",
     }
 }
@@ -64,6 +67,7 @@ fn operations() -> Vec<Operation> {
             .answers::<User>()
             .fails(WRITE)
             .fails(BODY)
+            .fails(KEYED)
             .fails(&[INVALID_REQUEST, EMAIL_TAKEN]),
         Operation::new("user_list", "A page of users.")
             .answers::<UserPage>()

@@ -1,0 +1,94 @@
+//! The header `Idempotency-Key`: a client's name for one attempt to create something, so that repeating the request
+//! does not create it twice (draft-ietf-httpapi-idempotency-key-header).
+
+use async_trait::async_trait;
+use dropshot::{
+    ApiEndpointBodyContentType, ExtractorMetadata, Header, HttpError, RequestContext, ServerContext, SharedExtractor,
+};
+use http::HeaderMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::error_code::INVALID_REQUEST;
+
+/// The header's name.
+pub const NAME: &str = "Idempotency-Key";
+
+crate::string_type! {
+    /// A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
+    pub struct IdempotencyKey {
+        length: 1..=255,
+        pattern: "^[!-~]([ -~]*[!-~])?$",
+        expected: "1 to 255 characters of visible ASCII, spaces only inside",
+        example: "8e03978e-40d5-43dd-bc93-6894a57f9324",
+    }
+}
+
+/// The header as the document has it.
+#[derive(Deserialize, JsonSchema)]
+struct Headers {
+    /// Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request
+    /// with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates
+    /// nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces.
+    #[serde(rename = "Idempotency-Key")]
+    #[allow(dead_code, reason = "only its schema is used")]
+    idempotency_key: Option<IdempotencyKey>,
+}
+
+/// The request's `Idempotency-Key`, if it has one. Refuses one that is not a key, and two of them, with
+/// `invalid_request`.
+#[derive(Debug)]
+pub struct KeyHeader(pub Option<IdempotencyKey>);
+
+#[async_trait]
+impl SharedExtractor for KeyHeader {
+    async fn from_request<Context: ServerContext>(rqctx: &RequestContext<Context>) -> Result<Self, HttpError> {
+        read(rqctx.request.headers()).map(Self)
+    }
+
+    fn metadata(content_type: ApiEndpointBodyContentType) -> ExtractorMetadata {
+        <Header<Headers> as SharedExtractor>::metadata(content_type)
+    }
+}
+
+fn read(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, HttpError> {
+    let refuse = |cause: &str| INVALID_REQUEST.with_message(format!("request header `{NAME}`: {cause}"));
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(refuse("it stands there more than once"));
+    }
+    let key = value.to_str().ok().and_then(|text| text.parse().ok());
+    key.map(Some).ok_or_else(|| refuse(&format!("expected {}", IdempotencyKey::RULES.expected)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn of(values: &[&[u8]]) -> Result<Option<String>, String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(NAME, HeaderValue::from_bytes(value).unwrap());
+        }
+        let key = read(&headers).map_err(|error| error.external_message)?;
+        Ok(key.map(|key| key.as_str().to_owned()))
+    }
+
+    #[test]
+    fn a_key_is_taken_as_it_is_and_may_be_absent() {
+        assert_eq!(of(&[]), Ok(None));
+        for key in ["k", "two words", "\"quoted\"", &"k".repeat(255)] {
+            assert_eq!(of(&[key.as_bytes()]), Ok(Some(key.to_owned())));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_by_the_headers_name() {
+        for wrong in [&[&b""[..]][..], &["ключ".as_bytes()], &[&[b'k'; 256]], &[b"a\tb"], &[b"a", b"b"], &[b"a", b"a"]]
+        {
+            assert!(of(wrong).unwrap_err().starts_with("request header `Idempotency-Key`: "), "{wrong:?}");
+        }
+    }
+}
