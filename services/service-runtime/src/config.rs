@@ -98,6 +98,11 @@ pub fn connections(value: &str) -> Result<u32, String> {
     within(value, 1..=1000, "connections")
 }
 
+/// Reads a number of requests, from 1 to 100000.
+pub fn requests(value: &str) -> Result<u32, String> {
+    within(value, 1..=100_000, "requests")
+}
+
 fn within(value: &str, range: RangeInclusive<u32>, unit: &str) -> Result<u32, String> {
     value
         .parse()

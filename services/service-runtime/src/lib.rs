@@ -5,6 +5,8 @@
 //! | [`config`] | flags, environment and `.env` as one typed struct, with errors that name the variable |
 //! | [`log`] | JSON lines on stdout, readable on a terminal, without personal data |
 //! | [`database`] | one store on PostgreSQL or SQLite: pools, migrations, errors |
+//! | [`edge`] | what every operation passes: limits, deadline, panics |
+//! | [`idempotency`] | answers that are kept, so that a repeated request creates nothing twice |
 //! | [`page`] | page tokens, and cutting rows into pages |
 //! | [`server`] | a dropshot server with the document, the docs portal and readiness, started and stopped |
 //! | [`process`] | `main`: start, wait for a signal, stop |
@@ -12,6 +14,8 @@
 pub mod config;
 pub mod database;
 mod docs;
+pub mod edge;
+pub mod idempotency;
 pub mod log;
 pub mod page;
 pub mod process;

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use slog::{Logger, info};
+use slog::{Logger, error, info};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
-use crate::server::Server;
+use crate::edge::panic_text;
+use crate::server::{DRAIN_TIMEOUT, Server};
 
 /// What a person sends with Ctrl-C.
 const SIGINT: &str = "SIGINT";
@@ -32,7 +34,11 @@ where
         Ok(runtime) => runtime,
         Err(error) => return failure(name, &error.into()),
     };
-    match runtime.block_on(serve(log, start)) {
+    log_panics(log.clone());
+    let outcome = runtime.block_on(serve(log, start));
+    // What still blocks a thread, such as a name being looked up, is not waited for.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(name, &error),
     }
@@ -64,10 +70,20 @@ async fn serve(log: &Logger, start: impl Future<Output = Result<Vec<Server>>>) -
 async fn stop(mut servers: Vec<Server>, notice: Duration) {
     servers.iter().for_each(Server::announce_stop);
     tokio::time::sleep(notice).await;
+    // One for all of them: an orchestrator waits for the process.
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
     // In the order opposite to the start: what calls others stops before what it calls.
     while let Some(server) = servers.pop() {
-        server.stop().await;
+        server.stop_by(deadline).await;
     }
+}
+
+/// Logs where a panic was, instead of writing its text, which can hold what a client sent, to stderr.
+fn log_panics(log: Logger) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(log, "a panic"; "error" => panic_text(panic.payload()), "place" => place);
+    }));
 }
 
 /// The two signals that ask a process to stop.

@@ -18,12 +18,15 @@ use dropshot::{
 };
 use http::{Method, Response, header};
 use slog::{Logger, info, warn};
+use tokio::time::Instant;
 
 use crate::database::Database;
 use crate::docs;
+use crate::edge::{Edge, Limits};
+use crate::idempotency::{Keys, Purge};
 
-/// How long requests under way may take when the server stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests under way may take when the service stops.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether the service can do its work: shared between the running server and its `/ready`.
 #[derive(Clone, Debug)]
@@ -55,6 +58,7 @@ pub struct Server {
     probe: ReadinessProbe,
     finished: ShutdownWaitFuture,
     faulty: bool,
+    _purge: Purge,
     close: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
     log: Logger,
 }
@@ -69,15 +73,22 @@ impl fmt::Debug for Server {
 }
 
 /// What a service hands over to be served.
-pub struct Service<C: ServerContext> {
+pub struct Service<C>
+where
+    Edge<C>: ServerContext,
+{
     /// The service's name.
     pub name: &'static str,
     /// Where to listen; port 0 takes any free port.
     pub listen_address: SocketAddr,
     /// The operations, implemented.
-    pub api: ApiDescription<C>,
+    pub api: ApiDescription<Edge<C>>,
     /// What the operations share.
-    pub context: C,
+    pub state: C,
+    /// How much it takes on.
+    pub limits: Limits,
+    /// The answers it keeps.
+    pub keys: Keys,
     /// The checked-in OpenAPI document, served as it is at `/openapi.json` and to read at `/docs`.
     pub document: &'static str,
     /// Whether the service can do its work.
@@ -86,8 +97,11 @@ pub struct Service<C: ServerContext> {
 
 impl Server {
     /// Starts to serve `service`. Fails with one clear line if its address cannot be had.
-    pub fn start<C: ServerContext>(service: Service<C>, log: &Logger) -> Result<Self> {
-        let Service { name, listen_address, mut api, context, document, probe } = service;
+    pub fn start<C>(service: Service<C>, log: &Logger) -> Result<Self>
+    where
+        Edge<C>: ServerContext,
+    {
+        let Service { name, listen_address, mut api, state, limits, keys, document, probe } = service;
         register_document(&mut api, document)?;
         docs::register(&mut api, document)?;
         let config = ConfigDropshot {
@@ -97,7 +111,8 @@ impl Server {
             default_handler_task_mode: HandlerTaskMode::Detached,
             ..Default::default()
         };
-        let server = ServerBuilder::new(api, context, log.clone()).config(config).start().map_err(|error| {
+        let edge = Edge::new(state, probe.clone(), &limits);
+        let server = ServerBuilder::new(api, edge, log.clone()).config(config).start().map_err(|error| {
             let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             anyhow!("cannot listen on {listen_address}: {cause}")
         })?;
@@ -107,6 +122,7 @@ impl Server {
             probe,
             finished: server.wait_for_shutdown(),
             faulty: false,
+            _purge: keys.purge_hourly(log.clone()),
             close: Box::pin(server.close()),
             log: log.clone(),
         })
@@ -144,15 +160,18 @@ impl Server {
 
     /// Stops: no new connections, requests under way finish within ten seconds, the database is closed.
     pub async fn stop(self) {
+        self.stop_by(Instant::now() + DRAIN_TIMEOUT).await;
+    }
+
+    /// Stops as [`stop`](Self::stop), but requests under way have until `deadline`.
+    pub(crate) async fn stop_by(self, deadline: Instant) {
         self.announce_stop();
         // dropshot panics when it is told to close what has ended by itself.
         let close = async { if self.faulty { Ok(()) } else { self.close.await } };
-        match tokio::time::timeout(DRAIN_TIMEOUT, close).await {
+        match tokio::time::timeout_at(deadline, close).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(self.log, "the server stopped with an error"; "error" => error),
-            Err(_) => {
-                warn!(self.log, "some requests did not finish in time"; "timeout_ms" => DRAIN_TIMEOUT.as_millis())
-            }
+            Err(_) => warn!(self.log, "some requests did not finish in time"),
         }
         self.probe.database.close().await;
         info!(self.log, "stopped");

@@ -1,12 +1,14 @@
 //! Replaying golden examples against a running service.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use chrono::DateTime;
 use contract::examples::{Example, Request, State};
-use reqwest::{Client, Method, Response};
+use futures::StreamExt;
+use reqwest::{Body, Client, Method, RequestBuilder, Response};
 use serde_json::{Map, Value};
 use service_runtime::database::DatabaseUrl;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, SqliteConnection};
@@ -39,7 +41,11 @@ impl Replay {
     /// Makes the request of `example` and compares the answer: its status, its headers, and all of its body but
     /// times and the request id, which only have to be of their kind.
     pub async fn compare(&self, example: &Example) -> Result<()> {
-        let answer = self.send(&example.operation, &example.request).await?;
+        let answer = match example.state {
+            State::BodyStalls => self.begin(&example.operation, &example.request).await?,
+            State::KeyInUse => self.send_twice(&example.operation, &example.request).await?,
+            _ => self.send(&example.operation, &example.request).await?,
+        };
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await?;
         ensure!(status == example.status, "status {status}, not {}: {text}", example.status);
@@ -55,11 +61,18 @@ impl Replay {
 
     /// Makes one request.
     pub async fn send(&self, operation: &str, request: &Request) -> Result<Response> {
+        Ok(self.request(operation, request)?.send().await?)
+    }
+
+    fn request(&self, operation: &str, request: &Request) -> Result<RequestBuilder> {
         let (method, mut path) = self.find(operation)?;
         for (name, value) in &request.path {
             path = path.replace(&format!("{{{name}}}"), value);
         }
         let mut sent = self.http.request(method, format!("{}{path}", self.base_url)).query(&request.query);
+        for (name, value) in &request.headers {
+            sent = sent.header(name, value);
+        }
         let body = match (&request.body, request.body_of_bytes) {
             (Some(body), _) => Some(body.to_string().into_bytes()),
             (None, Some(length)) => Some(vec![b' '; length]),
@@ -69,7 +82,19 @@ impl Replay {
             sent =
                 sent.header("content-type", request.content_type.as_deref().unwrap_or("application/json")).body(body);
         }
-        Ok(sent.send().await?)
+        Ok(sent)
+    }
+
+    /// Begins a request whose body does not end.
+    async fn begin(&self, operation: &str, request: &Request) -> Result<Response> {
+        let body = futures::stream::once(async { Ok::<_, Infallible>("{") }).chain(futures::stream::pending());
+        Ok(self.request(operation, request)?.body(Body::wrap_stream(body)).send().await?)
+    }
+
+    /// Makes the same request twice at once; gives the answer that comes first.
+    async fn send_twice(&self, operation: &str, request: &Request) -> Result<Response> {
+        let (one, other) = (self.send(operation, request), self.send(operation, request));
+        tokio::select! { answer = one => answer, answer = other => answer }
     }
 
     fn find(&self, operation: &str) -> Result<(Method, String)> {
@@ -121,7 +146,15 @@ fn neutral(value: Value) -> Value {
 
 /// What keeps a database in a state; the state may end when it is dropped.
 #[derive(Debug)]
-pub struct Hold(#[allow(dead_code, reason = "held, not read")] Option<SqliteConnection>);
+#[allow(dead_code, reason = "held, not read")]
+pub enum Hold {
+    /// Nothing has to be held.
+    Nothing,
+    /// A lock on the file.
+    Sqlite(SqliteConnection),
+    /// A lock on a table.
+    Postgres(PgConnection),
+}
 
 /// Brings the database at `url`, whose service runs, into `state`; `table` is one of its tables.
 ///
@@ -140,11 +173,22 @@ pub async fn bring_database_into(state: State, url: &DatabaseUrl, table: &str) -
             let mut lock = open(path).await?;
             lock.execute("BEGIN IMMEDIATE").await?;
             std::fs::remove_file(path)?;
-            return Ok(Hold(Some(lock)));
+            return Ok(Hold::Sqlite(lock));
+        }
+        // Whoever wants to write waits.
+        (State::KeyInUse, DatabaseUrl::Postgres(options)) => {
+            let mut lock = options.connect().await?;
+            lock.execute(AssertSqlSafe(format!("BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE"))).await?;
+            return Ok(Hold::Postgres(lock));
+        }
+        (State::KeyInUse, DatabaseUrl::Sqlite(path)) => {
+            let mut lock = open(path).await?;
+            lock.execute("BEGIN IMMEDIATE").await?;
+            return Ok(Hold::Sqlite(lock));
         }
         _ => {}
     }
-    Ok(Hold(None))
+    Ok(Hold::Nothing)
 }
 
 async fn open(path: &PathBuf) -> Result<SqliteConnection> {

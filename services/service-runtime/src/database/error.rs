@@ -18,9 +18,9 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// A stored value that is not of the type it must be.
-    pub fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Fault(sqlx::Error::Decode(Box::new(error)))
+    /// A value that is not of the type it must be, stored or to be stored.
+    pub fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+        sqlx::Error::Decode(Box::new(error))
     }
 }
 

@@ -33,7 +33,7 @@ const POSTGRES_TIMEOUT: Duration = Duration::from_secs(1);
 const SQLITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait for connections to end when the service stops.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An open database of one service, its schema up to date.
 #[derive(Clone, Debug)]

@@ -1,0 +1,155 @@
+//! The edge of a service: what every operation passes between dropshot and the rules.
+//!
+//! dropshot has no middleware. Here the state of a service is inside [`Edge`], and [`handle`] is the only way to it, so
+//! that no operation can forget what holds for all: a limit on requests in flight, a deadline, an answer to a panic,
+//! and, by [`Answer`], the headers that every answer has. What comes before, the strict reading of the request, is
+//! `contract::extract`.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use contract::answer::Answer;
+use contract::error_code::{DEADLINE_EXCEEDED, INTERNAL_ERROR, INVALID_REQUEST, OVERLOADED};
+use contract::health::{Health, Readiness};
+use dropshot::{HttpError, HttpResponseOk, RequestContext, ServerContext};
+use futures::FutureExt;
+use http::HeaderMap;
+use slog::Logger;
+use tokio::sync::Semaphore;
+
+use crate::config::{milliseconds, requests};
+use crate::server::ReadinessProbe;
+
+/// How long the sender of a request still waits, in milliseconds.
+const TIMEOUT_HEADER: &str = "Request-Timeout-Ms";
+
+/// Enough to keep the database busy, few enough to answer each in time.
+const DEFAULT_REQUESTS: u32 = 256;
+/// Longer than the slowest operation that succeeds: a call to another service, and a wait for a busy SQLite file.
+const DEFAULT_TIMEOUT_MS: u32 = 10_000;
+
+/// How much a service takes on.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Limits {
+    /// The most requests to work on at a time; more are refused at once with 503.
+    #[arg(long, env = "MAX_REQUESTS_IN_FLIGHT", value_name = "NUMBER", default_value_t = DEFAULT_REQUESTS, value_parser = requests)]
+    pub max_requests_in_flight: u32,
+
+    /// The most milliseconds to work on a request.
+    #[arg(long, env = "REQUEST_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_TIMEOUT_MS, value_parser = milliseconds)]
+    pub request_timeout_ms: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_requests_in_flight: DEFAULT_REQUESTS, request_timeout_ms: DEFAULT_TIMEOUT_MS }
+    }
+}
+
+/// The state of a service, behind its edge.
+pub struct Edge<C> {
+    state: C,
+    probe: ReadinessProbe,
+    in_flight: Semaphore,
+    timeout: Duration,
+}
+
+impl<C> Edge<C> {
+    pub(crate) fn new(state: C, probe: ReadinessProbe, limits: &Limits) -> Self {
+        Self {
+            state,
+            probe,
+            in_flight: Semaphore::new(limits.max_requests_in_flight as usize),
+            timeout: Duration::from_millis(limits.request_timeout_ms.into()),
+        }
+    }
+}
+
+/// A request that was let in.
+#[derive(Debug)]
+pub struct Admitted<'a, C> {
+    /// What the operations of the service share.
+    pub state: &'a C,
+    /// When it is given up.
+    pub deadline: Instant,
+    /// The request's log.
+    pub log: &'a Logger,
+}
+
+/// Lets a request in to `operation`.
+///
+/// Refuses with `overloaded` when the service works on as many as it takes, and with `invalid_request` a
+/// `Request-Timeout-Ms` that is none. Gives `operation` up with `deadline_exceeded` at its deadline. A panic becomes an
+/// `internal_error`; where it was is logged by [`crate::process`].
+pub async fn handle<'a, C, R, F>(
+    rqctx: &'a RequestContext<Edge<C>>,
+    operation: impl FnOnce(Admitted<'a, C>) -> F,
+) -> Result<Answer<R>, HttpError>
+where
+    C: Send + Sync + 'static,
+    F: Future<Output = Result<R, HttpError>>,
+{
+    let edge = rqctx.context();
+    let timeout = caller_timeout(rqctx.request.headers())?.map_or(edge.timeout, |asked| asked.min(edge.timeout));
+    let Ok(_permit) = edge.in_flight.try_acquire() else { return Err(OVERLOADED.plain()) };
+    if timeout.is_zero() {
+        return Err(DEADLINE_EXCEEDED.plain());
+    }
+    let admitted = Admitted { state: &edge.state, deadline: Instant::now() + timeout, log: &rqctx.log };
+    let guarded = AssertUnwindSafe(async { operation(admitted).await }).catch_unwind();
+    match tokio::time::timeout(timeout, guarded).await {
+        Ok(Ok(result)) => result.map(Answer::passed),
+        Ok(Err(panic)) => Err(INTERNAL_ERROR.because(panic_text(panic.as_ref()))),
+        Err(_) => Err(DEADLINE_EXCEEDED.because(format_args!("no answer within {} ms", timeout.as_millis()))),
+    }
+}
+
+/// The answer of `/health`: always, whatever else the service is busy with.
+pub fn health() -> Result<Answer<HttpResponseOk<Health>>, HttpError> {
+    Ok(Answer::passed(HttpResponseOk(Health::OK)))
+}
+
+/// The answer of `/ready`, outside the limits: who is overloaded is not away.
+pub async fn ready<C>(rqctx: &RequestContext<Edge<C>>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError>
+where
+    Edge<C>: ServerContext,
+{
+    rqctx.context().probe.answer().await.map(Answer::passed)
+}
+
+fn caller_timeout(headers: &HeaderMap) -> Result<Option<Duration>, HttpError> {
+    let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(None) };
+    let timeout = value.to_str().map_err(|_| "expected a number".to_owned()).and_then(milliseconds);
+    timeout
+        .map(|ms| Some(Duration::from_millis(ms.into())))
+        .map_err(|expected| INVALID_REQUEST.with_message(format!("request header `{TIMEOUT_HEADER}`: {expected}")))
+}
+
+/// What a panic says, if its text was written in the program: another can hold what a client sent.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &'static str {
+    panic.downcast_ref::<&'static str>().copied().unwrap_or("a panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_callers_timeout_is_a_number_of_milliseconds_or_refused() {
+        let read = |value: &[u8]| {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static("request-timeout-ms"),
+                HeaderValue::from_bytes(value).unwrap(),
+            )]);
+            caller_timeout(&headers).map_err(|error| error.external_message)
+        };
+        assert_eq!(caller_timeout(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(read(b"250"), Ok(Some(Duration::from_millis(250))));
+        for wrong in [&b""[..], b"0", b"-1", b"1.5", b"60001", b"soon", "\u{661}".as_bytes(), b"99999999999999999999"] {
+            assert!(read(wrong).unwrap_err().starts_with("request header `Request-Timeout-Ms`: "), "{wrong:?}");
+        }
+    }
+}

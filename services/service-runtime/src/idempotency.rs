@@ -1,0 +1,195 @@
+//! Answers that are kept under their `Idempotency-Key`, so that a repeated request creates nothing twice.
+//!
+//! A key is kept in the transaction that writes what it created: there is nothing between "not done" and "done", and a
+//! crash leaves nothing behind. While a request with a key is being worked on, this process refuses others with the
+//! same key; of two processes on one database, the unique key lets one write, and the other finds its answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use chrono::{DateTime, SubsecRound, Utc};
+use contract::answer::Created;
+use contract::error_code::{IDEMPOTENCY_KEY_IN_USE, IDEMPOTENCY_KEY_REUSED};
+use contract::idempotency::IdempotencyKey;
+use dropshot::HttpError;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use slog::{Logger, info, warn};
+use sqlx::{Encode, Executor, IntoArguments, Transaction, Type};
+use tokio::task::JoinHandle;
+
+use crate::database::{Database, DatabaseError};
+use crate::on_pool;
+
+/// How long an answer is kept at least.
+const KEPT_FOR: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+/// How often older ones are removed.
+const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// How many are removed at a time: few, so that nobody waits for it.
+const PURGE_BATCH: i64 = 500;
+
+/// Why a request with a key is not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The key was used for another request.
+    #[error("the key was used with another body")]
+    Reused,
+    /// This process still works on a request with the key.
+    #[error("a request with the key is being worked on")]
+    InUse,
+    /// It is not known: the database does not say.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<KeyError> for HttpError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Reused => IDEMPOTENCY_KEY_REUSED.plain(),
+            KeyError::InUse => IDEMPOTENCY_KEY_IN_USE.plain(),
+            KeyError::Database(error) => error.into(),
+        }
+    }
+}
+
+/// What is answered about a `Row` that was just written.
+pub type AnswerOf<Row, T> = fn(&Row) -> serde_json::Result<Created<T>>;
+
+/// The SHA-256 of what a request asks for, in Base64.
+type Fingerprint = String;
+
+/// The keys of a service and the answers kept under them, in its table `idempotency_keys`.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    database: Database,
+    in_use: Arc<Mutex<HashMap<IdempotencyKey, Fingerprint>>>,
+}
+
+/// A key that is being worked on, until this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    key: IdempotencyKey,
+    fingerprint: Fingerprint,
+    in_use: Arc<Mutex<HashMap<IdempotencyKey, Fingerprint>>>,
+}
+
+impl Keys {
+    /// The keys in `database`.
+    pub fn new(database: Database) -> Self {
+        Self { database, in_use: Arc::default() }
+    }
+
+    /// Takes `key` for `request`; without a key there is nothing to take. What `request` asks for is its JSON, whatever
+    /// spaces and order it was written in.
+    pub fn claim(&self, key: Option<IdempotencyKey>, request: &impl Serialize) -> Result<Option<Claim>, KeyError> {
+        let Some(key) = key else { return Ok(None) };
+        let request =
+            serde_json::to_vec(request).map_err(|error| DatabaseError::from(DatabaseError::unreadable(error)))?;
+        let fingerprint = STANDARD_NO_PAD.encode(Sha256::digest(request));
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        match in_use.get(&key) {
+            Some(other) if *other != fingerprint => return Err(KeyError::Reused),
+            Some(_) => return Err(KeyError::InUse),
+            None => in_use.insert(key.clone(), fingerprint.clone()),
+        };
+        Ok(Some(Claim { key, fingerprint, in_use: Arc::clone(&self.in_use) }))
+    }
+
+    /// The answer kept under the key of `claim`.
+    pub async fn answer<T>(&self, claim: Option<&Claim>) -> Result<Option<Created<T>>, KeyError> {
+        let Some(claim) = claim else { return Ok(None) };
+        let rows: Vec<(String, String, String)> = on_pool!(self.database.reader(), |pool| sqlx::query_as(
+            "SELECT fingerprint, body, location FROM idempotency_keys WHERE idempotency_key = $1"
+        )
+        .bind(claim.key.as_str())
+        .fetch_all(pool))?;
+        match rows.into_iter().next() {
+            None => Ok(None),
+            Some((fingerprint, ..)) if fingerprint != claim.fingerprint => Err(KeyError::Reused),
+            Some((_, body, location)) => Ok(Some(Created::again(body, location))),
+        }
+    }
+
+    /// Removes the keys kept before `time`; gives their number.
+    pub async fn purge(&self, time: DateTime<Utc>) -> Result<u64, DatabaseError> {
+        let mut all = 0;
+        loop {
+            let some = on_pool!(self.database.writer(), |pool| async {
+                let query = sqlx::query(
+                    "DELETE FROM idempotency_keys WHERE idempotency_key IN
+                     (SELECT idempotency_key FROM idempotency_keys WHERE kept_at < $1 ORDER BY kept_at LIMIT $2)",
+                );
+                Ok(query.bind(time.trunc_subsecs(6)).bind(PURGE_BATCH).execute(pool).await?.rows_affected())
+            })?;
+            all += some;
+            if some < PURGE_BATCH.unsigned_abs() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Removes old keys now and every hour, until what is returned is dropped.
+    pub(crate) fn purge_hourly(self, log: Logger) -> Purge {
+        Purge(tokio::spawn(async move {
+            loop {
+                match self.purge(Utc::now() - KEPT_FOR).await {
+                    Ok(0) => {}
+                    Ok(number) => info!(log, "removed old idempotency keys"; "number" => number),
+                    Err(error) => warn!(log, "cannot remove old idempotency keys"; "error" => error.to_string()),
+                }
+                tokio::time::sleep(PURGE_INTERVAL).await;
+            }
+        }))
+    }
+}
+
+/// Removing old keys.
+#[derive(Debug)]
+pub(crate) struct Purge(JoinHandle<()>);
+
+impl Drop for Purge {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Claim {
+    /// Keeps `answer` under the key, in the transaction that writes what it is about.
+    /// [`DatabaseError::UniqueViolation`]: another process has written first.
+    pub async fn keep<T, DB>(
+        &self,
+        transaction: &mut Transaction<'_, DB>,
+        answer: &Created<T>,
+        kept_at: DateTime<Utc>,
+    ) -> sqlx::Result<()>
+    where
+        DB: sqlx::Database,
+        DB::Arguments: IntoArguments<DB>,
+        for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+        for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+        for<'q> DateTime<Utc>: Encode<'q, DB> + Type<DB>,
+    {
+        sqlx::query(
+            "INSERT INTO idempotency_keys (idempotency_key, fingerprint, body, location, kept_at)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(self.key.as_str())
+        .bind(self.fingerprint.as_str())
+        .bind(answer.body.as_str())
+        .bind(answer.location.as_str())
+        .bind(kept_at.trunc_subsecs(6))
+        .execute(&mut **transaction)
+        .await
+        .map(|_| ())
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}

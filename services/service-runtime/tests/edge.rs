@@ -1,0 +1,194 @@
+//! What every operation passes, seen from outside: over real HTTP, with operations made for it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::sync::Arc;
+
+use contract::answer::Answer;
+use dropshot::{ApiDescription, HttpError, HttpResponseOk, RequestContext, endpoint};
+use reqwest::{Client, Response};
+use serde_json::Value;
+use service_runtime::database::{Database, Migration, Migrations};
+use service_runtime::edge::{self, Edge, Limits};
+use service_runtime::idempotency::Keys;
+use service_runtime::server::{ReadinessProbe, Server, Service};
+use service_testing::{CapturedLog, Kind, TestDatabase};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+const MIGRATIONS: Migrations = Migrations {
+    service_name: "some-service",
+    steps: &[Migration {
+        version: 1,
+        name: "create idempotency keys",
+        sql: include_str!("../../../migrations/user-service/0002_create_idempotency_keys.sql"),
+    }],
+};
+
+#[derive(Default)]
+struct Gate {
+    entered: Notify,
+    open: Notify,
+}
+
+type Context = Edge<Arc<Gate>>;
+type Outcome = Result<Answer<HttpResponseOk<&'static str>>, HttpError>;
+
+#[endpoint { method = GET, path = "/at-once" }]
+async fn at_once(rqctx: RequestContext<Context>) -> Outcome {
+    edge::handle(&rqctx, |_| async { Ok(HttpResponseOk("done")) }).await
+}
+
+#[endpoint { method = GET, path = "/gate" }]
+async fn pass_gate(rqctx: RequestContext<Context>) -> Outcome {
+    edge::handle(&rqctx, |request| async move {
+        request.state.entered.notify_one();
+        request.state.open.notified().await;
+        Ok(HttpResponseOk("done"))
+    })
+    .await
+}
+
+#[endpoint { method = GET, path = "/panic" }]
+async fn fail(rqctx: RequestContext<Context>) -> Outcome {
+    edge::handle(&rqctx, |_| async { panic!("canary {}", std::env::args().count()) }).await
+}
+
+#[endpoint { method = GET, path = "/health" }]
+async fn health(_: RequestContext<Context>) -> Result<Answer<HttpResponseOk<contract::health::Health>>, HttpError> {
+    edge::health()
+}
+
+struct Running {
+    server: Server,
+    gate: Arc<Gate>,
+    log: CapturedLog,
+    _database: TestDatabase,
+}
+
+async fn start(limits: Limits) -> Running {
+    let file = TestDatabase::new(Kind::Sqlite).await;
+    let database = Database::open(&file.url, 1, &MIGRATIONS).await.unwrap();
+    let mut api = ApiDescription::new();
+    api.register(at_once).unwrap();
+    api.register(pass_gate).unwrap();
+    api.register(fail).unwrap();
+    api.register(health).unwrap();
+    let (gate, log) = (Arc::new(Gate::default()), CapturedLog::default());
+    let service = Service {
+        name: "some-service",
+        listen_address: "127.0.0.1:0".parse().unwrap(),
+        api,
+        state: Arc::clone(&gate),
+        limits,
+        keys: Keys::new(database.clone()),
+        document: r#"{"info": {"title": "Some Service"}}"#,
+        probe: ReadinessProbe::new(database),
+    };
+    let server = Server::start(service, &log.logger(&[])).unwrap();
+    Running { server, gate, log, _database: file }
+}
+
+impl Running {
+    async fn get(&self, path: &str) -> Response {
+        Client::new().get(format!("{}{path}", self.server.url())).send().await.unwrap()
+    }
+
+    /// Asks `/gate`, with as many milliseconds to wait, once it is known to have entered.
+    async fn at_gate(&self) -> tokio::task::JoinHandle<Response> {
+        let request = Client::new().get(format!("{}/gate", self.server.url()));
+        let waiting = tokio::spawn(async move { request.send().await.unwrap() });
+        self.gate.entered.notified().await;
+        waiting
+    }
+
+    async fn is_refused(&self, response: Response, status: u16, error_code: &str) {
+        assert_eq!(response.status().as_u16(), status);
+        is_hardened(&response);
+        assert_eq!(response.headers().contains_key("retry-after"), status == 503);
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error_code"], error_code, "{body}");
+    }
+}
+
+fn is_hardened(response: &Response) {
+    for (name, value) in [
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        assert_eq!(response.headers()[name], value);
+    }
+}
+
+fn limits(max_requests_in_flight: u32) -> Limits {
+    Limits { max_requests_in_flight, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn more_requests_than_the_limit_are_refused_at_once_and_those_inside_finish() {
+    let service = start(limits(1)).await;
+    let waiting = service.at_gate().await;
+    service.is_refused(service.get("/at-once").await, 503, "overloaded").await;
+    assert_eq!(service.get("/health").await.status(), 200, "who is overloaded is not away");
+    service.gate.open.notify_one();
+    assert_eq!(waiting.await.unwrap().status(), 200);
+    let answer = service.get("/at-once").await;
+    assert_eq!(answer.status(), 200);
+    is_hardened(&answer);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_does_not_keep_its_place() {
+    let service = start(limits(1)).await;
+    let waiting = service.at_gate().await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    // What it asked for is still finished, and then the place is free.
+    service.is_refused(service.get("/at-once").await, 503, "overloaded").await;
+    service.gate.open.notify_one();
+    while service.get("/at-once").await.status() != 200 {}
+}
+
+#[tokio::test]
+async fn a_request_is_given_up_at_its_deadline_and_leaves_its_place() {
+    let service = start(Limits { max_requests_in_flight: 1, request_timeout_ms: 10 }).await;
+    for _ in 0..2 {
+        service.is_refused(service.get("/gate").await, 503, "deadline_exceeded").await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_can_only_shorten_the_deadline() {
+    let asked = async |service: &Running, ms: &str| {
+        let request = Client::new().get(format!("{}/gate", service.server.url()));
+        request.header("request-timeout-ms", ms).send().await.unwrap()
+    };
+    let patient = start(limits(1)).await;
+    patient.is_refused(asked(&patient, "10").await, 503, "deadline_exceeded").await;
+    let hasty = start(Limits { request_timeout_ms: 10, ..limits(1) }).await;
+    hasty.is_refused(asked(&hasty, "60000").await, 503, "deadline_exceeded").await;
+    hasty.is_refused(asked(&hasty, "soon").await, 400, "invalid_request").await;
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_on_its_connection_and_leaves_its_place() {
+    let service = start(limits(1)).await;
+    let address = service.server.url().replace("http://", "");
+    let mut connection = TcpStream::connect(&address).await.unwrap();
+    for (path, status) in [("/panic", "500"), ("/panic", "500"), ("/at-once", "200")] {
+        connection.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with("}\n") && !answer.ends_with('}') && !answer.ends_with("\"done\"") {
+            let mut bytes = [0; 4096];
+            let length = connection.read(&mut bytes).await.unwrap();
+            assert_ne!(length, 0, "the connection was closed after {answer:?}");
+            answer.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+        }
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(!answer.contains("canary"), "{answer}");
+    }
+    let log = service.log.text();
+    assert!(log.contains("internal_error: a panic") && !log.contains("canary"), "{log}");
+}
