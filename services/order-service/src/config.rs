@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::Parser;
 use service_runtime::config::{connections, listen_address, log_level, milliseconds, service_url};
 use service_runtime::database::DatabaseUrl;
+use service_runtime::edge::Limits;
 use slog::Level;
 
 /// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
@@ -51,6 +52,10 @@ pub struct Config {
     #[arg(long, env = "USER_SERVICE_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_TIMEOUT_MS, value_parser = milliseconds)]
     pub user_service_timeout_ms: u32,
 
+    /// How much it takes on.
+    #[command(flatten)]
+    pub limits: Limits,
+
     /// The least severe level to log: critical, error, warning, info, debug or trace.
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
     pub log_level: Level,
@@ -70,6 +75,7 @@ impl Config {
             user_service_url,
             user_service_connect_timeout_ms: DEFAULT_CONNECT_TIMEOUT_MS,
             user_service_timeout_ms: DEFAULT_TIMEOUT_MS,
+            limits: Limits::default(),
             log_level: Level::Info,
             migrate_only: false,
         }

@@ -1,34 +1,24 @@
 //! The operations over HTTP: decode, call the rules, encode. The one place where a broken rule becomes a status.
 
 use anyhow::{Result, anyhow};
+use contract::answer::{Answer, Created};
 use contract::error_code::INTERNAL_ERROR;
 use contract::extract::{JsonBody, PathParams, QueryParams};
 use contract::health::{Health, Readiness};
-use dropshot::{ApiDescription, HttpError, HttpResponseCreated, HttpResponseHeaders, HttpResponseOk, RequestContext};
+use contract::idempotency::KeyHeader;
+use dropshot::{ApiDescription, HttpError, HttpResponseOk, RequestContext};
 use order_service_api::{
-    INVALID_TRANSITION, ORDER_NOT_FOUND, Order, OrderCreate, OrderListQuery, OrderLocation, OrderPage, OrderPath,
-    OrderReceipt, OrderServiceApi, OrderStatus, OrderStatusUpdate, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE,
+    INVALID_TRANSITION, ORDER_NOT_FOUND, Order, OrderCreate, OrderListQuery, OrderPage, OrderPath, OrderReceipt,
+    OrderServiceApi, OrderStatus, OrderStatusUpdate, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE,
     USER_SERVICE_TIMEOUT, USER_SERVICE_UNAVAILABLE, order_service_api_mod,
 };
-use service_runtime::database::Database;
-use service_runtime::server::ReadinessProbe;
+use service_runtime::edge::{self, Admitted, Edge};
 use slog::info;
 
 use crate::orders::{OrderError, Orders, StatusChange};
-use crate::store::OrderStore;
-use crate::user_check::{UserCheck, UserCheckError};
+use crate::user_check::UserCheckError;
 
-/// What the operations share.
-pub(crate) struct Context {
-    orders: Orders,
-    probe: ReadinessProbe,
-}
-
-impl Context {
-    pub(crate) fn new(database: Database, user_check: UserCheck, probe: ReadinessProbe) -> Self {
-        Self { orders: Orders::new(OrderStore::new(database), user_check), probe }
-    }
-}
+type Context = Edge<Orders>;
 
 pub(crate) fn api() -> Result<ApiDescription<Context>> {
     order_service_api_mod::api_description::<OrderService>().map_err(|error| anyhow!("{error}"))
@@ -50,6 +40,7 @@ impl From<OrderError> for HttpError {
                 UserCheckError::InvalidResponse(_) => USER_SERVICE_INVALID_RESPONSE.because(error),
                 UserCheckError::Fault(_) => INTERNAL_ERROR.because(error),
             },
+            OrderError::Key(error) => error.into(),
             OrderError::Page(error) => error.into(),
             OrderError::Database(error) => error.into(),
         }
@@ -63,61 +54,69 @@ impl OrderServiceApi for OrderService {
 
     async fn order_create(
         rqctx: RequestContext<Context>,
+        KeyHeader(key): KeyHeader,
         JsonBody(order): JsonBody<OrderCreate>,
-    ) -> Result<HttpResponseHeaders<HttpResponseCreated<OrderReceipt>, OrderLocation>, HttpError> {
-        let user_id = order.user_id;
-        let receipt = rqctx.context().orders.create(order).await?;
-        info!(rqctx.log, "Created new order"; "order_id" => receipt.order_id.get(), "user_id" => user_id.get());
-        let location = format!("/api/v1/orders/{}", receipt.order_id);
-        Ok(HttpResponseHeaders::new(HttpResponseCreated(receipt), OrderLocation { location }))
+    ) -> Result<Answer<Created<OrderReceipt>>, HttpError> {
+        edge::handle(&rqctx, |request| async move {
+            let (order, answer) = request.state.create(order, key).await?;
+            match order {
+                Some(order) => {
+                    info!(request.log, "Created new order"; "order_id" => order.id.get(), "user_id" => order.user_id.get());
+                }
+                None => info!(request.log, "Repeated an answer"; "location" => &answer.location),
+            }
+            Ok(answer)
+        })
+        .await
     }
 
     async fn order_list(
         rqctx: RequestContext<Context>,
         QueryParams(query): QueryParams<OrderListQuery>,
-    ) -> Result<HttpResponseOk<OrderPage>, HttpError> {
-        Ok(HttpResponseOk(rqctx.context().orders.list(query).await?))
+    ) -> Result<Answer<HttpResponseOk<OrderPage>>, HttpError> {
+        edge::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.list(query).await?)) }).await
     }
 
     async fn order_view(
         rqctx: RequestContext<Context>,
         PathParams(path): PathParams<OrderPath>,
-    ) -> Result<HttpResponseOk<Order>, HttpError> {
-        Ok(HttpResponseOk(rqctx.context().orders.view(path.order_id).await?))
+    ) -> Result<Answer<HttpResponseOk<Order>>, HttpError> {
+        edge::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.view(path.order_id).await?)) })
+            .await
     }
 
     async fn order_set_status(
         rqctx: RequestContext<Context>,
         PathParams(path): PathParams<OrderPath>,
         JsonBody(update): JsonBody<OrderStatusUpdate>,
-    ) -> Result<HttpResponseOk<Order>, HttpError> {
-        set_status(&rqctx, path, update.status).await
+    ) -> Result<Answer<HttpResponseOk<Order>>, HttpError> {
+        edge::handle(&rqctx, |request| set_status(request, path, update.status)).await
     }
 
     async fn order_cancel(
         rqctx: RequestContext<Context>,
         PathParams(path): PathParams<OrderPath>,
-    ) -> Result<HttpResponseOk<Order>, HttpError> {
-        set_status(&rqctx, path, OrderStatus::Cancelled).await
+    ) -> Result<Answer<HttpResponseOk<Order>>, HttpError> {
+        edge::handle(&rqctx, |request| set_status(request, path, OrderStatus::Cancelled)).await
     }
 
-    async fn health(_: RequestContext<Context>) -> Result<HttpResponseOk<Health>, HttpError> {
-        Ok(HttpResponseOk(Health::OK))
+    async fn health(_: RequestContext<Context>) -> Result<Answer<HttpResponseOk<Health>>, HttpError> {
+        edge::health()
     }
 
-    async fn ready(rqctx: RequestContext<Context>) -> Result<HttpResponseOk<Readiness>, HttpError> {
-        rqctx.context().probe.answer().await
+    async fn ready(rqctx: RequestContext<Context>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError> {
+        edge::ready(&rqctx).await
     }
 }
 
 async fn set_status(
-    rqctx: &RequestContext<Context>,
+    request: Admitted<'_, Orders>,
     path: OrderPath,
     status: OrderStatus,
 ) -> Result<HttpResponseOk<Order>, HttpError> {
-    let StatusChange { order, moved } = rqctx.context().orders.set_status(path.order_id, status).await?;
+    let StatusChange { order, moved } = request.state.set_status(path.order_id, status).await?;
     if moved {
-        info!(rqctx.log, "Set order status"; "order_id" => order.id.get(), "order_status" => order.status.as_str());
+        info!(request.log, "Set order status"; "order_id" => order.id.get(), "order_status" => order.status.as_str());
     }
     Ok(HttpResponseOk(order))
 }

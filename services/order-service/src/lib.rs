@@ -11,9 +11,12 @@ mod user_check;
 
 use anyhow::Result;
 use service_runtime::database::Database;
+use service_runtime::idempotency::Keys;
 use service_runtime::server::{ReadinessProbe, Server, Service};
 use slog::{Logger, info, o};
 
+use crate::orders::Orders;
+use crate::store::OrderStore;
 use crate::user_check::UserCheck;
 
 pub use config::Config;
@@ -30,12 +33,15 @@ pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
     let user_check = UserCheck::new(config)?;
     let database = open(config).await?;
     let probe = ReadinessProbe::new(database.clone());
+    let keys = Keys::new(database.clone());
     let server = Server::start(
         Service {
             name: NAME,
             listen_address: config.listen_address,
             api: http::api()?,
-            context: http::Context::new(database, user_check, probe.clone()),
+            state: Orders::new(OrderStore::new(database), keys.clone(), user_check),
+            limits: config.limits.clone(),
+            keys,
             document: DOCUMENT,
             probe,
         },

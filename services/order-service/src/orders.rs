@@ -1,10 +1,13 @@
 //! The rules about orders: who may place one, and how its status moves.
 
 use chrono::Utc;
+use contract::answer::Created;
+use contract::idempotency::IdempotencyKey;
 use contract::page::PageLimit;
 use order_service_api::{Order, OrderCreate, OrderId, OrderListQuery, OrderPage, OrderReceipt, OrderStatus};
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
+use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of};
 
 use crate::store::{Filter, OrderStore};
@@ -19,6 +22,8 @@ pub(crate) enum OrderError {
     InvalidTransition { from: OrderStatus, to: OrderStatus },
     #[error(transparent)]
     User(#[from] UserCheckError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Page(#[from] PageError),
     #[error(transparent)]
@@ -54,22 +59,45 @@ pub(crate) struct StatusChange {
     pub(crate) moved: bool,
 }
 
+/// The answer to the placing of `order`.
+pub(crate) fn receipt(order: &Order) -> serde_json::Result<Created<OrderReceipt>> {
+    let receipt = OrderReceipt { order_id: order.id, status: order.status };
+    Created::first(&receipt, format!("/api/v1/orders/{}", order.id))
+}
+
 /// The orders and what may be done with them.
 pub(crate) struct Orders {
     store: OrderStore,
+    keys: Keys,
     user_check: UserCheck,
 }
 
 impl Orders {
-    pub(crate) fn new(store: OrderStore, user_check: UserCheck) -> Self {
-        Self { store, user_check }
+    pub(crate) fn new(store: OrderStore, keys: Keys, user_check: UserCheck) -> Self {
+        Self { store, keys, user_check }
     }
 
-    /// Stores an order, once user-service has said that its user exists.
-    pub(crate) async fn create(&self, order: OrderCreate) -> Result<OrderReceipt, OrderError> {
+    /// Stores an order, once user-service has said that its user exists; or gives the answer that was given before to
+    /// the same request with the same key. Only what is new comes with its order.
+    pub(crate) async fn create(
+        &self,
+        order: OrderCreate,
+        key: Option<IdempotencyKey>,
+    ) -> Result<(Option<Order>, Created<OrderReceipt>), OrderError> {
+        let claim = self.keys.claim(key, &order)?;
+        if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
+            return Ok((None, answer));
+        }
         self.user_check.check(order.user_id).await?;
-        let order = self.store.insert(&order, Utc::now()).await?;
-        Ok(OrderReceipt { order_id: order.id, status: order.status })
+        match self.store.insert(&order, Utc::now(), claim.as_ref(), receipt).await {
+            Ok((order, answer)) => Ok((Some(order), answer)),
+            // Another instance has kept the key meanwhile.
+            Err(DatabaseError::UniqueViolation) => {
+                let answer = self.keys.answer(claim.as_ref()).await?.ok_or(DatabaseError::UniqueViolation)?;
+                Ok((None, answer))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) async fn view(&self, id: OrderId) -> Result<Order, OrderError> {

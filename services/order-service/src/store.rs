@@ -1,19 +1,28 @@
 //! The orders in the database: all SQL of the service, and nothing else.
 
 use chrono::{DateTime, SubsecRound, Utc};
-use order_service_api::{Order, OrderCreate, OrderId, OrderStatus, UserId};
+use contract::answer::Created;
+use order_service_api::{Order, OrderCreate, OrderId, OrderReceipt, OrderStatus, UserId};
 use serde::{Deserialize, Serialize};
 use service_runtime::database::{Database, DatabaseError, Migration, Migrations, Pool};
+use service_runtime::idempotency::{AnswerOf, Claim};
 use service_runtime::on_pool;
 
 /// The schema, step by step.
 pub const MIGRATIONS: Migrations = Migrations {
     service_name: crate::NAME,
-    steps: &[Migration {
-        version: 1,
-        name: "create orders",
-        sql: include_str!("../../../migrations/order-service/0001_create_orders.sql"),
-    }],
+    steps: &[
+        Migration {
+            version: 1,
+            name: "create orders",
+            sql: include_str!("../../../migrations/order-service/0001_create_orders.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "create idempotency keys",
+            sql: include_str!("../../../migrations/order-service/0002_create_idempotency_keys.sql"),
+        },
+    ],
 };
 
 /// Which orders a list is of.
@@ -42,20 +51,38 @@ impl OrderStore {
         Self { database }
     }
 
-    /// Stores a new order with the status `created`.
-    pub async fn insert(&self, order: &OrderCreate, created_at: DateTime<Utc>) -> Result<Order, DatabaseError> {
-        let rows: Vec<OrderRow> = on_pool!(self.database.writer(), |pool| sqlx::query_as(
-            "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $5)
-             RETURNING id, user_id, product_id, quantity, status, created_at, updated_at",
-        )
-        .bind(order.user_id.get())
-        .bind(order.product_id.get())
-        .bind(order.quantity.get())
-        .bind(OrderStatus::Created.as_str())
-        .bind(created_at.trunc_subsecs(6))
-        .fetch_all(pool))?;
-        first(rows)?.ok_or(DatabaseError::Fault(sqlx::Error::RowNotFound))
+    /// Stores a new order with the status `created` and gives it with the `answer` about it, which is kept under the key
+    /// of `claim`. [`DatabaseError::UniqueViolation`]: the key was kept already.
+    pub async fn insert(
+        &self,
+        order: &OrderCreate,
+        created_at: DateTime<Utc>,
+        claim: Option<&Claim>,
+        answer: AnswerOf<Order, OrderReceipt>,
+    ) -> Result<(Order, Created<OrderReceipt>), DatabaseError> {
+        on_pool!(self.database.writer(), |pool| async {
+            let insert = sqlx::query_as(
+                "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
+                 VALUES ($1, $2, $3, $4, $5, $5)
+                 RETURNING id, user_id, product_id, quantity, status, created_at, updated_at",
+            )
+            .bind(order.user_id.get())
+            .bind(order.product_id.get())
+            .bind(order.quantity.get())
+            .bind(OrderStatus::Created.as_str())
+            .bind(created_at.trunc_subsecs(6));
+            let answered = |rows| {
+                let order = first(rows)?.ok_or(sqlx::Error::RowNotFound)?;
+                let answer = answer(&order).map_err(DatabaseError::unreadable)?;
+                Ok((order, answer))
+            };
+            let Some(claim) = claim else { return answered(insert.fetch_all(pool).await?) };
+            let mut transaction = pool.begin().await?;
+            let (order, answer) = answered(insert.fetch_all(&mut *transaction).await?)?;
+            claim.keep(&mut transaction, &answer, created_at).await?;
+            transaction.commit().await?;
+            Ok((order, answer))
+        })
     }
 
     /// The order with this id.
@@ -65,7 +92,7 @@ impl OrderStore {
         )
         .bind(id.get())
         .fetch_all(pool))?;
-        first(rows)
+        Ok(first(rows)?)
     }
 
     /// Moves the order with this id to the status `to` if its present one is among `from`. `None`: there is no such
@@ -91,7 +118,7 @@ impl OrderStore {
             query.push(") RETURNING id, user_id, product_id, quantity, status, created_at, updated_at");
             query.build_query_as().fetch_all(pool).await
         })?;
-        first(rows)
+        Ok(first(rows)?)
     }
 
     /// At most `limit` orders of `filter` with ids below `before`, by falling id.
@@ -112,17 +139,15 @@ impl OrderStore {
             query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
             query.build_query_as().fetch_all(pool).await
         })?;
-        rows.into_iter().map(order).collect()
+        Ok(rows.into_iter().map(order).collect::<sqlx::Result<_>>()?)
     }
 }
 
-fn first(rows: Vec<OrderRow>) -> Result<Option<Order>, DatabaseError> {
+fn first(rows: Vec<OrderRow>) -> sqlx::Result<Option<Order>> {
     rows.into_iter().next().map(order).transpose()
 }
 
-fn order(
-    (id, user_id, product_id, quantity, status, created_at, updated_at): OrderRow,
-) -> Result<Order, DatabaseError> {
+fn order((id, user_id, product_id, quantity, status, created_at, updated_at): OrderRow) -> sqlx::Result<Order> {
     let status = OrderStatus::ALL.into_iter().find(|known| known.as_str() == status);
     Ok(Order {
         id: id.try_into().map_err(DatabaseError::unreadable)?,

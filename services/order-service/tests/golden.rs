@@ -53,6 +53,11 @@ async fn replay(example: Example, kind: Kind) -> anyhow::Result<()> {
     if example.state == State::UserServiceSilent {
         config.user_service_timeout_ms = 50;
     }
+    match example.state {
+        State::Overloaded => config.limits.max_requests_in_flight = 0,
+        State::OutOfTime => config.limits.request_timeout_ms = 0,
+        _ => {}
+    }
     let server = order_service::start(&config, &CapturedLog::default().logger(&[DOCUMENT])).await?;
     let replay = Replay::new(DOCUMENT, server.url())?;
     replay.prepare(&example).await?;

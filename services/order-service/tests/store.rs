@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use chrono::{DateTime, SubsecRound, Utc};
+use contract::answer::Created;
 use order_service::store::{Filter, MIGRATIONS, OrderStore};
-use order_service_api::{Order, OrderCreate, OrderId, OrderStatus, UserId};
+use order_service_api::{Order, OrderCreate, OrderId, OrderReceipt, OrderStatus, UserId};
 use service_runtime::database::Database;
 use service_testing::{TestDatabase, on_both_databases};
 
-use OrderStatus::{Cancelled, Completed, Confirmed, Created};
+use OrderStatus::{Cancelled, Completed, Confirmed};
 
 async fn store(database: &TestDatabase) -> OrderStore {
     OrderStore::new(Database::open(&database.url, 10, &MIGRATIONS).await.unwrap())
@@ -18,14 +19,18 @@ fn user(id: i64) -> UserId {
     id.try_into().unwrap()
 }
 
+fn answer(order: &Order) -> serde_json::Result<Created<OrderReceipt>> {
+    Created::first(&OrderReceipt { order_id: order.id, status: order.status }, order.id.to_string())
+}
+
 async fn insert(store: &OrderStore, user_id: i64) -> Order {
     let order =
         OrderCreate { user_id: user(user_id), product_id: 456.try_into().unwrap(), quantity: 2.try_into().unwrap() };
-    store.insert(&order, Utc::now()).await.unwrap()
+    store.insert(&order, Utc::now(), None, answer).await.unwrap().0
 }
 
 async fn confirm(store: &OrderStore, order: &Order) {
-    assert!(store.update_status(order.id, &[Created], Confirmed, Utc::now()).await.unwrap().is_some());
+    assert!(store.update_status(order.id, &[OrderStatus::Created], Confirmed, Utc::now()).await.unwrap().is_some());
 }
 
 fn ids(orders: &[Order]) -> Vec<i64> {
@@ -41,9 +46,10 @@ on_both_databases! {
             quantity: 1_000_000.try_into().unwrap(),
         };
         let now: DateTime<Utc> = "2026-01-01T12:00:00.123456789Z".parse().unwrap();
-        let order = store.insert(&largest, now).await.unwrap();
+        let (order, answered) = store.insert(&largest, now, None, answer).await.unwrap();
+        assert_eq!(answered.location, "1");
         assert_eq!((order.id.get(), order.user_id, order.quantity.get()), (1, largest.user_id, 1_000_000));
-        assert_eq!(order.status, Created);
+        assert_eq!(order.status, OrderStatus::Created);
         assert_eq!((order.created_at, order.updated_at), (now.trunc_subsecs(6), now.trunc_subsecs(6)));
         assert_eq!(store.find(order.id).await.unwrap(), Some(order));
         assert_eq!(store.find(OrderId::MAX.try_into().unwrap()).await.unwrap(), None);
@@ -53,14 +59,14 @@ on_both_databases! {
         let store = store(&database).await;
         let order = insert(&store, 1).await;
         let later = order.created_at + chrono::TimeDelta::seconds(5);
-        let moved = store.update_status(order.id, &[Created], Confirmed, later).await.unwrap().unwrap();
+        let moved = store.update_status(order.id, &[OrderStatus::Created], Confirmed, later).await.unwrap().unwrap();
         assert_eq!((moved.status, moved.created_at, moved.updated_at), (Confirmed, order.created_at, later));
-        assert_eq!(store.update_status(order.id, &[Created], Confirmed, later).await.unwrap(), None);
-        assert_eq!(store.update_status(order.id, &[], Created, later).await.unwrap(), None);
-        let cancelled = store.update_status(order.id, &[Created, Confirmed], Cancelled, later).await.unwrap();
+        assert_eq!(store.update_status(order.id, &[OrderStatus::Created], Confirmed, later).await.unwrap(), None);
+        assert_eq!(store.update_status(order.id, &[], OrderStatus::Created, later).await.unwrap(), None);
+        let cancelled = store.update_status(order.id, &[OrderStatus::Created, Confirmed], Cancelled, later).await.unwrap();
         assert_eq!(cancelled.unwrap().status, Cancelled);
         let absent = 99.try_into().unwrap();
-        assert_eq!(store.update_status(absent, &[Created], Confirmed, later).await.unwrap(), None);
+        assert_eq!(store.update_status(absent, &[OrderStatus::Created], Confirmed, later).await.unwrap(), None);
     }
 
     async fn of_a_cancel_and_a_complete_that_race_exactly_one_wins(database: TestDatabase) {
@@ -69,7 +75,7 @@ on_both_databases! {
             let order = insert(&store, 1).await;
             confirm(&store, &order).await;
             let (cancelled, completed) = tokio::join!(
-                store.update_status(order.id, &[Created, Confirmed], Cancelled, Utc::now()),
+                store.update_status(order.id, &[OrderStatus::Created, Confirmed], Cancelled, Utc::now()),
                 store.update_status(order.id, &[Confirmed], Completed, Utc::now()),
             );
             let winners: Vec<Order> = [cancelled.unwrap(), completed.unwrap()].into_iter().flatten().collect();
@@ -87,7 +93,7 @@ on_both_databases! {
         confirm(&store, &third).await;
         let all = Filter::default();
         let of_user = Filter { user_id: Some(user(1)), ..all };
-        let created = Filter { status: Some(Created), ..all };
+        let created = Filter { status: Some(OrderStatus::Created), ..all };
         let list = async |before, filter, limit| ids(&store.list_before(before, filter, limit).await.unwrap());
         assert_eq!(list(i64::MAX, all, 10).await, [5, 4, 3, 2, 1]);
         assert_eq!(list(4, all, 2).await, [3, 2]);

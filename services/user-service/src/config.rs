@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::Parser;
 use service_runtime::config::{connections, listen_address, log_level};
 use service_runtime::database::DatabaseUrl;
+use service_runtime::edge::Limits;
 use slog::Level;
 
 /// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
@@ -34,6 +35,10 @@ pub struct Config {
     #[arg(long, env = "DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS, value_parser = connections)]
     pub database_connections: u32,
 
+    /// How much it takes on.
+    #[command(flatten)]
+    pub limits: Limits,
+
     /// The least severe level to log: critical, error, warning, info, debug or trace.
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
     pub log_level: Level,
@@ -50,6 +55,7 @@ impl Config {
             listen_address,
             database_url,
             database_connections: DEFAULT_CONNECTIONS,
+            limits: Limits::default(),
             log_level: Level::Info,
             migrate_only: false,
         }

@@ -10,8 +10,12 @@ mod users;
 
 use anyhow::Result;
 use service_runtime::database::Database;
+use service_runtime::idempotency::Keys;
 use service_runtime::server::{ReadinessProbe, Server, Service};
 use slog::{Logger, info, o};
+
+use crate::store::UserStore;
+use crate::users::Users;
 
 pub use config::Config;
 
@@ -26,12 +30,15 @@ pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
     let log = log.new(o!("service_name" => NAME));
     let database = open(config).await?;
     let probe = ReadinessProbe::new(database.clone());
+    let keys = Keys::new(database.clone());
     let server = Server::start(
         Service {
             name: NAME,
             listen_address: config.listen_address,
             api: http::api()?,
-            context: http::Context::new(database, probe.clone()),
+            state: Users::new(UserStore::new(database), keys.clone()),
+            limits: config.limits.clone(),
+            keys,
             document: DOCUMENT,
             probe,
         },

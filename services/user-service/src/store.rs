@@ -1,18 +1,27 @@
 //! The users in the database: all SQL of the service, and nothing else.
 
 use chrono::{DateTime, SubsecRound, Utc};
+use contract::answer::Created;
 use service_runtime::database::{Database, DatabaseError, Migration, Migrations};
+use service_runtime::idempotency::{AnswerOf, Claim};
 use service_runtime::on_pool;
-use user_service_api::{EmailAddress, User, UserId, UserName};
+use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
 
 /// The schema, step by step.
 pub const MIGRATIONS: Migrations = Migrations {
     service_name: crate::NAME,
-    steps: &[Migration {
-        version: 1,
-        name: "create users",
-        sql: include_str!("../../../migrations/user-service/0001_create_users.sql"),
-    }],
+    steps: &[
+        Migration {
+            version: 1,
+            name: "create users",
+            sql: include_str!("../../../migrations/user-service/0001_create_users.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "create idempotency keys",
+            sql: include_str!("../../../migrations/user-service/0002_create_idempotency_keys.sql"),
+        },
+    ],
 };
 
 /// The stored users.
@@ -32,24 +41,37 @@ impl UserStore {
         Self { database }
     }
 
-    /// Stores a new user. [`DatabaseError::UniqueViolation`]: another has the e-mail address.
+    /// Stores a new user and gives them with the `answer` about them, which is kept under the key of `claim`.
+    /// [`DatabaseError::UniqueViolation`]: another has the e-mail address, or the key was kept already.
     pub async fn insert(
         &self,
-        email: &EmailAddress,
-        name: &UserName,
+        user: &UserCreate,
         created_at: DateTime<Utc>,
-    ) -> Result<User, DatabaseError> {
-        let rows: Vec<UserRow> = on_pool!(self.database.writer(), |pool| sqlx::query_as(
-            "INSERT INTO users (email, email_key, name, created_at)
-             VALUES ($1, $2, $3, $4)
-             RETURNING id, email, name",
-        )
-        .bind(email.as_str())
-        .bind(key(email))
-        .bind(name.as_str())
-        .bind(created_at.trunc_subsecs(6))
-        .fetch_all(pool))?;
-        first(rows)?.ok_or(DatabaseError::Fault(sqlx::Error::RowNotFound))
+        claim: Option<&Claim>,
+        answer: AnswerOf<User, User>,
+    ) -> Result<(User, Created<User>), DatabaseError> {
+        on_pool!(self.database.writer(), |pool| async {
+            let insert = sqlx::query_as(
+                "INSERT INTO users (email, email_key, name, created_at)
+                 VALUES ($1, $2, $3, $4)
+                 RETURNING id, email, name",
+            )
+            .bind(user.email.as_str())
+            .bind(key(&user.email))
+            .bind(user.name.as_str())
+            .bind(created_at.trunc_subsecs(6));
+            let answered = |rows| {
+                let user = first(rows)?.ok_or(sqlx::Error::RowNotFound)?;
+                let answer = answer(&user).map_err(DatabaseError::unreadable)?;
+                Ok((user, answer))
+            };
+            let Some(claim) = claim else { return answered(insert.fetch_all(pool).await?) };
+            let mut transaction = pool.begin().await?;
+            let (user, answer) = answered(insert.fetch_all(&mut *transaction).await?)?;
+            claim.keep(&mut transaction, &answer, created_at).await?;
+            transaction.commit().await?;
+            Ok((user, answer))
+        })
     }
 
     /// The user with this id.
@@ -58,7 +80,7 @@ impl UserStore {
             on_pool!(self.database.reader(), |pool| sqlx::query_as("SELECT id, email, name FROM users WHERE id = $1")
                 .bind(id.get())
                 .fetch_all(pool))?;
-        first(rows)
+        Ok(first(rows)?)
     }
 
     /// The user with this e-mail address, in whatever case.
@@ -68,7 +90,7 @@ impl UserStore {
         )
         .bind(key(email))
         .fetch_all(pool))?;
-        first(rows)
+        Ok(first(rows)?)
     }
 
     /// At most `limit` users with ids above `after`, by rising id.
@@ -79,7 +101,7 @@ impl UserStore {
         .bind(after)
         .bind(limit)
         .fetch_all(pool))?;
-        rows.into_iter().map(user).collect()
+        Ok(rows.into_iter().map(user).collect::<sqlx::Result<_>>()?)
     }
 
     /// Sets e-mail address and name of the user with this id, if there is one.
@@ -99,7 +121,7 @@ impl UserStore {
         .bind(key(email))
         .bind(name.as_str())
         .fetch_all(pool))?;
-        first(rows)
+        Ok(first(rows)?)
     }
 
     /// Deletes the user with this id; says whether there was one.
@@ -117,11 +139,11 @@ fn key(email: &EmailAddress) -> String {
     email.as_str().to_ascii_lowercase()
 }
 
-fn first(rows: Vec<UserRow>) -> Result<Option<User>, DatabaseError> {
+fn first(rows: Vec<UserRow>) -> sqlx::Result<Option<User>> {
     rows.into_iter().next().map(user).transpose()
 }
 
-fn user((id, email, name): UserRow) -> Result<User, DatabaseError> {
+fn user((id, email, name): UserRow) -> sqlx::Result<User> {
     Ok(User {
         id: id.try_into().map_err(DatabaseError::unreadable)?,
         email: email.try_into().map_err(DatabaseError::unreadable)?,

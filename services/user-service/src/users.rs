@@ -1,8 +1,11 @@
 //! The rules about users.
 
+use contract::answer::Created;
+use contract::idempotency::IdempotencyKey;
 use contract::page::PageLimit;
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
+use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of};
 use user_service_api::{User, UserCreate, UserId, UserListQuery, UserPage, UserReplace};
 
@@ -15,6 +18,8 @@ pub(crate) enum UserError {
     NotFound,
     #[error("another user has this e-mail address")]
     EmailTaken,
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Page(#[from] PageError),
     #[error(transparent)]
@@ -42,18 +47,42 @@ impl PageState for NextUsers {
     const LIST: &'static str = "users";
 }
 
+/// The answer to the creation of `user`.
+pub(crate) fn created(user: &User) -> serde_json::Result<Created<User>> {
+    Created::first(user, format!("/api/v1/users/{}", user.id))
+}
+
 /// The users and what may be done with them.
 pub(crate) struct Users {
     store: UserStore,
+    keys: Keys,
 }
 
 impl Users {
-    pub(crate) fn new(store: UserStore) -> Self {
-        Self { store }
+    pub(crate) fn new(store: UserStore, keys: Keys) -> Self {
+        Self { store, keys }
     }
 
-    pub(crate) async fn create(&self, user: UserCreate) -> Result<User, UserError> {
-        Ok(self.store.insert(&user.email, &user.name, chrono::Utc::now()).await?)
+    /// Stores a user, or gives the answer that was given before to the same request with the same key. Only what is
+    /// new comes with its user.
+    pub(crate) async fn create(
+        &self,
+        user: UserCreate,
+        key: Option<IdempotencyKey>,
+    ) -> Result<(Option<User>, Created<User>), UserError> {
+        let claim = self.keys.claim(key, &user)?;
+        if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
+            return Ok((None, answer));
+        }
+        match self.store.insert(&user, chrono::Utc::now(), claim.as_ref(), created).await {
+            Ok((user, answer)) => Ok((Some(user), answer)),
+            // Another instance may have kept the key meanwhile.
+            Err(DatabaseError::UniqueViolation) => match self.keys.answer(claim.as_ref()).await? {
+                Some(answer) => Ok((None, answer)),
+                None => Err(UserError::EmailTaken),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) async fn view(&self, id: UserId) -> Result<User, UserError> {

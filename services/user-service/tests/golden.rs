@@ -9,7 +9,12 @@ use user_service::{Config, DOCUMENT};
 
 async fn replay(example: Example, kind: Kind) -> anyhow::Result<()> {
     let database = TestDatabase::new(kind).await;
-    let config = Config::new("127.0.0.1:0".parse()?, database.url.clone());
+    let mut config = Config::new("127.0.0.1:0".parse()?, database.url.clone());
+    match example.state {
+        State::Overloaded => config.limits.max_requests_in_flight = 0,
+        State::OutOfTime => config.limits.request_timeout_ms = 0,
+        _ => {}
+    }
     let server = user_service::start(&config, &CapturedLog::default().logger(&[DOCUMENT])).await?;
     let replay = Replay::new(DOCUMENT, server.url())?;
     replay.prepare(&example).await?;

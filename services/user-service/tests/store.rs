@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use chrono::Utc;
+use contract::answer::Created;
 use service_runtime::database::{Database, DatabaseError};
 use service_testing::{TestDatabase, on_both_databases};
 use user_service::store::{MIGRATIONS, UserStore};
-use user_service_api::{EmailAddress, User, UserId, UserName};
+use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
 
 async fn store(database: &TestDatabase) -> UserStore {
     UserStore::new(Database::open(&database.url, 10, &MIGRATIONS).await.unwrap())
@@ -24,14 +25,23 @@ fn id(id: i64) -> UserId {
     id.try_into().unwrap()
 }
 
+fn answer(user: &User) -> serde_json::Result<Created<User>> {
+    Created::first(user, user.id.to_string())
+}
+
+async fn try_insert(store: &UserStore, address: &str, named: &str) -> Result<User, DatabaseError> {
+    let user = UserCreate { email: email(address), name: name(named) };
+    store.insert(&user, Utc::now(), None, answer).await.map(|(user, _)| user)
+}
+
 async fn insert(store: &UserStore, address: &str) -> User {
-    store.insert(&email(address), &name("John Doe"), Utc::now()).await.unwrap()
+    try_insert(store, address, "John Doe").await.unwrap()
 }
 
 on_both_databases! {
     async fn an_inserted_user_is_found_as_written(database: TestDatabase) {
         let store = store(&database).await;
-        let user = store.insert(&email("John@Example.COM"), &name("Jöhn 🦀 O'Dœ; --"), Utc::now()).await.unwrap();
+        let user = try_insert(&store, "John@Example.COM", "Jöhn 🦀 O'Dœ; --").await.unwrap();
         assert_eq!(user.id, id(1));
         assert_eq!(user.email.as_str(), "John@Example.COM");
         assert_eq!(user.name.as_str(), "Jöhn 🦀 O'Dœ; --");
@@ -43,7 +53,7 @@ on_both_databases! {
     async fn an_email_address_is_taken_whatever_its_case(database: TestDatabase) {
         let store = store(&database).await;
         insert(&store, "john@example.com").await;
-        let refused = store.insert(&email("JOHN@example.com"), &name("Other"), Utc::now()).await;
+        let refused = try_insert(&store, "JOHN@example.com", "Other").await;
         assert!(matches!(refused, Err(DatabaseError::UniqueViolation)), "{refused:?}");
         assert_eq!(store.list_after(0, 10).await.unwrap().len(), 1);
     }
@@ -52,7 +62,7 @@ on_both_databases! {
         let store = store(&database).await;
         let attempts = (0..20).map(|_| {
             let store = store.clone();
-            async move { store.insert(&email("john@example.com"), &name("John Doe"), Utc::now()).await }
+            async move { try_insert(&store, "john@example.com", "John Doe").await }
         });
         let results = futures::future::join_all(attempts).await;
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
