@@ -10,6 +10,8 @@ use slog::Level;
 
 /// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
 const DEFAULT_CONNECTIONS: u32 = 10;
+/// Long enough for a server that starts at the same time, or recovers.
+const DEFAULT_START_TIMEOUT_MS: u32 = 30_000;
 
 /// A service next door that does not even accept a connection by then is away.
 const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 250;
@@ -52,6 +54,10 @@ pub struct Config {
     #[arg(long, env = "USER_SERVICE_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_TIMEOUT_MS, value_parser = milliseconds)]
     pub user_service_timeout_ms: u32,
 
+    /// The most milliseconds to wait at the start for a PostgreSQL that does not answer yet.
+    #[arg(long, env = "DATABASE_START_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_START_TIMEOUT_MS, value_parser = milliseconds)]
+    pub database_start_timeout_ms: u32,
+
     /// How much it takes on.
     #[command(flatten)]
     pub limits: Limits,
@@ -72,6 +78,7 @@ impl Config {
             listen_address,
             database_url,
             database_connections: DEFAULT_CONNECTIONS,
+            database_start_timeout_ms: DEFAULT_START_TIMEOUT_MS,
             user_service_url,
             user_service_connect_timeout_ms: DEFAULT_CONNECT_TIMEOUT_MS,
             user_service_timeout_ms: DEFAULT_TIMEOUT_MS,

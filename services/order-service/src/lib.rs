@@ -9,6 +9,8 @@ mod orders;
 pub mod store;
 mod user_check;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use service_runtime::database::Database;
 use service_runtime::idempotency::Keys;
@@ -31,7 +33,7 @@ pub const DOCUMENT: &str = include_str!("../../../openapi/order-service.json");
 pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
     let log = log.new(o!("service_name" => NAME));
     let user_check = UserCheck::new(config)?;
-    let database = open(config).await?;
+    let database = open(config, &log).await?;
     let probe = ReadinessProbe::new(database.clone());
     let keys = Keys::new(database.clone());
     let server = Server::start(
@@ -54,11 +56,13 @@ pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
 
 /// Brings the schema up to date and does nothing else.
 pub async fn migrate(config: &Config, log: &Logger) -> Result<()> {
-    open(config).await?.close().await;
+    open(config, log).await?.close().await;
     info!(log, "the schema is up to date"; "database" => config.database_url.to_string());
     Ok(())
 }
 
-async fn open(config: &Config) -> Result<Database> {
+async fn open(config: &Config, log: &Logger) -> Result<Database> {
+    let patience = Duration::from_millis(config.database_start_timeout_ms.into());
+    Database::wait_for(&config.database_url, patience, log).await;
     Database::open(&config.database_url, config.database_connections, &store::MIGRATIONS).await
 }

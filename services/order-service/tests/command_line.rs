@@ -18,7 +18,11 @@ fn program(directory: &Path) -> Command {
 /// Starts what cannot start with this database, and gives its one line on stderr.
 fn refused(database_url: &str, exit_code: i32) -> String {
     let directory = TempDir::new().unwrap();
-    let Output { status, stderr, .. } = program(directory.path()).env("DATABASE_URL", database_url).output().unwrap();
+    let Output { status, stderr, .. } = program(directory.path())
+        .env("DATABASE_URL", database_url)
+        .env("DATABASE_START_TIMEOUT_MS", "1")
+        .output()
+        .unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(exit_code), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use service_runtime::config::{connections, listen_address, log_level};
+use service_runtime::config::{connections, listen_address, log_level, milliseconds};
 use service_runtime::database::DatabaseUrl;
 use service_runtime::edge::Limits;
 use slog::Level;
 
 /// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
 const DEFAULT_CONNECTIONS: u32 = 10;
+/// Long enough for a server that starts at the same time, or recovers.
+const DEFAULT_START_TIMEOUT_MS: u32 = 30_000;
 
 /// Owns the users of the Orders & Notifications Platform.
 ///
@@ -35,6 +37,10 @@ pub struct Config {
     #[arg(long, env = "DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS, value_parser = connections)]
     pub database_connections: u32,
 
+    /// The most milliseconds to wait at the start for a PostgreSQL that does not answer yet.
+    #[arg(long, env = "DATABASE_START_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_START_TIMEOUT_MS, value_parser = milliseconds)]
+    pub database_start_timeout_ms: u32,
+
     /// How much it takes on.
     #[command(flatten)]
     pub limits: Limits,
@@ -55,6 +61,7 @@ impl Config {
             listen_address,
             database_url,
             database_connections: DEFAULT_CONNECTIONS,
+            database_start_timeout_ms: DEFAULT_START_TIMEOUT_MS,
             limits: Limits::default(),
             log_level: Level::Info,
             migrate_only: false,

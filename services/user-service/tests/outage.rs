@@ -44,3 +44,22 @@ async fn without_its_database_the_service_answers_503_and_recovers_by_itself() {
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_service_may_start_before_its_database() {
+    let cluster = Cluster::start().unwrap();
+    let database_url = cluster.create_database().await.unwrap();
+    cluster.kill().unwrap();
+    let config = Config::new("127.0.0.1:0".parse().unwrap(), database_url);
+    let log = CapturedLog::default();
+    let logger = log.logger(&[]);
+    let starting = tokio::join!(user_service::start(&config, &logger), async {
+        while !log.text().contains("waiting for the database") {
+            tokio::task::yield_now().await;
+        }
+        cluster.restart().unwrap();
+    });
+    let server = starting.0.unwrap();
+    assert_eq!(status(&format!("{}/ready", server.url())).await.0, 200);
+    server.stop().await;
+}

@@ -21,14 +21,16 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Result;
+use slog::Logger;
 use sqlx::{PgPool, SqlitePool};
 
 pub use error::DatabaseError;
 pub use migrate::{Migration, Migrations};
 pub use url::DatabaseUrl;
 
-/// How long an operation on PostgreSQL may take, waiting for a connection included.
-const POSTGRES_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an operation on PostgreSQL may take, waiting for a connection included: with what else a request needs, it
+/// is answered within a second when the server hangs.
+const POSTGRES_TIMEOUT: Duration = Duration::from_millis(800);
 /// How long an operation on SQLite may take: there is no network that could swallow it, but a slow disk can.
 const SQLITE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -54,7 +56,7 @@ pub enum Pool {
 /// Evaluates to the outcome of `$query`, awaited with `$pool` bound to the connections of the kind at hand:
 /// `Result<_, DatabaseError>`.
 ///
-/// `$query` is compiled once for each kind of database. It is given up after a second (PostgreSQL) or five (SQLite).
+/// `$query` is compiled once for each kind of database. It is given up after 800 ms (PostgreSQL) or five (SQLite).
 #[macro_export]
 macro_rules! on_pool {
     ($pool:expr, |$connections:ident| $query:expr) => {
@@ -95,6 +97,15 @@ impl Database {
         match url {
             DatabaseUrl::Postgres(options) => postgres::open(options, connections, migrations).await,
             DatabaseUrl::Sqlite(path) => sqlite::open(path, migrations).await,
+        }
+    }
+
+    /// Waits until the server at `url` answers at all, or `patience` is over: services may start before their database. A
+    /// SQLite file needs no waiting.
+    pub async fn wait_for(url: &DatabaseUrl, patience: Duration, log: &Logger) {
+        if let DatabaseUrl::Postgres(options) = url {
+            // Whether it was in vain is for `open` to say.
+            let _ = tokio::time::timeout(patience, postgres::wait_for(options, log)).await;
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use slog::{Logger, warn};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
@@ -10,6 +11,10 @@ use super::migrate::{self, Dialect};
 use super::{Database, DatabaseUrl, Migrations, Pool};
 
 const OLDEST_VERSION: u32 = 14;
+/// The code of a server that starts, stops or recovers: `cannot_connect_now`.
+const STARTING: &str = "57P03";
+/// How long to wait before asking again whether the server answers.
+const WAIT_INTERVAL: Duration = Duration::from_millis(250);
 /// How long the first connection may take. Later ones have less: requests wait for them.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection.
@@ -24,7 +29,7 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
         .with_context(|| format!("cannot use the database {}", DatabaseUrl::Postgres(Box::new(options.clone()))))?;
 
     // The server gives up on what the client has given up on.
-    let bounded = options.options([("statement_timeout", "2000"), ("lock_timeout", "1000")]);
+    let bounded = options.options([("statement_timeout", "1000"), ("lock_timeout", "800")]);
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -38,6 +43,31 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
         })
         .connect_lazy_with(bounded);
     Ok(Database { reader: Pool::Postgres(pool.clone()), writer: Pool::Postgres(pool) })
+}
+
+/// Waits until the server answers, if only to refuse.
+pub(super) async fn wait_for(options: &PgConnectOptions, log: &Logger) {
+    let mut told = false;
+    loop {
+        let attempt = tokio::time::timeout(START_TIMEOUT, options.connect()).await;
+        let cause = match attempt {
+            Ok(Err(sqlx::Error::Io(error))) => error.to_string(),
+            Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some(STARTING) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+            Ok(Err(_)) => return,
+            Ok(Ok(connection)) => {
+                // Only a sign of life was wanted.
+                let _ = connection.close().await;
+                return;
+            }
+        };
+        if !told {
+            let database = DatabaseUrl::Postgres(Box::new(options.clone()));
+            warn!(log, "waiting for the database"; "database" => database.to_string(), "error" => cause);
+            told = true;
+        }
+        tokio::time::sleep(WAIT_INTERVAL).await;
+    }
 }
 
 /// Migrates over a connection of its own: a migration may take longer than a request.
