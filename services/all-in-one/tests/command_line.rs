@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -206,4 +206,20 @@ fn help_documents_every_setting_with_its_variable() {
     for variable in ["DATA_DIRECTORY", "USER_SERVICE_LISTEN_ADDRESS", "ORDER_SERVICE_LISTEN_ADDRESS", "LOG_LEVEL"] {
         assert!(help.contains(variable), "{help}");
     }
+}
+
+#[test]
+fn it_ends_even_if_a_client_never_reads_its_answer() {
+    let directory = TempDir::new().unwrap();
+    let running = start(directory.path());
+    let url = running.welcome.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    let address = url.trim_start_matches("http://").split('/').next().unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    // More than the buffers between the two hold.
+    for _ in 0..8 {
+        client.write_all(format!("GET /docs/scalar.js HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes()).unwrap();
+    }
+    client.read_exact(&mut [0]).unwrap();
+    let log = running.end_by("-TERM");
+    assert!(log.contains("some requests did not finish in time"), "{log}");
 }
