@@ -76,8 +76,8 @@ test("a new error code becomes a constant, with what the document says of it", a
   const tree = await checkout(t);
   const document = "openapi/user-service.json";
   const described = "`too_late`: Gone.\\n\\n`word`: Else.\\n\\n";
-  await tree.edit(document, '"description": "`email_taken`: ', `"description": "${described}\`email_taken\`: `);
-  await tree.edit(document, '"email_taken": {', '"too_late": {}, "email_taken": {');
+  await tree.edit(document, '"description": "`idempotency_key_in_use`: ', `"description": "${described}\`idempotency_key_in_use\`: `);
+  await tree.edit(document, '"idempotency_key_in_use": {', '"too_late": {}, "idempotency_key_in_use": {');
   tree.generate();
   const generated = await tree.read(`${GENERATED}/error-code.ts`);
   assert.match(generated, /\/\*\*\n   \* 409 of user_create: Gone\.\n   \*\/\n  too_late: "too_late",\n/);
