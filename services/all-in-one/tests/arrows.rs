@@ -1,4 +1,5 @@
-//! The arrows of docs/architecture.md, read from `cargo metadata`: which crate of the workspace depends on which.
+//! What holds for each crate of the workspace, read from `cargo metadata`: the arrows of docs/architecture.md, and the
+//! lints.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
@@ -26,15 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 #[test]
 fn crates_depend_on_each_other_only_along_the_arrows() {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let packages = packages();
     let members: BTreeSet<String> = packages.iter().map(|package| text(&package["name"])).collect();
     let actual: BTreeMap<String, BTreeSet<String>> = packages
         .iter()
@@ -51,4 +44,28 @@ fn crates_depend_on_each_other_only_along_the_arrows() {
         .iter()
         .map(|(from, to)| ((*from).to_owned(), to.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>()));
     assert_eq!(actual, expected.collect());
+}
+
+#[test]
+fn every_crate_has_the_lints_of_the_workspace() {
+    for package in packages() {
+        let manifest = text(&package["manifest_path"]);
+        let lines = std::fs::read_to_string(&manifest).unwrap();
+        assert!(lines.contains("\n[lints]\nworkspace = true\n"), "{manifest} is without the lints");
+    }
+}
+
+fn packages() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
 }
