@@ -47,7 +47,7 @@ async fn run(operation: Operation, matches: &ArgMatches, connection: &Connection
     };
     let result = match operation {
         Operation::User(command) => {
-            let client = user_client::Client::new_with_client(url, client);
+            let client = user_client::Client::new_with_client(url, client, user_client::policy::Policy::none());
             user_service::Cli::new(client, &printer).execute(command, matches).await
         }
         Operation::Order(command) => {

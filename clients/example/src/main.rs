@@ -10,7 +10,7 @@ async fn main() -> ExitCode {
         eprintln!("usage: place-an-order EMAIL");
         return ExitCode::from(2);
     };
-    let users = user_client::Client::new("http://127.0.0.1:8001");
+    let users = user_client::Client::plain("http://127.0.0.1:8001");
     let orders = order_client::Client::new("http://127.0.0.1:8003");
     match place_an_order(&users, &orders, &email).await {
         Ok(order_id) => {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     async fn place(users: &MockServer, orders: &MockServer) -> Result<u64, String> {
-        let users = user_client::Client::new(&users.base_url());
+        let users = user_client::Client::plain(&users.base_url());
         let orders = order_client::Client::new(&orders.base_url());
         place_an_order(&users, &orders, "user@example.com").await
     }

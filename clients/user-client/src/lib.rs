@@ -18,7 +18,7 @@
 //! # let base_url = server.base_url();
 //! use user_client::{Client, Error, error_codes};
 //!
-//! let client = Client::new(&base_url); // for instance "http://127.0.0.1:8001"
+//! let client = Client::plain(&base_url); // for instance "http://127.0.0.1:8001"
 //!
 //! let john = client
 //!     .user_create()
@@ -43,8 +43,10 @@
 //!
 //! # Timeouts, proxies, TLS
 //!
-//! [`Client::new`] waits at most 5 seconds for an answer, uses the proxy that the environment names, and follows
-//! redirects. For anything else build a [`reqwest::Client`] as you like and give it to [`Client::new_with_client`].
+//! [`Client::plain`] waits at most 5 seconds for an answer, uses the proxy that the environment names, and follows
+//! redirects. [`Client::connect`] is for services that depend on this one: its calls go through a [`policy`], with
+//! deadlines, retries, a circuit breaker and a limit on calls at a time, and use neither proxies nor redirects. For
+//! anything else build a [`reqwest::Client`] as you like and give it to [`Client::new_with_client`].
 //! This crate turns on none of reqwest's TLS features: for `https` depend on the same reqwest and turn on the one
 //! you prefer.
 //!
@@ -52,6 +54,7 @@
 //!
 //! Every documented failure is an [`Error::ErrorResponse`] with [`types::Error`] inside. Decide by its
 //! `error_code`, whose values are in [`error_codes`]; a code you do not know, or none, you treat by its status.
+//! A call that the policy refused is an [`Error::Custom`]; [`policy::Refusal::of`] says why.
 //! [`Error::InvalidResponsePayload`] prints the answer it could not read: keep it out of your log where answers hold
 //! names.
 //!
@@ -87,7 +90,7 @@ pub mod error_codes;
 ///     then.ok(&john);
 /// });
 ///
-/// let user = Client::new(&server.base_url()).user_view().user_id(1).send().await?;
+/// let user = Client::plain(&server.base_url()).user_view().user_id(1).send().await?;
 /// assert_eq!(user.name.as_str(), "John Doe");
 /// # Ok(())
 /// # }
@@ -105,6 +108,9 @@ pub mod mock;
 pub mod samples;
 #[cfg(feature = "mock")]
 pub mod scenarios;
+
+mod connect;
+pub mod policy;
 
 // Its examples use the mocks.
 #[cfg(any(feature = "mock", not(doctest)))]

@@ -8,7 +8,7 @@
 //! let users = httpmock::MockServer::start();
 //! users.down();
 //!
-//! let error = Client::new(&users.base_url()).user_view().user_id(1).send().await.unwrap_err();
+//! let error = Client::plain(&users.base_url()).user_view().user_id(1).send().await.unwrap_err();
 //! assert_eq!(error.status().map(|status| status.as_u16()), Some(503));
 //! # }
 //! ```
@@ -66,11 +66,12 @@ impl Scenarios for MockServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Policy;
     use crate::{Client, Error, error_codes};
 
     async fn outcome(server: &MockServer) -> Result<u16, Error<crate::types::Error>> {
         let http = reqwest::Client::builder().timeout(Duration::from_millis(200)).build().unwrap();
-        let client = Client::new_with_client(&server.base_url(), http);
+        let client = Client::new_with_client(&server.base_url(), http, Policy::none());
         client.user_view().user_id(1).send().await.map(|answer| answer.status().as_u16())
     }
 

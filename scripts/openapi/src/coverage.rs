@@ -114,7 +114,7 @@ mod tests {
         let document = r#"{"paths": {"/things/{id}": {"get": {"operationId": "thing_view", "responses": {
             "200": {"content": {"application/json": {"example": {}}}},
             "404": {"content": {"application/json": {"examples": {"thing_not_found": {}}}}}}}}}}"#;
-        vec![Contract { service: "things", client: "thing-client", document: document.to_owned() }]
+        vec![Contract { service: "things", client: "thing-client", policy: false, document: document.to_owned() }]
     }
 
     fn coverage(lines: &[(&str, u16, &str)]) -> Result<usize> {

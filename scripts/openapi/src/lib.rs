@@ -29,6 +29,8 @@ pub struct Contract {
     pub service: &'static str,
     /// The directory in `clients/` of its Rust client.
     pub client: &'static str,
+    /// Whether the Rust client's calls go through the module `policy` of its crate: where a service depends on another.
+    pub policy: bool,
     /// The document as the trait says it.
     pub document: String,
 }
@@ -46,11 +48,13 @@ pub fn contracts() -> Result<Vec<Contract>> {
         Contract {
             service: "user-service",
             client: "user-client",
+            policy: true,
             document: user_service_api::document().context("services/user-service/api")?,
         },
         Contract {
             service: "order-service",
             client: "order-client",
+            policy: false,
             document: order_service_api::document().context("services/order-service/api")?,
         },
     ])
@@ -73,7 +77,7 @@ pub fn artifacts(contracts: &[Contract]) -> Result<Vec<Artifact>> {
     for contract in contracts {
         let path = contract.document_path();
         let generated = Path::new("clients").join(contract.client).join("src/generated");
-        let files = client::generate(&contract.document)
+        let files = client::generate(&contract.document, contract.policy)
             .with_context(|| format!("generating clients/{} from {}", contract.client, path.display()))?;
         artifacts.extend(files.into_iter().map(|(name, content)| Artifact {
             path: generated.join(name),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use service_runtime::config::{connections, listen_address, log_level, milliseconds, service_url};
+use service_runtime::config::{calls, connections, listen_address, log_level, milliseconds, service_url};
 use service_runtime::database::DatabaseUrl;
 use service_runtime::edge::Limits;
 use slog::Level;
@@ -15,8 +15,12 @@ const DEFAULT_START_TIMEOUT_MS: u32 = 30_000;
 
 /// A service next door that does not even accept a connection by then is away.
 const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 250;
-/// Longer than a healthy user-service ever takes, shorter than a person waits.
+/// Longer than a healthy user-service takes.
+const DEFAULT_ATTEMPT_TIMEOUT_MS: u32 = 400;
+/// Enough for a second and a third attempt, shorter than a person waits.
 const DEFAULT_TIMEOUT_MS: u32 = 2000;
+/// A healthy user-service answers thousands of calls a second with so many at a time; one that hangs gets no more.
+const DEFAULT_CONCURRENCY: u32 = 64;
 
 /// Owns the orders of the Orders & Notifications Platform.
 ///
@@ -50,9 +54,17 @@ pub struct Config {
     #[arg(long, env = "USER_SERVICE_CONNECT_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_CONNECT_TIMEOUT_MS, value_parser = milliseconds)]
     pub user_service_connect_timeout_ms: u32,
 
-    /// The most milliseconds to wait for user-service's answer, connecting included.
+    /// The most milliseconds to wait for user-service's answer to one attempt, connecting included.
+    #[arg(long, env = "USER_SERVICE_ATTEMPT_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_ATTEMPT_TIMEOUT_MS, value_parser = milliseconds)]
+    pub user_service_attempt_timeout_ms: u32,
+
+    /// The most milliseconds to wait for user-service, all attempts and the waits between them included.
     #[arg(long, env = "USER_SERVICE_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_TIMEOUT_MS, value_parser = milliseconds)]
     pub user_service_timeout_ms: u32,
+
+    /// The most calls to user-service at a time.
+    #[arg(long, env = "USER_SERVICE_CONCURRENCY", value_name = "NUMBER", default_value_t = DEFAULT_CONCURRENCY, value_parser = calls)]
+    pub user_service_concurrency: u32,
 
     /// The most milliseconds to wait at the start for a PostgreSQL that does not answer yet.
     #[arg(long, env = "DATABASE_START_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_START_TIMEOUT_MS, value_parser = milliseconds)]
@@ -81,7 +93,9 @@ impl Config {
             database_start_timeout_ms: DEFAULT_START_TIMEOUT_MS,
             user_service_url,
             user_service_connect_timeout_ms: DEFAULT_CONNECT_TIMEOUT_MS,
+            user_service_attempt_timeout_ms: DEFAULT_ATTEMPT_TIMEOUT_MS,
             user_service_timeout_ms: DEFAULT_TIMEOUT_MS,
+            user_service_concurrency: DEFAULT_CONCURRENCY,
             limits: Limits::default(),
             log_level: Level::Info,
             migrate_only: false,

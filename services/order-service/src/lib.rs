@@ -32,7 +32,7 @@ pub const DOCUMENT: &str = include_str!("../../../openapi/order-service.json");
 /// Opens the database, brings its schema up to date, and starts to serve.
 pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
     let log = log.new(o!("service_name" => NAME));
-    let user_check = UserCheck::new(config)?;
+    let user_check = UserCheck::new(config, &log)?;
     let database = open(config, &log).await?;
     let probe = ReadinessProbe::new(database.clone());
     let keys = Keys::new(database.clone());

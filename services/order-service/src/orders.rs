@@ -88,7 +88,7 @@ impl Orders {
         if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
             return Ok((None, answer));
         }
-        self.user_check.check(order.user_id).await?;
+        self.user_check.check(order.user_id, None).await?;
         match self.store.insert(&order, Utc::now(), claim.as_ref(), receipt).await {
             Ok((order, answer)) => Ok((Some(order), answer)),
             // Another instance has kept the key meanwhile.

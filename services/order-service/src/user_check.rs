@@ -2,18 +2,19 @@
 //!
 //! Only its contract is known here, through `user-client`. Whatever user-service does, the outcome is one of five.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use order_service_api::UserId;
+use slog::{Logger, info, warn};
+use user_client::policy::{Circuit, Refusal, Settings, speaks_no_http};
 use user_client::reqwest::{self, StatusCode};
 use user_client::{Client, Error, error_codes, types};
 
 use crate::Config;
 
-/// Less than the 30 seconds after which the server closes an idle connection, so that none is used that it is just
-/// closing.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// One user is a few hundred bytes.
+const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// Why it is not certain that the user exists. Each holds, for the log, what was seen; never what user-service wrote.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -36,23 +37,28 @@ pub(crate) struct UserCheck {
 }
 
 impl UserCheck {
-    pub(crate) fn new(config: &Config) -> Result<Self> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(milliseconds(config.user_service_connect_timeout_ms))
-            .timeout(milliseconds(config.user_service_timeout_ms))
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            // The answer of anybody else than user-service is not its answer.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .build()
-            .context("cannot make the HTTP client for user-service")?;
-        Ok(Self { client: Client::new_with_client(&config.user_service_url, http) })
+    pub(crate) fn new(config: &Config, log: &Logger) -> Result<Self> {
+        let settings = Settings {
+            connect_timeout: milliseconds(config.user_service_connect_timeout_ms),
+            attempt_timeout: milliseconds(config.user_service_attempt_timeout_ms),
+            timeout: milliseconds(config.user_service_timeout_ms),
+            concurrency: config.user_service_concurrency as usize,
+            longest_answer: LONGEST_ANSWER,
+        };
+        let log = log.clone();
+        let observer = move |circuit| match circuit {
+            Circuit::Open => warn!(log, "calls are refused, but for one a second"; "dependency" => "user-service"),
+            Circuit::Closed => info!(log, "calls are made again"; "dependency" => "user-service"),
+        };
+        let client = Client::connect_observed(&config.user_service_url, settings, observer);
+        Ok(Self { client: client.context("cannot make the HTTP client for user-service")? })
     }
 
-    /// Succeeds if user-service says that the user exists.
-    pub(crate) async fn check(&self, id: UserId) -> Result<(), UserCheckError> {
-        let user = self.client.user_view().user_id(id.get()).send().await.map_err(judge)?;
+    /// Succeeds if user-service says that the user exists. It takes no longer than the configuration allows, nor than
+    /// until `deadline`.
+    pub(crate) async fn check(&self, id: UserId, deadline: Option<Instant>) -> Result<(), UserCheckError> {
+        let client = deadline.map_or_else(|| self.client.clone(), |deadline| self.client.until(deadline));
+        let user = client.user_view().user_id(id.get()).send().await.map_err(judge)?;
         if i64::try_from(user.id.get()) == Ok(id.get()) {
             Ok(())
         } else {
@@ -79,9 +85,11 @@ fn judge(error: Error<types::Error>) -> UserCheckError {
             UserCheckError::InvalidResponse(format!("{what:?} error in its JSON at line {line}, column {column}"))
         }
         Error::CommunicationError(error) | Error::ResponseBodyError(error) => judge_fault(&error),
-        error @ (Error::InvalidRequest(_) | Error::InvalidUpgrade(_) | Error::Custom(_)) => {
-            UserCheckError::Fault(error.to_string())
-        }
+        error @ (Error::InvalidRequest(_) | Error::InvalidUpgrade(_) | Error::Custom(_)) => match Refusal::of(&error) {
+            Some(Refusal::DeadlinePassed) => UserCheckError::Timeout,
+            Some(refusal) => UserCheckError::Unavailable(refusal.to_string()),
+            None => UserCheckError::Fault(error.to_string()),
+        },
     }
 }
 
@@ -99,12 +107,12 @@ fn judge_fault(error: &reqwest::Error) -> UserCheckError {
     if error.is_timeout() {
         return UserCheckError::Timeout;
     }
+    if speaks_no_http(error) {
+        return UserCheckError::InvalidResponse("it does not speak HTTP".to_owned());
+    }
     // The innermost cause: "Connection refused" says more than "error sending request".
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
-        if inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-            return UserCheckError::InvalidResponse("it does not speak HTTP".to_owned());
-        }
         cause = inner;
     }
     UserCheckError::Unavailable(cause.to_string())
@@ -112,4 +120,20 @@ fn judge_fault(error: &reqwest::Error) -> UserCheckError {
 
 fn milliseconds(number: u32) -> Duration {
     Duration::from_millis(number.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_caller_whose_time_is_over_is_told_so_without_asking() {
+        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let nobody = "http://127.0.0.1:0".to_owned();
+        let config = Config::new(anywhere, "sqlite:unused.db".parse().unwrap(), nobody);
+        let check = UserCheck::new(&config, &Logger::root(slog::Discard, slog::o!())).unwrap();
+        let id = UserId::try_from(1).unwrap();
+        assert_eq!(check.check(id, Some(Instant::now())).await, Err(UserCheckError::Timeout));
+        assert!(matches!(check.check(id, None).await, Err(UserCheckError::Unavailable(_))));
+    }
 }

@@ -93,6 +93,8 @@ fn a_bad_value_is_named_with_its_variable_and_the_form_expected() {
         ("USER_SERVICE_URL", "https://user-service", "expected http://HOST"),
         ("USER_SERVICE_TIMEOUT_MS", "2s", "expected a number of milliseconds from 1 to 60000"),
         ("USER_SERVICE_CONNECT_TIMEOUT_MS", "0", "expected a number of milliseconds from 1 to 60000"),
+        ("USER_SERVICE_ATTEMPT_TIMEOUT_MS", "60001", "expected a number of milliseconds from 1 to 60000"),
+        ("USER_SERVICE_CONCURRENCY", "0", "expected a number of calls from 1 to 10000"),
         ("DATABASE_CONNECTIONS", "-1", "expected a number of connections from 1 to 1000"),
     ] {
         let output = program(directory.path()).env(variable, value).output().unwrap();
@@ -116,7 +118,9 @@ fn help_documents_every_setting_with_its_variable_and_no_secret() {
         "DATABASE_CONNECTIONS",
         "USER_SERVICE_URL",
         "USER_SERVICE_CONNECT_TIMEOUT_MS",
+        "USER_SERVICE_ATTEMPT_TIMEOUT_MS",
         "USER_SERVICE_TIMEOUT_MS",
+        "USER_SERVICE_CONCURRENCY",
         "LOG_LEVEL",
         "--migrate-only",
     ] {

@@ -7,6 +7,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use contract::examples::Request;
 use httpmock::MockServer;
@@ -16,6 +17,7 @@ use service_runtime::server::Server;
 use service_testing::honesty::judge_mock;
 use service_testing::{CapturedLog, Kind, TestDatabase, on_both_databases};
 use user_client::mock::MockServerExt;
+use user_client::scenarios::Scenarios;
 use user_client::{error_codes, types};
 
 /// The contract that every mocked answer is judged by.
@@ -282,4 +284,50 @@ async fn an_endless_answer_is_a_bad_gateway() {
     let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
     config.user_service_timeout_ms = 60_000;
     start_with(config).await.is_refused(502, "user_service_invalid_response", "endless").await;
+}
+
+/// The lines of the log about the dependency itself: their level and their message.
+fn changes(log: &CapturedLog) -> Vec<(Value, Value)> {
+    let lines: Vec<Value> = log.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let changes = lines.iter().filter(|line| line["dependency"] == "user-service");
+    changes.map(|line| (line["level"].clone(), line["message"].clone())).collect()
+}
+
+#[tokio::test]
+async fn a_user_service_that_keeps_failing_is_left_alone_until_it_is_well() {
+    let users = MockServer::start_async().await;
+    let mut down = users.down();
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let service = start(&database, &users.base_url()).await;
+    for _ in 0..30 {
+        service.is_refused(503, "user_service_unavailable", "failing").await;
+    }
+    assert!((20..30).contains(&down.calls()), "{}", down.calls());
+    assert_eq!(changes(&service.log), [(json!("WARNING"), json!("calls are refused, but for one a second"))]);
+
+    down.delete();
+    users.user_view(|_, then| {
+        then.ok(&john(1));
+    });
+    let healed = async { while service.place_order().await.0 != 201 {} };
+    tokio::time::timeout(Duration::from_secs(30), healed).await.unwrap();
+    assert_eq!(changes(&service.log)[1..], [(json!("INFO"), json!("calls are made again"))]);
+}
+
+#[tokio::test]
+async fn a_user_service_that_hangs_takes_no_more_calls_than_allowed() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
+    config.user_service_attempt_timeout_ms = 60_000;
+    config.user_service_timeout_ms = 60_000;
+    config.user_service_concurrency = 1;
+    let service = start_with(config).await;
+    // One of the two hangs; the other one is refused, whichever it is.
+    let (status, body, _) = tokio::select! {
+        answer = service.place_order() => answer,
+        answer = service.place_order() => answer,
+    };
+    assert_eq!((status, &body["error_code"]), (503, &json!("user_service_unavailable")));
 }

@@ -103,6 +103,11 @@ pub fn requests(value: &str) -> Result<u32, String> {
     within(value, 1..=100_000, "requests")
 }
 
+/// Reads a number of calls to another service, from 1 to 10000.
+pub fn calls(value: &str) -> Result<u32, String> {
+    within(value, 1..=10_000, "calls")
+}
+
 fn within(value: &str, range: RangeInclusive<u32>, unit: &str) -> Result<u32, String> {
     value
         .parse()

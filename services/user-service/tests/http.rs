@@ -20,7 +20,7 @@ async fn start(database: &TestDatabase) -> Running {
     let log = CapturedLog::default();
     let config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone());
     let server = user_service::start(&config, &log.logger(&[DOCUMENT])).await.unwrap();
-    Running { client: Client::new(&server.url()), server, log }
+    Running { client: Client::plain(&server.url()), server, log }
 }
 
 impl Running {

@@ -967,6 +967,7 @@ Version: 0.2.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
+    pub(crate) inner: crate::policy::Policy,
 }
 impl Client {
     /// Create a new client.
@@ -974,7 +975,7 @@ impl Client {
     /// `baseurl` is the base URL provided to the internal
     /// `reqwest::Client`, and should include a scheme and hostname,
     /// as well as port and a path stem if applicable.
-    pub fn new(baseurl: &str) -> Self {
+    pub fn new(baseurl: &str, inner: crate::policy::Policy) -> Self {
         #[cfg(not(target_arch = "wasm32"))]
         let client = {
             let dur = ::std::time::Duration::from_secs(5u64);
@@ -982,7 +983,7 @@ impl Client {
         };
         #[cfg(target_arch = "wasm32")]
         let client = reqwest::ClientBuilder::new();
-        Self::new_with_client(baseurl, client.build().unwrap())
+        Self::new_with_client(baseurl, client.build().unwrap(), inner)
     }
     /// Construct a new client with an existing `reqwest::Client`,
     /// allowing more control over its configuration.
@@ -990,14 +991,19 @@ impl Client {
     /// `baseurl` is the base URL provided to the internal
     /// `reqwest::Client`, and should include a scheme and hostname,
     /// as well as port and a path stem if applicable.
-    pub fn new_with_client(baseurl: &str, client: reqwest::Client) -> Self {
+    pub fn new_with_client(
+        baseurl: &str,
+        client: reqwest::Client,
+        inner: crate::policy::Policy,
+    ) -> Self {
         Self {
             baseurl: baseurl.to_string(),
             client,
+            inner,
         }
     }
 }
-impl ClientInfo<()> for Client {
+impl ClientInfo<crate::policy::Policy> for Client {
     fn api_version() -> &'static str {
         "0.2.0"
     }
@@ -1007,11 +1013,11 @@ impl ClientInfo<()> for Client {
     fn client(&self) -> &reqwest::Client {
         &self.client
     }
-    fn inner(&self) -> &() {
-        &()
+    fn inner(&self) -> &crate::policy::Policy {
+        &self.inner
     }
 }
-impl ClientHooks<()> for &Client {}
+impl ClientHooks<crate::policy::Policy> for &Client {}
 impl Client {
     /**List users
 
@@ -1937,47 +1943,70 @@ integers! {
     UserId in 1..=9007199254740991,
 }
 
-/// The most bytes of an answer that are read. A full page of the largest items is well below.
-pub const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
-
-/// Reads answers up to [`LONGEST_ANSWER`], and lets every error answer arrive with its status: as
-/// [`Error::ErrorResponse`] if the document knows the status, as [`Error::UnexpectedResponse`] if not.
-///
-/// An error answer whose body is not the contract's (a proxy's HTML page, or one that breaks off) would otherwise
-/// become an `InvalidResponsePayload`, which has lost the status; it gets a body without an `error_code` instead.
-impl ClientHooks<()> for Client {
+/// Every call goes through the client's policy; what the policy refuses is an [`Error::Custom`].
+impl ClientHooks<crate::policy::Policy> for Client {
     async fn exec(
         &self,
         request: reqwest::Request,
         _info: &OperationInfo,
     ) -> reqwest::Result<reqwest::Response> {
-        let mut response = self.client.execute(request).await?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let mut body = match read(&mut response).await {
-            Err(error) if status.is_success() => return Err(error),
-            body => body.unwrap_or_default(),
-        };
-        let failed = status.is_client_error() || status.is_server_error();
-        if failed && serde_json::from_slice::<types::Error>(&body).is_err() {
-            let stand_in = serde_json::json!({
-                "message": format!("{status}, with a body that is not the contract's"),
-                "request_id": headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default(),
-            });
-            body = stand_in.to_string().into_bytes();
+        let longest = self.inner.longest_answer().unwrap_or(LONGEST_ANSWER);
+        let attempt = |request| async move { readable(self.client.execute(request).await?, longest).await };
+        self.inner.call(request, attempt).await
+    }
+
+    async fn post<E>(
+        &self,
+        result: &reqwest::Result<reqwest::Response>,
+        _info: &OperationInfo,
+    ) -> Result<(), Error<E>> {
+        match crate::policy::Refusal::in_place_of(result) {
+            Some(refusal) => Err(Error::Custom(refusal.to_string())),
+            None => Ok(()),
         }
-        let mut rebuilt = http::Response::new(body);
-        *rebuilt.status_mut() = status;
-        *rebuilt.headers_mut() = headers;
-        Ok(rebuilt.into())
     }
 }
 
+/// The most bytes of an answer that are read. A full page of the largest items is well below.
+pub const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// The answer with at most `longest` bytes of its body, all of them received, such that an error answer arrives with its
+/// status: as [`Error::ErrorResponse`] if the document knows the status, as [`Error::UnexpectedResponse`] if not.
+///
+/// An error answer whose body is not the contract's (a proxy's HTML page, or one that breaks off) would otherwise
+/// become an `InvalidResponsePayload`, which has lost the status; it gets a body without an `error_code` instead.
+async fn readable(
+    mut response: reqwest::Response,
+    longest: usize,
+) -> reqwest::Result<reqwest::Response> {
+    let status = response.status();
+    let headers = response.headers().clone();
+    let mut body = match read(&mut response, longest).await {
+        Err(error) if status.is_success() => return Err(error),
+        body => body.unwrap_or_default(),
+    };
+    let failed = status.is_client_error() || status.is_server_error();
+    if failed && serde_json::from_slice::<types::Error>(&body).is_err() {
+        let stand_in = serde_json::json!({
+            "message": format!("{status}, with a body that is not the contract's"),
+            "request_id": headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default(),
+        });
+        body = stand_in.to_string().into_bytes();
+    }
+    let mut rebuilt = http::Response::new(body);
+    *rebuilt.status_mut() = status;
+    *rebuilt.headers_mut() = headers;
+    Ok(rebuilt.into())
+}
+
 /// What is over the limit is left unread; JSON that was cut off there does not parse.
-async fn read(response: &mut reqwest::Response) -> reqwest::Result<Vec<u8>> {
+async fn read(
+    response: &mut reqwest::Response,
+    longest: usize,
+) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = LONGEST_ANSWER - body.len();
+        let room = longest - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() > room {
             break;

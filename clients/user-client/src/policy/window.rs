@@ -1,0 +1,70 @@
+//! Two counts over the last seconds.
+
+use std::time::{Duration, Instant};
+
+/// How far back is counted.
+pub(super) const WINDOW: Duration = Duration::from_secs(SLOTS as u64);
+/// One a second.
+const SLOTS: usize = 10;
+
+#[derive(Debug)]
+pub(super) struct Window {
+    start: Instant,
+    /// The second since `start` that the newest slot is for.
+    newest: u64,
+    slots: [(u32, u32); SLOTS],
+}
+
+impl Window {
+    pub(super) fn new(start: Instant) -> Self {
+        Self { start, newest: 0, slots: Default::default() }
+    }
+
+    /// Counts so many more of both.
+    pub(super) fn add(&mut self, both: (u32, u32), now: Instant) {
+        self.forget_the_old(now);
+        let slot = self.slot(self.newest);
+        *slot = (slot.0 + both.0, slot.1 + both.1);
+    }
+
+    /// How many of both there were within [`WINDOW`], the second that has just begun included.
+    pub(super) fn sums(&mut self, now: Instant) -> (u32, u32) {
+        self.forget_the_old(now);
+        self.slots.iter().fold((0, 0), |sums, slot| (sums.0 + slot.0, sums.1 + slot.1))
+    }
+
+    fn forget_the_old(&mut self, now: Instant) {
+        let second = now.saturating_duration_since(self.start).as_secs().max(self.newest);
+        for new in (self.newest + 1).max((second + 1).saturating_sub(SLOTS as u64))..=second {
+            *self.slot(new) = (0, 0);
+        }
+        self.newest = second;
+    }
+
+    fn slot(&mut self, second: u64) -> &mut (u32, u32) {
+        &mut self.slots[(second % SLOTS as u64) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_counts_what_was_within_ten_seconds() {
+        let start = Instant::now();
+        let after = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        let mut window = Window::new(start);
+        window.add((1, 0), after(0.0));
+        window.add((2, 1), after(0.9));
+        window.add((4, 2), after(5.0));
+        for (seconds, sums) in [(5.0, (7, 3)), (9.9, (7, 3)), (10.0, (4, 2)), (14.9, (4, 2)), (15.0, (0, 0))] {
+            assert_eq!(window.sums(after(seconds)), sums, "{seconds}");
+        }
+        window.add((1, 1), after(1e6));
+        assert_eq!(window.sums(after(1e6)), (1, 1));
+        // A thread that read the clock before another one counts in the present.
+        window.add((1, 1), after(3.0));
+        assert_eq!(window.sums(after(3.0)), (2, 2));
+    }
+}

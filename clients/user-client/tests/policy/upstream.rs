@@ -1,0 +1,110 @@
+//! A service that does as it is told, request by request, over real sockets.
+//!
+//! It runs in the test's own runtime, so that a paused clock moves only when client and service both wait for it.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What the service does with a request.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    /// Writes this and keeps the connection.
+    Bytes(String),
+    /// Closes the connection.
+    Close,
+    /// Never answers.
+    Silence,
+    /// Begins an answer that never ends.
+    Endless,
+}
+
+/// The user with the id 1.
+pub(crate) fn user() -> Reply {
+    answer(200, "", r#"{"id": 1, "email": "user@example.com", "name": "John Doe"}"#)
+}
+
+pub(crate) fn status(status: u16) -> Reply {
+    answer(status, "", "")
+}
+
+pub(crate) fn answer(status: u16, header: &str, body: &str) -> Reply {
+    let length = body.len();
+    Reply::Bytes(format!("HTTP/1.1 {status} Status\r\n{header}content-length: {length}\r\n\r\n{body}"))
+}
+
+#[derive(Clone)]
+pub(crate) struct Upstream {
+    pub(crate) url: String,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Upstream {
+    /// A service that asks `reply` what to do with each request, by its number from 1 on.
+    pub(crate) async fn start(reply: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let upstream = Self { url, heads: Arc::default() };
+        let (reply, seen) = (Arc::new(reply), upstream.clone());
+        tokio::spawn(async move {
+            loop {
+                let (connection, _) = listener.accept().await.unwrap();
+                tokio::spawn(seen.clone().serve(connection, reply.clone()));
+            }
+        });
+        upstream
+    }
+
+    /// How many requests came.
+    pub(crate) fn requests(&self) -> usize {
+        self.heads.lock().unwrap().len()
+    }
+
+    /// The value of a header in each request, in the order in which they came.
+    pub(crate) fn header(&self, name: &str) -> Vec<String> {
+        let value = |head: &String| {
+            let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            line.unwrap_or_default().to_owned()
+        };
+        self.heads.lock().unwrap().iter().map(value).collect()
+    }
+
+    async fn serve(self, mut connection: TcpStream, reply: Arc<impl Fn(usize) -> Reply>) {
+        while let Some(head) = read_request(&mut connection).await {
+            let number = {
+                let mut heads = self.heads.lock().unwrap();
+                heads.push(head);
+                heads.len()
+            };
+            match reply(number) {
+                Reply::Bytes(bytes) => connection.write_all(bytes.as_bytes()).await.unwrap(),
+                Reply::Close => return,
+                Reply::Silence => std::future::pending().await,
+                Reply::Endless => {
+                    let _ = connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"name\": \"").await;
+                    // Until the other side has had enough.
+                    while connection.write_all(&[b'n'; 16 * 1024]).await.is_ok() {}
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The head of the next request, in lower case; its body is read and forgotten.
+async fn read_request(connection: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return Some(head.to_owned());
+            }
+        }
+        if connection.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
