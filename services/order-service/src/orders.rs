@@ -1,5 +1,7 @@
 //! The rules about orders: who may place one, and how its status moves.
 
+use std::time::Instant;
+
 use chrono::Utc;
 use contract::answer::Created;
 use contract::idempotency::IdempotencyKey;
@@ -78,17 +80,18 @@ impl Orders {
     }
 
     /// Stores an order, once user-service has said that its user exists; or gives the answer that was given before to
-    /// the same request with the same key. Only what is new comes with its order.
+    /// the same request with the same key. Only what is new comes with its order. user-service is asked until `deadline`.
     pub(crate) async fn create(
         &self,
         order: OrderCreate,
         key: Option<IdempotencyKey>,
+        deadline: Instant,
     ) -> Result<(Option<Order>, Created<OrderReceipt>), OrderError> {
         let claim = self.keys.claim(key, &order)?;
         if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
             return Ok((None, answer));
         }
-        self.user_check.check(order.user_id, None).await?;
+        self.user_check.check(order.user_id, deadline).await?;
         match self.store.insert(&order, Utc::now(), claim.as_ref(), receipt).await {
             Ok((order, answer)) => Ok((Some(order), answer)),
             // Another instance has kept the key meanwhile.

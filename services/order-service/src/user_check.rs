@@ -56,8 +56,8 @@ impl UserCheck {
 
     /// Succeeds if user-service says that the user exists. It takes no longer than the configuration allows, nor than
     /// until `deadline`.
-    pub(crate) async fn check(&self, id: UserId, deadline: Option<Instant>) -> Result<(), UserCheckError> {
-        let client = deadline.map_or_else(|| self.client.clone(), |deadline| self.client.until(deadline));
+    pub(crate) async fn check(&self, id: UserId, deadline: Instant) -> Result<(), UserCheckError> {
+        let client = self.client.until(deadline);
         let user = client.user_view().user_id(id.get()).send().await.map_err(judge)?;
         if i64::try_from(user.id.get()) == Ok(id.get()) {
             Ok(())
@@ -71,11 +71,11 @@ impl UserCheck {
 fn judge(error: Error<types::Error>) -> UserCheckError {
     match error {
         Error::ErrorResponse(answer) => {
-            let known = answer.error_code.as_deref() == Some(error_codes::USER_NOT_FOUND);
-            if answer.status() == StatusCode::NOT_FOUND && known {
-                UserCheckError::NotFound
-            } else {
-                judge_status(answer.status())
+            match (answer.status(), answer.error_code.as_deref()) {
+                (StatusCode::NOT_FOUND, Some(error_codes::USER_NOT_FOUND)) => UserCheckError::NotFound,
+                // It was told how long it had.
+                (StatusCode::SERVICE_UNAVAILABLE, Some(error_codes::DEADLINE_EXCEEDED)) => UserCheckError::Timeout,
+                (status, _) => judge_status(status),
             }
         }
         Error::UnexpectedResponse(answer) => judge_status(answer.status()),
@@ -133,7 +133,9 @@ mod tests {
         let config = Config::new(anywhere, "sqlite:unused.db".parse().unwrap(), nobody);
         let check = UserCheck::new(&config, &Logger::root(slog::Discard, slog::o!())).unwrap();
         let id = UserId::try_from(1).unwrap();
-        assert_eq!(check.check(id, Some(Instant::now())).await, Err(UserCheckError::Timeout));
-        assert!(matches!(check.check(id, None).await, Err(UserCheckError::Unavailable(_))));
+        let now = Instant::now();
+        assert_eq!(check.check(id, now).await, Err(UserCheckError::Timeout));
+        let later = now + Duration::from_secs(10);
+        assert!(matches!(check.check(id, later).await, Err(UserCheckError::Unavailable(_))));
     }
 }

@@ -226,6 +226,38 @@ async fn a_user_service_that_does_not_answer_in_time_is_a_timeout() {
     service.is_refused(503, "user_service_timeout", "silence").await;
 }
 
+#[tokio::test]
+async fn a_user_service_that_gives_up_in_time_is_a_timeout_too() {
+    let (service, _users, _database) = with_users(true, |users| {
+        users.user_view(|_, then| {
+            then.service_unavailable(&error(error_codes::DEADLINE_EXCEEDED));
+        });
+    })
+    .await;
+    service.is_refused(503, "user_service_timeout", "given up").await;
+}
+
+#[tokio::test]
+async fn user_service_is_told_how_long_the_caller_waits() {
+    let (users, database) = (MockServer::start_async().await, TestDatabase::new(Kind::Sqlite).await);
+    let hurried = users.mock(|when, then| {
+        when.is_true(|request| {
+            let headers = request.headers();
+            let told = headers.get("request-timeout-ms").and_then(|value| value.to_str().ok()?.parse().ok());
+            told.is_some_and(|milliseconds: u32| (1..=9000).contains(&milliseconds))
+        });
+        then.status(200).json_body(json!(john(1)));
+    });
+    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users.base_url());
+    config.user_service_attempt_timeout_ms = 60_000;
+    config.user_service_timeout_ms = 60_000;
+    let service = start_with(config).await;
+    let order = json!({"user_id": 1, "product_id": 456, "quantity": 2});
+    let request = reqwest::Client::new().post(format!("{}/api/v1/orders", service.server.url())).json(&order);
+    assert_eq!(request.header("request-timeout-ms", "9000").send().await.unwrap().status(), 201);
+    hurried.assert_calls(1);
+}
+
 /// A server that reads a request, answers each with `bytes`, and closes.
 fn raw_server(bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
