@@ -201,7 +201,7 @@ impl Shared {
             return Err(Refusal::CircuitOpen);
         }
         time_left(deadline).ok_or(Refusal::DeadlinePassed)?;
-        let place = self.place(deadline).await?;
+        let _place = self.place(deadline).await?;
         let limit = self.settings.attempt_timeout.min(time_left(deadline).ok_or(Refusal::TooManyCalls)?);
         let now = Instant::now().into_std();
         let permit = self.breaker.admit(now).ok_or(Refusal::CircuitOpen)?;
@@ -213,7 +213,6 @@ impl Shared {
         }
         allot(&mut request, limit);
         let outcome = attempt(request).await;
-        drop(place);
         // A caller in a hurry must not open the circuit for all.
         let ran_out = outcome.as_ref().is_err_and(reqwest::Error::is_timeout);
         if !ran_out || limit >= self.settings.full_attempt() / 2 {

@@ -321,6 +321,21 @@ async fn more_calls_at_a_time_than_allowed_wait_shortly_and_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_open_circuit_refuses_without_waiting_for_a_place() {
+    let upstream = Upstream::start(|number| if number <= 20 { status(503) } else { Reply::Silence }).await;
+    let client = Client::connect(&upstream.url, Settings { concurrency: 1, ..Settings::default() }).unwrap();
+    for _ in 0..20 {
+        create(&client).await;
+    }
+    sleep(SECOND).await;
+    let start = Instant::now();
+    let probe = create(&client);
+    let other = async { (create(&client).await, start.elapsed()) };
+    let (probe, other) = tokio::join!(probe, other);
+    assert_eq!((probe, other), (End::TimedOut, (End::Refused(Refusal::CircuitOpen), Duration::ZERO)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn answers_are_read_up_to_their_limit() {
     let long = format!(r#"{{"id": 1, "email": "user@example.com", "name": "John Doe"}}{}"#, " ".repeat(1000));
     let upstream = Upstream::start(move |number| match number {
