@@ -81,6 +81,10 @@ pub struct Config {
     /// Bring the database's schema up to date, then exit.
     #[arg(long)]
     pub migrate_only: bool,
+
+    /// Ask the service that listens on this address whether it is ready, then exit: 0 if it is, 1 if not.
+    #[arg(long, conflicts_with = "migrate_only")]
+    pub check_ready: bool,
 }
 
 impl Config {
@@ -99,6 +103,7 @@ impl Config {
             limits: Limits::default(),
             log_level: Level::Info,
             migrate_only: false,
+            check_ready: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -84,6 +85,34 @@ async fn a_database_that_does_not_exist_is_named_in_one_line() {
 }
 
 #[test]
+fn check_ready_succeeds_while_the_service_is_ready_and_says_in_one_line_when_it_is_not() {
+    let directory = TempDir::new().unwrap();
+    let mut service = program(directory.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(service.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let serving: serde_json::Value = serde_json::from_str(&log.find(|line| line.contains("serving")).unwrap()).unwrap();
+    let address = serving["url"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let check = || {
+        // What the check has no need of it must not touch.
+        let database = "sqlite:/absent/orders.db";
+        program(directory.path())
+            .args(["--check-ready", "--listen-address", address, "--database-url", database])
+            .output()
+            .unwrap()
+    };
+
+    let Output { status, stdout, stderr } = check();
+    assert!(status.success() && stdout.is_empty() && stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
+
+    service.kill().unwrap();
+    service.wait().unwrap();
+    let Output { status, stderr, .. } = check();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.starts_with(&format!("order-service: no answer from http://{address}/ready: ")), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[test]
 fn a_bad_value_is_named_with_its_variable_and_the_form_expected() {
     let directory = TempDir::new().unwrap();
     for (variable, value, expected) in [
@@ -123,6 +152,7 @@ fn help_documents_every_setting_with_its_variable_and_no_secret() {
         "USER_SERVICE_CONCURRENCY",
         "LOG_LEVEL",
         "--migrate-only",
+        "--check-ready",
     ] {
         assert!(help.contains(variable), "{variable}: {help}");
     }

@@ -19,4 +19,5 @@ pub mod idempotency;
 pub mod log;
 pub mod page;
 pub mod process;
+mod readiness;
 pub mod server;

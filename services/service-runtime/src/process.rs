@@ -1,6 +1,7 @@
 //! The life of a process: start, wait for a signal, stop.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::edge::panic_text;
+use crate::readiness;
 use crate::server::{DRAIN_TIMEOUT, Server};
 
 /// What a person sends with Ctrl-C.
@@ -39,6 +41,15 @@ where
     // What still blocks a thread, such as a name being looked up, is not waited for.
     runtime.shutdown_background();
     match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure(name, &error),
+    }
+}
+
+/// Asks the process that listens on `address`, in a container next to this one, whether it is ready: the health check of
+/// an image in which there is no other program. If it is not, that is one line on stderr and exit code 1.
+pub fn check_ready(name: &str, address: SocketAddr) -> ExitCode {
+    match readiness::ask(address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(name, &error),
     }

@@ -135,11 +135,7 @@ impl Server {
 
     /// Where the service answers on this machine, without a slash at the end.
     pub fn url(&self) -> String {
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-        }
-        format!("http://{address}")
+        format!("http://{}", reachable(self.address))
     }
 
     /// Waits until the server has ended by itself, which it does only on a fault; gives the cause.
@@ -176,6 +172,14 @@ impl Server {
         self.probe.database.close().await;
         info!(self.log, "stopped");
     }
+}
+
+/// Where a service of this machine that listens on `address` can be asked.
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    address
 }
 
 /// Serves the document, byte for byte, at a path that is not itself part of it.

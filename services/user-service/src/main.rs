@@ -7,6 +7,9 @@ use user_service::{Config, DOCUMENT, NAME};
 
 fn main() -> ExitCode {
     let config: Config = config::read();
+    if config.check_ready {
+        return process::check_ready(NAME, config.listen_address);
+    }
     let log = log::to_stdout(NAME, config.log_level, &[DOCUMENT]);
     process::run(NAME, &log, async {
         if config.migrate_only {

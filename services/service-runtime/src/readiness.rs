@@ -1,0 +1,91 @@
+//! Asking a running service whether it is ready.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::server::reachable;
+
+/// A process on this machine that does not even accept a connection by then is stuck.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// Readiness itself waits a second for its database.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// More than a status line ever has.
+const STATUS_LINE_LIMIT_BYTES: u64 = 256;
+
+/// Asks the service that listens on `address` for `/ready`. Fails unless the answer is 200.
+pub(crate) fn ask(address: SocketAddr) -> Result<()> {
+    let address = reachable(address);
+    let status = status(address).with_context(|| format!("no answer from http://{address}/ready"))?;
+    ensure!(status == 200, "http://{address}/ready answers {status}");
+    Ok(())
+}
+
+/// A few lines of HTTP: a client would be most of the program that only asks.
+fn status(address: SocketAddr) -> Result<u16> {
+    let mut connection = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+    connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    write!(connection, "GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut line = String::new();
+    BufReader::new(connection).take(STATUS_LINE_LIMIT_BYTES).read_line(&mut line)?;
+    match line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()) {
+        Some(status) => Ok(status),
+        None => bail!("what answers there does not speak HTTP"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// What is said of a server that answers with `answer` and keeps the connection open.
+    fn said_of(answer: &'static str) -> Result<(), String> {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (connection, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
+            let request = lines.next().unwrap().unwrap();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            (&connection).write_all(answer.as_bytes()).unwrap();
+            (request, connection)
+        });
+        let said = ask(address).map_err(|error| format!("{error:#}").replace(&address.port().to_string(), "PORT"));
+        assert_eq!(server.join().unwrap().0, "GET /ready HTTP/1.1");
+        said
+    }
+
+    #[test]
+    fn only_200_is_ready() {
+        assert_eq!(said_of("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), Ok(()));
+        for (answer, expected) in [
+            ("HTTP/1.1 503 Service Unavailable\r\n\r\n", "http://127.0.0.1:PORT/ready answers 503"),
+            ("HTTP/1.1 204 No Content\r\n\r\n", "http://127.0.0.1:PORT/ready answers 204"),
+            (
+                "220 mail.example.com\r\n",
+                "no answer from http://127.0.0.1:PORT/ready: what answers there does not speak HTTP",
+            ),
+        ] {
+            assert_eq!(said_of(answer), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn nobody_there_is_not_ready() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = format!("{:#}", ask(closed).unwrap_err());
+        assert!(error.starts_with(&format!("no answer from http://{closed}/ready: ")), "{error}");
+    }
+
+    #[test]
+    fn a_service_that_never_answers_is_given_up_on() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(ask(silent.local_addr().unwrap()).is_err());
+    }
+}
