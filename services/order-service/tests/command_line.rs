@@ -158,3 +158,23 @@ fn help_documents_every_setting_with_its_variable_and_no_secret() {
     }
     assert!(!help.contains("secret"), "{help}");
 }
+
+/// user-service has no setting that order-service has not.
+#[test]
+fn the_reference_for_operators_has_every_setting_with_its_default() {
+    let reference = include_str!("../../../docs/operations.md");
+    let directory = TempDir::new().unwrap();
+    let output = program(directory.path()).env_remove("LISTEN_ADDRESS").arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let mut settings = 0;
+    for description in help.split("\n      --") {
+        let Some((_, variable)) = description.split_once("[env: ") else { continue };
+        let variable = variable.split(['=', ']']).next().unwrap();
+        let default =
+            description.split_once("[default: ").map_or("", |(_, default)| default.split(']').next().unwrap());
+        let row = reference.lines().find(|line| line.starts_with(&format!("| `{variable}` |")));
+        assert!(row.is_some_and(|row| row.contains(default)), "{variable}, {default}: {row:?}");
+        settings += 1;
+    }
+    assert!(settings > 10, "{help}");
+}
