@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("user-service-api", &["contract"]),
     ("service-runtime", &["contract", "portal"]),
     ("service-testing", &["contract", "service-runtime"]),
+    ("fault-tests", &["service-testing"]),
     ("contract", &[]),
     ("portal", &[]),
     ("orders-cli", &["order-client", "user-client"]),

@@ -1,0 +1,151 @@
+//! Promise 12: whatever a client writes, and wherever, none of it reaches a log.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use service_testing::KINDS;
+
+use super::{Tried, Verdict};
+use crate::canary::{CANARY, email, name};
+use crate::figures::mib;
+use crate::http1::Client;
+use crate::platform::{ORDERS, Platform, Setup, USERS, unique};
+use crate::run::Run;
+
+pub(crate) async fn judge(run: &Run) -> Result<Tried> {
+    let mut requests = 0;
+    for kind in KINDS {
+        let mut platform = Platform::start(run, kind, Setup::default()).await?;
+        for address in [platform.users.address, platform.orders.address] {
+            for request in everywhere() {
+                // What is answered does not matter here, nor whether anything is.
+                let _ = Client::new(address, Duration::from_secs(2)).send(&request).await;
+                requests += 1;
+            }
+        }
+        // A service tells of its end, too, and of a database that is away.
+        if let Some(proxy) = &platform.databases.proxy {
+            proxy.set_mode(crate::proxy::Mode::Reset);
+            for request in everywhere() {
+                let _ = Client::new(platform.users.address, Duration::from_secs(2)).send(&request).await;
+                requests += 1;
+            }
+        }
+        let patience = Duration::from_secs(15);
+        platform.orders.process.terminate(patience).await?;
+        platform.users.process.terminate(patience).await?;
+    }
+    if let Some(postgres) = run.started_postgres() {
+        run.logs.keep("postgresql", &postgres.log())?;
+    }
+    let found = run.logs.scan()?;
+    for example in found.examples.iter().take(10) {
+        run.say(example);
+    }
+    let mut verdict = Verdict::new(format!(
+        "{} occurrences in {} logs of {} MiB, {requests} requests of its own",
+        found.occurrences,
+        found.files,
+        mib(found.bytes)
+    ));
+    verdict.expect(found.occurrences == 0, || {
+        format!(
+            "{} occurrences, such as {}",
+            found.occurrences,
+            found.examples.last().map(String::as_str).unwrap_or_default()
+        )
+    });
+    Ok(Tried {
+        how:
+            "a canary as every e-mail address and name of this run, and in every part of requests, good and bad; then \
+              all logs of all processes are searched"
+                .to_owned(),
+        verdict,
+    })
+}
+
+/// Requests with the canary in every place that a client can write to.
+fn everywhere() -> Vec<Vec<u8>> {
+    let (email, name, number) = (email(unique()), name(), unique());
+    let encoded = email.replace('@', "%40").replace('+', "%2B");
+    let user = format!(r#"{{"email":"{email}","name":"{name}"}}"#);
+    let long = format!(r#"{{"email":"{email}","name":"{}"}}"#, name.repeat(10_000));
+    let bodies = [
+        user.clone(),
+        // Taken, now.
+        user.clone(),
+        user.to_uppercase().replace("EMAIL", "email").replace("NAME", "name"),
+        user.replace("name\"", "nickname\""),
+        user.replace('}', ""),
+        format!("{user}{user}"),
+        format!(r#"{{"email":{{"{email}":1}},"name":["{name}"]}}"#),
+        format!(r#"{{"email":"{name}","name":"{email}\u0000"}}"#),
+        format!(r#"{{"user_id":"{email}","product_id":1,"quantity":1}}"#),
+        format!(r#"{{"{email}":1,"user_id":1,"product_id":1,"quantity":1}}"#),
+        format!(r#"{{"status":"{email}"}}"#),
+        format!("\"{email}\""),
+        email.clone(),
+        long,
+    ];
+    let mut requests = Vec::new();
+    for path in [USERS.to_owned(), ORDERS.to_owned(), format!("{USERS}/1"), format!("{ORDERS}/1/status")] {
+        let method = if path.ends_with('s') && !path.ends_with("status") { "POST" } else { "PUT" };
+        for body in &bodies {
+            for extra in [
+                String::new(),
+                format!("Idempotency-Key: {email}\r\n"),
+                format!("Idempotency-Key: {name} {number}\r\n"),
+            ] {
+                requests.push(request(method, &path, &extra, body));
+            }
+        }
+    }
+    for target in [
+        format!("{USERS}?email={encoded}"),
+        format!("{USERS}?email={encoded}&email={encoded}"),
+        format!("{USERS}?{encoded}=1"),
+        format!("{USERS}?limit={encoded}"),
+        format!("{USERS}?page_token={encoded}"),
+        format!("{ORDERS}?status={encoded}"),
+        format!("{ORDERS}?user_id={encoded}"),
+        format!("{USERS}/{encoded}"),
+        format!("{ORDERS}/{encoded}"),
+        format!("{ORDERS}/{encoded}/cancel"),
+        format!("/{encoded}"),
+        format!("/{CANARY}/{encoded}//{encoded}"),
+        format!("/docs/{CANARY}"),
+        format!("/{}", CANARY.repeat(1000)),
+        format!("http://{CANARY}/api/v1/users"),
+    ] {
+        for method in ["GET", "POST", "PUT", "DELETE", "HEAD", CANARY] {
+            requests.push(request(method, &target, "", ""));
+        }
+    }
+    for header in [
+        "X-Request-Id",
+        "Request-Timeout-Ms",
+        "Authorization",
+        "User-Agent",
+        "Referer",
+        "Cookie",
+        "Expect",
+        "traceparent",
+        "Transfer-Encoding",
+        "Content-Encoding",
+        CANARY,
+    ] {
+        requests.push(request("POST", USERS, &format!("{header}: {email}\r\n"), &user));
+    }
+    requests.push(user.into_bytes());
+    requests.push(format!("GET {email} HTTP/1.1\r\n\r\n").into_bytes());
+    requests.push(format!("GET / {CANARY}/1.1\r\n\r\n").into_bytes());
+    requests
+}
+
+fn request(method: &str, target: &str, extra: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: {CANARY}.example\r\n{extra}Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}

@@ -1,0 +1,102 @@
+//! A user-service that can be told to fail, and counts how often it is called.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use anyhow::Result;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+#[derive(Debug, Default)]
+struct Shared {
+    failing: AtomicBool,
+    calls: AtomicU64,
+}
+
+/// A running stub: every user exists, unless it fails, which is 503. It ends when dropped.
+#[derive(Debug)]
+pub(crate) struct StubUserService {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: JoinHandle<()>,
+}
+
+impl StubUserService {
+    pub(crate) async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::<Shared>::default();
+        let acceptor = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, acceptor })
+    }
+
+    /// Fails from now on, or no longer.
+    pub(crate) fn set_failing(&self, failing: bool) {
+        self.shared.failing.store(failing, Ordering::Relaxed);
+    }
+
+    /// How many requests came in.
+    pub(crate) fn calls(&self) -> u64 {
+        self.shared.calls.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for StubUserService {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(serve(stream, Arc::clone(&shared)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut head = Vec::new();
+    loop {
+        while !head.ends_with(b"\r\n\r\n") {
+            // Only GETs come, one after the other: what ends with an empty line is one request.
+            if stream.read_buf(&mut head).await? == 0 {
+                return Ok(());
+            }
+        }
+        shared.calls.fetch_add(1, Ordering::Relaxed);
+        let target = String::from_utf8_lossy(&head);
+        let id = target.split(' ').nth(1).and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+        let (status, body) = if shared.failing.load(Ordering::Relaxed) {
+            let error = r#"{"request_id":"stub","error_code":"database_unavailable","message":"Database unavailable"}"#;
+            ("503 Service Unavailable\r\nRetry-After: 1", error.to_owned())
+        } else {
+            ("200 OK", format!(r#"{{"id":{id},"email":"a@b","name":"A"}}"#))
+        };
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+        stream.write_all(answer.as_bytes()).await?;
+        head.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{Client, get};
+
+    #[tokio::test]
+    async fn it_knows_every_user_unless_it_fails_and_counts() {
+        let stub = StubUserService::start().await.unwrap();
+        let mut client = Client::new(stub.address, std::time::Duration::from_secs(5));
+        let reply = client.send(&get("/api/v1/users/7")).await.unwrap();
+        assert_eq!((reply.status, reply.json()["id"].as_i64()), (200, Some(7)));
+        stub.set_failing(true);
+        assert_eq!(client.send(&get("/api/v1/users/7")).await.unwrap().status, 503);
+        assert_eq!(stub.calls(), 2);
+    }
+}
