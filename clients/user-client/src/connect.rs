@@ -1,6 +1,8 @@
-//! Making a client, and giving its calls a deadline.
+//! Making a client, and giving its calls a deadline and a trace.
 
 use std::time::Instant;
+
+use http::HeaderMap;
 
 use crate::Client;
 use crate::policy::{Circuit, Policy, Settings, Snapshot};
@@ -45,6 +47,12 @@ impl Client {
     /// for which no time remains is refused without an attempt.
     pub fn until(&self, deadline: Instant) -> Self {
         Self { inner: self.inner.until(deadline), ..self.clone() }
+    }
+
+    /// This client for calls that belong to a trace of W3C Trace Context: each carries these headers,
+    /// `traceparent` and what goes with it.
+    pub fn traced(&self, headers: HeaderMap) -> Self {
+        Self { inner: self.inner.traced(headers), ..self.clone() }
     }
 
     /// How much was called so far, and whether the circuit is open; `None` for a client without a policy.

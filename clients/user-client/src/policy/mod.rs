@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::HeaderMap;
 use reqwest::{Request, Response};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -51,11 +52,14 @@ const TIMEOUT_HEADER: &str = "request-timeout-ms";
 /// The shortest time in which an attempt makes sense, and that `Request-Timeout-Ms` can say.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(1);
 
-/// What a [`Client`](crate::Client) does to every call. Its clones, and the client's, share everything but the deadline.
+/// What a [`Client`](crate::Client) does to every call. Its clones, and the client's, share everything but the deadline and
+/// the trace.
 #[derive(Clone, Debug)]
 pub struct Policy {
     shared: Option<Arc<Shared>>,
     deadline: Option<Instant>,
+    /// The headers of the trace that the calls belong to.
+    trace: HeaderMap,
 }
 
 /// How much the calls of a policy took so far.
@@ -95,7 +99,7 @@ struct Shared {
 impl Policy {
     /// Every call is one attempt, limited by the HTTP client alone; [`until`](crate::Client::until) holds for it too.
     pub fn none() -> Self {
-        Self { shared: None, deadline: None }
+        Self { shared: None, deadline: None, trace: HeaderMap::new() }
     }
 
     /// The policy that the [module](self) describes. `observer` is told when the circuit opens and closes; it must not block.
@@ -113,12 +117,17 @@ impl Policy {
             shed: AtomicU64::default(),
             settings,
         };
-        Self { shared: Some(Arc::new(shared)), deadline: None }
+        Self { shared: Some(Arc::new(shared)), deadline: None, trace: HeaderMap::new() }
     }
 
     /// The same policy for calls that must end by `deadline`.
     pub fn until(&self, deadline: std::time::Instant) -> Self {
-        Self { shared: self.shared.clone(), deadline: Some(deadline.into()) }
+        Self { deadline: Some(deadline.into()), ..self.clone() }
+    }
+
+    /// The same policy for calls that belong to the trace of these headers.
+    pub(crate) fn traced(&self, trace: HeaderMap) -> Self {
+        Self { trace, ..self.clone() }
     }
 
     /// How much was called so far; `None` without a policy.
@@ -145,6 +154,7 @@ impl Policy {
     where
         F: Future<Output = reqwest::Result<Response>>,
     {
+        request.headers_mut().extend(self.trace.clone());
         if let Some(shared) = &self.shared {
             return shared.call(request, self.deadline, attempt).await;
         }

@@ -166,6 +166,19 @@ async fn the_callers_deadline_is_kept_and_passed_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_attempt_of_a_traced_call_carries_its_trace() {
+    let (upstream, client) = first(status(503), user()).await;
+    let trace = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("tracestate", "a=1")];
+    let headers: reqwest::header::HeaderMap =
+        trace.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+    assert_eq!(read(&client.traced(headers).until((Instant::now() + SECOND).into_std())).await, End::User);
+    assert_eq!(read(&client).await, End::User);
+    for (name, value) in trace {
+        assert_eq!(upstream.header(name), [value, value, ""]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_without_time_is_refused_without_an_attempt() {
     let (upstream, client) = always(user()).await;
     for client in [client, Client::plain(&upstream.url)] {
