@@ -58,7 +58,7 @@ impl OrderServiceApi for OrderService {
         JsonBody(order): JsonBody<OrderCreate>,
     ) -> Result<Answer<Created<OrderReceipt>>, HttpError> {
         edge::handle(&rqctx, |request| async move {
-            let (order, answer) = request.state.create(order, key, request.deadline).await?;
+            let (order, answer) = request.state.create(order, key, request.deadline, &request.trace).await?;
             match order {
                 Some(order) => {
                     info!(request.log, "Created new order"; "order_id" => order.id.get(), "user_id" => order.user_id.get());

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
 use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of};
+use service_runtime::trace::TraceContext;
 
 use crate::store::{Filter, OrderStore};
 use crate::user_check::{UserCheck, UserCheckError};
@@ -80,18 +81,20 @@ impl Orders {
     }
 
     /// Stores an order, once user-service has said that its user exists; or gives the answer that was given before to
-    /// the same request with the same key. Only what is new comes with its order. user-service is asked until `deadline`.
+    /// the same request with the same key. Only what is new comes with its order. user-service is asked until `deadline`,
+    /// in the context `trace`.
     pub(crate) async fn create(
         &self,
         order: OrderCreate,
         key: Option<IdempotencyKey>,
         deadline: Instant,
+        trace: &TraceContext,
     ) -> Result<(Option<Order>, Created<OrderReceipt>), OrderError> {
         let claim = self.keys.claim(key, &order)?;
         if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
             return Ok((None, answer));
         }
-        self.user_check.check(order.user_id, deadline).await?;
+        self.user_check.check(order.user_id, deadline, trace).await?;
         match self.store.insert(&order, Utc::now(), claim.as_ref(), receipt).await {
             Ok((order, answer)) => Ok((Some(order), answer)),
             // Another instance has kept the key meanwhile.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use order_service_api::UserId;
+use service_runtime::trace::TraceContext;
 use slog::{Logger, info, warn};
 use user_client::policy::{Circuit, Refusal, Settings, speaks_no_http};
 use user_client::reqwest::{self, StatusCode};
@@ -55,9 +56,14 @@ impl UserCheck {
     }
 
     /// Succeeds if user-service says that the user exists. It takes no longer than the configuration allows, nor than
-    /// until `deadline`.
-    pub(crate) async fn check(&self, id: UserId, deadline: Instant) -> Result<(), UserCheckError> {
-        let client = self.client.until(deadline);
+    /// until `deadline`. user-service is told the trace.
+    pub(crate) async fn check(
+        &self,
+        id: UserId,
+        deadline: Instant,
+        trace: &TraceContext,
+    ) -> Result<(), UserCheckError> {
+        let client = self.client.until(deadline).traced(trace.child().headers());
         let user = client.user_view().user_id(id.get()).send().await.map_err(judge)?;
         if i64::try_from(user.id.get()) == Ok(id.get()) {
             Ok(())
@@ -125,6 +131,7 @@ fn milliseconds(number: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use user_client::reqwest::header::HeaderMap;
 
     #[tokio::test]
     async fn a_caller_whose_time_is_over_is_told_so_without_asking() {
@@ -133,9 +140,10 @@ mod tests {
         let config = Config::new(anywhere, "sqlite:unused.db".parse().unwrap(), nobody);
         let check = UserCheck::new(&config, &Logger::root(slog::Discard, slog::o!())).unwrap();
         let id = UserId::try_from(1).unwrap();
+        let trace = TraceContext::of_request("b0b8715f-c303-4ce1-af4a-b98c3dce05ae", &HeaderMap::new(), false);
         let now = Instant::now();
-        assert_eq!(check.check(id, now).await, Err(UserCheckError::Timeout));
+        assert_eq!(check.check(id, now, &trace).await, Err(UserCheckError::Timeout));
         let later = now + Duration::from_secs(10);
-        assert!(matches!(check.check(id, later).await, Err(UserCheckError::Unavailable(_))));
+        assert!(matches!(check.check(id, later, &trace).await, Err(UserCheckError::Unavailable(_))));
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{milliseconds, requests};
 use crate::server::ReadinessProbe;
+use crate::trace::TraceContext;
 
 /// How long the sender of a request still waits, in milliseconds.
 const TIMEOUT_HEADER: &str = "Request-Timeout-Ms";
@@ -74,6 +75,8 @@ pub struct Admitted<'a, C> {
     pub state: &'a C,
     /// When it is given up.
     pub deadline: Instant,
+    /// Where it stands in a trace.
+    pub trace: TraceContext,
     /// The request's log.
     pub log: &'a Logger,
 }
@@ -97,7 +100,8 @@ where
     if timeout.is_zero() {
         return Err(DEADLINE_EXCEEDED.plain());
     }
-    let admitted = Admitted { state: &edge.state, deadline: Instant::now() + timeout, log: &rqctx.log };
+    let trace = TraceContext::of_request(&rqctx.request_id, rqctx.request.headers(), false);
+    let admitted = Admitted { state: &edge.state, deadline: Instant::now() + timeout, trace, log: &rqctx.log };
     let guarded = AssertUnwindSafe(async { operation(admitted).await }).catch_unwind();
     match tokio::time::timeout(timeout, guarded).await {
         Ok(Ok(result)) => result.map(Answer::passed),

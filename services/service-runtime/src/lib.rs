@@ -21,3 +21,4 @@ pub mod page;
 pub mod process;
 mod readiness;
 pub mod server;
+pub mod trace;

@@ -1,6 +1,7 @@
 //! The log: one JSON object a line on stdout, a readable line when stdout is a terminal.
 //!
-//! Every line has `timestamp`, `level`, `message` and `service_name`, and within a request its `request_id`. dropshot
+//! Every line has `timestamp`, `level`, `message` and `service_name`, and within a request its `request_id` and the
+//! `trace_id` by which it is found in the logs of all services. dropshot
 //! logs each request with its URI and the text of its error, both of which can hold whatever the client sent, an
 //! e-mail address for instance. Here they are reduced to what is known to be no personal data: of the path the
 //! words of the contract and the numbers, of a refusal its `error_code`.
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 use slog::{Drain, Key, Level, Logger, Never, OwnedKVList, Record, Serializer, o};
 
 use crate::docs;
+use crate::trace::TraceContext;
 
 /// The logger of a process, on stdout. `documents` are the OpenAPI documents of what it serves: paths are logged in
 /// their words alone.
@@ -55,7 +57,11 @@ const NAMES: &[(&str, &str)] = &[
     ("latency_us", "latency_us"),
     ("error_message_external", ""),
     ("local_addr", ""),
+    (LOGGED_TRACEPARENT, ""),
 ];
+
+/// dropshot's name for the header `traceparent`.
+pub(crate) const LOGGED_TRACEPARENT: &str = "hdr_traceparent";
 
 /// Writes each record as one line, whole, at once.
 struct Lines<W> {
@@ -103,6 +109,8 @@ impl<W: Write + Send> Drain for Lines<W> {
         let _ = slog::KV::serialize(&record.kv(), record, &mut collected);
         let _ = slog::KV::serialize(values, record, &mut collected);
         let mut collected = collected.0;
+        let text = |name| collected.get(name).and_then(Value::as_str);
+        let trace = text("req_id").map(|id| TraceContext::of(id, text(LOGGED_TRACEPARENT), false));
         let mut fields = Map::new();
         for (name, ours) in NAMES {
             match (collected.shift_remove(*name), *ours) {
@@ -112,6 +120,9 @@ impl<W: Write + Send> Drain for Lines<W> {
                 (Some(value), ours) if !ours.is_empty() => fields.insert(ours.to_owned(), value),
                 _ => None,
             };
+            if let ("request_id", Some(trace)) = (*ours, &trace) {
+                fields.insert("trace_id".to_owned(), trace.trace_id().into());
+            }
         }
         fields.extend(collected);
 

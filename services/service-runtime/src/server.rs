@@ -24,6 +24,7 @@ use crate::database::Database;
 use crate::docs;
 use crate::edge::{Edge, Limits};
 use crate::idempotency::{Keys, Purge};
+use crate::trace::TRACEPARENT;
 
 /// How long requests under way may take when the service stops.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -109,6 +110,8 @@ impl Server {
             default_request_body_max_bytes: BODY_LIMIT_BYTES,
             // A write is finished even if the client has gone away.
             default_handler_task_mode: HandlerTaskMode::Detached,
+            // `log` makes of it the `trace_id` of every line.
+            log_headers: vec![TRACEPARENT.to_owned()],
             ..Default::default()
         };
         let edge = Edge::new(state, probe.clone(), &limits);

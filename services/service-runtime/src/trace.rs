@@ -1,0 +1,181 @@
+//! Where a request stands in a trace: W3C Trace Context, level 1.
+//!
+//! A request without a valid `traceparent` begins a trace, whose id is its request id: an id that every log line can
+//! have, and that costs nothing. A request's own span has the last half of its request id.
+
+use std::hash::{BuildHasher, RandomState};
+use std::num::{NonZeroU64, NonZeroU128};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header that says where a request stands in a trace.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+/// The header with what tracing systems add of their own.
+const TRACESTATE: &str = "tracestate";
+
+/// The length of version 00, `00-TRACE-PARENT-FLAGS`.
+const TRACEPARENT_LENGTH: usize = 55;
+/// What must be passed on of `tracestate`, and all that is.
+const LONGEST_TRACESTATE: usize = 512;
+const SAMPLED: u8 = 1;
+
+/// Where a request, or a call that is made for it, stands in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    trace_id: NonZeroU128,
+    span_id: NonZeroU64,
+    parent: Option<NonZeroU64>,
+    sampled: bool,
+    state: Option<HeaderValue>,
+}
+
+impl TraceContext {
+    /// The context of the request with this id, a UUID, and these headers. `sampled`: whether a trace that begins here is
+    /// recorded.
+    pub fn of_request(request_id: &str, headers: &HeaderMap, sampled: bool) -> Self {
+        let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let context = Self::of(request_id, traceparent, sampled);
+        // Without a parent it would belong to another trace.
+        let state = context.parent.and_then(|_| tracestate(headers));
+        Self { state, ..context }
+    }
+
+    /// Like [`of_request`](Self::of_request), without what tracing systems add.
+    pub(crate) fn of(request_id: &str, traceparent: Option<&str>, sampled: bool) -> Self {
+        let digits = request_id.chars().filter_map(|character| character.to_digit(16));
+        let own_id = digits.fold(0, |id, digit| (id << 4) | u128::from(digit));
+        let span_id = NonZeroU64::new(own_id as u64).unwrap_or(NonZeroU64::MIN);
+        match traceparent.and_then(parse) {
+            Some((trace_id, parent, sampled)) => Self { trace_id, span_id, parent: Some(parent), sampled, state: None },
+            None => {
+                let trace_id = NonZeroU128::new(own_id).unwrap_or(NonZeroU128::MIN);
+                Self { trace_id, span_id, parent: None, sampled, state: None }
+            }
+        }
+    }
+
+    /// The context of a call that is made for this request.
+    pub fn child(&self) -> Self {
+        // The keys of the hash are random, and each differs from the one before.
+        let span_id = NonZeroU64::new(RandomState::new().hash_one(())).unwrap_or(NonZeroU64::MIN);
+        Self { span_id, parent: Some(self.span_id), ..self.clone() }
+    }
+
+    /// The id that all requests and calls of a trace have, as 32 hexadecimal digits.
+    pub fn trace_id(&self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+
+    /// The headers for whoever is called in this context.
+    pub fn headers(&self) -> HeaderMap {
+        let (trace_id, span_id, flags) = (self.trace_id, self.span_id, if self.sampled { SAMPLED } else { 0 });
+        let traceparent = HeaderValue::try_from(format!("00-{trace_id:032x}-{span_id:016x}-{flags:02x}")).ok();
+        let headers = [(TRACEPARENT, traceparent), (TRACESTATE, self.state.clone())];
+        let present = headers.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value?)));
+        present.collect()
+    }
+}
+
+/// The trace's id, the parent's, and whether the trace is recorded. What is malformed is ignored, as the standard asks;
+/// of a later version what this one has counts.
+fn parse(traceparent: &str) -> Option<(NonZeroU128, NonZeroU64, bool)> {
+    let (known, rest) = traceparent.split_at_checked(TRACEPARENT_LENGTH)?;
+    let mut parts = known.split('-');
+    let mut next = |length| parts.next().filter(|part| part.len() == length && part.bytes().all(is_hexadecimal));
+    let (version, trace_id, parent, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
+    if version == "ff" || !(rest.is_empty() || version != "00" && rest.starts_with('-')) {
+        return None;
+    }
+    let trace_id = NonZeroU128::new(u128::from_str_radix(trace_id, 16).ok()?)?;
+    let parent = NonZeroU64::new(u64::from_str_radix(parent, 16).ok()?)?;
+    Some((trace_id, parent, u8::from_str_radix(flags, 16).ok()? & SAMPLED != 0))
+}
+
+fn is_hexadecimal(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
+}
+
+fn tracestate(headers: &HeaderMap) -> Option<HeaderValue> {
+    let lists: Option<Vec<_>> = headers.get_all(TRACESTATE).iter().map(|list| list.to_str().ok()).collect();
+    let joined = lists?.join(",");
+    (!joined.is_empty() && joined.len() <= LONGEST_TRACESTATE).then(|| HeaderValue::try_from(joined).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST_ID: &str = "b0b8715f-c303-4ce1-af4a-b98c3dce05ae";
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    fn of(traceparent: &str) -> TraceContext {
+        TraceContext::of(REQUEST_ID, Some(traceparent), false)
+    }
+
+    fn sent(context: &TraceContext) -> String {
+        context.headers()[TRACEPARENT].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_valid_traceparent_is_continued() {
+        for (traceparent, sampled) in [
+            (format!("00-{TRACE}-00f067aa0ba902b7-01"), "01"),
+            (format!("00-{TRACE}-00f067aa0ba902b7-00"), "00"),
+            (format!("00-{TRACE}-00f067aa0ba902b7-ff"), "01"),
+            (format!("cc-{TRACE}-00f067aa0ba902b7-01-what the future brings"), "01"),
+        ] {
+            let context = of(&traceparent);
+            assert_eq!(context.trace_id(), TRACE, "{traceparent}");
+            assert_eq!(sent(&context), format!("00-{TRACE}-af4ab98c3dce05ae-{sampled}"), "{traceparent}");
+            let call = sent(&context.child());
+            assert!(call.starts_with(&format!("00-{TRACE}-")) && call.ends_with(sampled), "{call}");
+            assert_ne!(call, sent(&context.child()), "each call has an id of its own");
+        }
+    }
+
+    #[test]
+    fn a_malformed_traceparent_is_ignored() {
+        for malformed in [
+            String::new(),
+            "canary@example.com".to_owned(),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{TRACE}-0000000000000000-01"),
+            format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()),
+            format!("ff-{TRACE}-00f067aa0ba902b7-01"),
+            format!("00-{TRACE}-00f067aa0ba902b7-01-more"),
+            format!("cc-{TRACE}-00f067aa0ba902b7-01more"),
+            format!("00-{TRACE}-00f067aa0ba902b7-0"),
+            format!("00-{TRACE}-00f067aa0ba902b7-0x"),
+            format!("00-+{}-00f067aa0ba902b7-01", &TRACE[1..]),
+            format!("00_{TRACE}_00f067aa0ba902b7_01"),
+            "é".repeat(40),
+        ] {
+            assert_eq!(of(&malformed).trace_id(), "b0b8715fc3034ce1af4ab98c3dce05ae", "{malformed}");
+        }
+    }
+
+    #[test]
+    fn what_tracing_systems_add_is_passed_on_with_its_trace_alone() {
+        let state = |traceparent: &str, lists: &[&str]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(TRACEPARENT, traceparent.parse().unwrap());
+            for list in lists {
+                headers.append(TRACESTATE, list.parse().unwrap());
+            }
+            let context = TraceContext::of_request(REQUEST_ID, &headers, true).child();
+            context.headers().get(TRACESTATE).map(|state| state.to_str().unwrap().to_owned())
+        };
+        let valid = format!("00-{TRACE}-00f067aa0ba902b7-01");
+        assert_eq!(state(&valid, &["a=1", "b=2"]).as_deref(), Some("a=1,b=2"));
+        assert_eq!(state(&valid, &[]), None);
+        assert_eq!(state(&valid, &[&"x".repeat(513)]), None);
+        assert_eq!(state("malformed", &["a=1"]), None);
+    }
+
+    #[test]
+    fn a_trace_that_begins_here_is_recorded_if_any_is() {
+        for (sampled, flags) in [(true, "-01"), (false, "-00")] {
+            assert!(sent(&TraceContext::of(REQUEST_ID, None, sampled)).ends_with(flags));
+        }
+    }
+}
