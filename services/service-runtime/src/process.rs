@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::edge::panic_text;
+use crate::log::flush_stdout;
 use crate::readiness;
 use crate::server::{DRAIN_TIMEOUT, Server};
 
@@ -40,6 +41,7 @@ where
     let outcome = runtime.block_on(serve(log, start));
     // What still blocks a thread, such as a name being looked up, is not waited for.
     runtime.shutdown_background();
+    flush_stdout();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(name, &error),

@@ -1,0 +1,210 @@
+//! The fields of a record, and the line they become.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Write;
+use std::ops::Range;
+
+use serde::Serialize;
+use slog::{Key, OwnedKVList, Record, Serializer};
+
+/// dropshot's name for the header `traceparent`.
+pub(crate) const LOGGED_TRACEPARENT: &str = "hdr_traceparent";
+
+/// Fields in the order in which one reads them, before all others: dropshot's name and ours. What has none of ours is
+/// left out: it says nothing new, or what a client wrote.
+const NAMES: [(&str, &str); 10] = [
+    ("service_name", "service_name"),
+    ("req_id", "request_id"),
+    ("method", "method"),
+    ("uri", "path"),
+    ("response_code", "status"),
+    ("error_message_internal", "error"),
+    ("latency_us", "latency_us"),
+    ("error_message_external", ""),
+    ("local_addr", ""),
+    (LOGGED_TRACEPARENT, ""),
+];
+
+/// The values of a record's fields as JSON. slog gives them from the innermost outwards: where a key stands twice, the
+/// first counts.
+#[derive(Default)]
+pub(super) struct Fields {
+    json: Vec<u8>,
+    named: [Option<Range<usize>>; NAMES.len()],
+    others: Vec<(Key, Range<usize>)>,
+}
+
+/// A value as JSON.
+#[derive(Clone, Copy)]
+pub(super) struct Json<'a>(&'a [u8]);
+
+impl<'a> Json<'a> {
+    /// What stands between the quotes of a string: the string itself, if it has nothing that JSON escapes.
+    pub(super) fn text(self) -> &'a str {
+        let inner = self.0.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(self.0);
+        std::str::from_utf8(inner).unwrap_or_default()
+    }
+}
+
+impl Fields {
+    /// Runs `f` with the fields and the line of this thread, both empty: a record is written without allocating.
+    pub(super) fn with(f: impl FnOnce(&mut Self, &mut Vec<u8>)) {
+        thread_local!(static BUFFERS: RefCell<(Fields, Vec<u8>)> = RefCell::default());
+        BUFFERS.with(|buffers| match buffers.try_borrow_mut() {
+            Ok(mut buffers) => {
+                let (fields, line) = &mut *buffers;
+                fields.clear();
+                line.clear();
+                f(fields, line);
+            }
+            // A value that logs while it is logged.
+            Err(_) => f(&mut Self::default(), &mut Vec::new()),
+        });
+    }
+
+    fn clear(&mut self) {
+        self.json.clear();
+        self.named.fill(None);
+        self.others.clear();
+    }
+
+    pub(super) fn collect(&mut self, record: &Record<'_>, values: &OwnedKVList) {
+        // Neither can fail: collecting writes nowhere.
+        let _ = slog::KV::serialize(&record.kv(), record, self);
+        let _ = slog::KV::serialize(values, record, self);
+    }
+
+    /// The text of the field that dropshot or a service calls `name`.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let index = NAMES.iter().position(|(known, _)| *known == name)?;
+        Some(self.json(self.named[index].as_ref()?).text())
+    }
+
+    /// Our names and the values, in the order in which they are written.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (&str, Json<'_>)> {
+        let named = NAMES.iter().zip(&self.named).filter(|((_, ours), _)| !ours.is_empty());
+        let named = named.filter_map(|((_, ours), range)| Some((*ours, self.json(range.as_ref()?))));
+        named.chain(self.others.iter().map(|(key, range)| (AsRef::<str>::as_ref(key), self.json(range))))
+    }
+
+    fn json(&self, range: &Range<usize>) -> Json<'_> {
+        Json(&self.json[range.clone()])
+    }
+
+    fn put(&mut self, key: Key, value: impl Serialize) -> slog::Result {
+        let named = NAMES.iter().position(|(known, _)| key == *known);
+        let known = match named {
+            Some(index) => self.named[index].is_some(),
+            None => self.others.iter().any(|(other, _)| *other == key),
+        };
+        if known {
+            return Ok(());
+        }
+        let start = self.json.len();
+        // Cannot fail: it is written to memory, and is no map.
+        let _ = serde_json::to_writer(&mut self.json, &value);
+        let range = start..self.json.len();
+        match named {
+            Some(index) => self.named[index] = Some(range),
+            None => self.others.push((key, range)),
+        }
+        Ok(())
+    }
+}
+
+macro_rules! plain {
+    ($($method:ident($type:ty))*) => { $(
+        fn $method(&mut self, key: Key, value: $type) -> slog::Result {
+            self.put(key, value)
+        }
+    )* };
+}
+
+impl Serializer for Fields {
+    fn emit_arguments(&mut self, key: Key, value: &fmt::Arguments<'_>) -> slog::Result {
+        match value.as_str() {
+            Some(text) => self.put(key, text),
+            None => self.put(key, value.to_string()),
+        }
+    }
+
+    plain! {
+        emit_str(&str)
+        emit_bool(bool) emit_i8(i8) emit_i16(i16) emit_i32(i32) emit_i64(i64) emit_isize(isize)
+        emit_u8(u8) emit_u16(u16) emit_u32(u32) emit_u64(u64) emit_usize(usize) emit_f32(f32) emit_f64(f64)
+        emit_u128(u128)
+    }
+
+    fn emit_none(&mut self, _: Key) -> slog::Result {
+        Ok(())
+    }
+}
+
+/// What a line looks like.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    Json,
+    Readable,
+}
+
+// Writing to memory cannot fail.
+impl Form {
+    /// Time, level, message; for people the service too, which is then no field.
+    pub(super) fn begin(self, line: &mut Vec<u8>, timestamp: &str, record: &Record<'_>, fields: &mut Fields) {
+        let level = record.level();
+        match self {
+            Self::Json => {
+                let _ = write!(line, r#"{{"timestamp":"{timestamp}","level":"{}","message":"#, level.as_str());
+                let _ = match record.msg().as_str() {
+                    Some(text) => serde_json::to_writer(&mut *line, text),
+                    None => serde_json::to_writer(&mut *line, &record.msg().to_string()),
+                };
+            }
+            Self::Readable => {
+                let service = fields.text("service_name").unwrap_or("-");
+                let _ = write!(line, "{timestamp} {:<5} {service}: {}", level.as_short_str(), record.msg());
+                fields.named[0] = None;
+            }
+        }
+    }
+
+    /// A string field; `text` adds its text, which has nothing that JSON escapes.
+    pub(super) fn add(self, line: &mut Vec<u8>, name: &str, text: impl FnOnce(&mut Vec<u8>)) {
+        match self {
+            Self::Json => {
+                let _ = write!(line, r#","{name}":""#);
+                text(line);
+                line.push(b'"');
+            }
+            Self::Readable => {
+                let _ = write!(line, " {name}=");
+                text(line);
+            }
+        }
+    }
+
+    /// A field with the value as it is.
+    pub(super) fn add_value(self, line: &mut Vec<u8>, name: &str, value: Json<'_>) {
+        match self {
+            Self::Json => {
+                let _ = write!(line, r#","{name}":"#);
+                line.extend_from_slice(value.0);
+            }
+            Self::Readable => {
+                // JSON's quoting keeps control characters off the terminal.
+                let text = value.text();
+                let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+                let _ = write!(line, " {name}=");
+                line.extend_from_slice(if plain { text.as_bytes() } else { value.0 });
+            }
+        }
+    }
+
+    pub(super) fn end(self, line: &mut Vec<u8>) {
+        if let Self::Json = self {
+            line.push(b'}');
+        }
+        line.push(b'\n');
+    }
+}
