@@ -110,7 +110,7 @@ impl OrderServiceApi for OrderService {
 }
 
 async fn set_status(
-    request: Admitted<'_, Orders>,
+    request: Admitted<Orders>,
     path: OrderPath,
     status: OrderStatus,
 ) -> Result<HttpResponseOk<Order>, HttpError> {

@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contract::answer::Answer;
@@ -51,18 +52,18 @@ impl Default for Limits {
 
 /// The state of a service, behind its edge.
 pub struct Edge<C> {
-    state: C,
+    state: Arc<C>,
     probe: ReadinessProbe,
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
     timeout: Duration,
 }
 
 impl<C> Edge<C> {
     pub(crate) fn new(state: C, probe: ReadinessProbe, limits: &Limits) -> Self {
         Self {
-            state,
+            state: Arc::new(state),
             probe,
-            in_flight: Semaphore::new(limits.max_requests_in_flight as usize),
+            in_flight: Arc::new(Semaphore::new(limits.max_requests_in_flight as usize)),
             timeout: Duration::from_millis(limits.request_timeout_ms.into()),
         }
     }
@@ -70,15 +71,15 @@ impl<C> Edge<C> {
 
 /// A request that was let in.
 #[derive(Debug)]
-pub struct Admitted<'a, C> {
+pub struct Admitted<C> {
     /// What the operations of the service share.
-    pub state: &'a C,
+    pub state: Arc<C>,
     /// When it is given up.
     pub deadline: Instant,
     /// Where it stands in a trace.
     pub trace: TraceContext,
     /// The request's log.
-    pub log: &'a Logger,
+    pub log: Logger,
 }
 
 /// Lets a request in to `operation`.
@@ -86,27 +87,39 @@ pub struct Admitted<'a, C> {
 /// Refuses with `overloaded` when the service works on as many as it takes, and with `invalid_request` a
 /// `Request-Timeout-Ms` that is none. Gives `operation` up with `deadline_exceeded` at its deadline. A panic becomes an
 /// `internal_error`; where it was is logged by [`crate::process`].
-pub async fn handle<'a, C, R, F>(
-    rqctx: &'a RequestContext<Edge<C>>,
-    operation: impl FnOnce(Admitted<'a, C>) -> F,
+///
+/// When the client goes away, an operation with a safe method (RFC 9110, section 9.2.1) ends; any other is finished.
+pub async fn handle<C, R, F>(
+    rqctx: &RequestContext<Edge<C>>,
+    operation: impl FnOnce(Admitted<C>) -> F,
 ) -> Result<Answer<R>, HttpError>
 where
     C: Send + Sync + 'static,
-    F: Future<Output = Result<R, HttpError>>,
+    R: Send + 'static,
+    F: Future<Output = Result<R, HttpError>> + Send + 'static,
 {
     let edge = rqctx.context();
     let timeout = caller_timeout(rqctx.request.headers())?.map_or(edge.timeout, |asked| asked.min(edge.timeout));
-    let Ok(_permit) = edge.in_flight.try_acquire() else { return Err(OVERLOADED.plain()) };
+    let Ok(place) = Arc::clone(&edge.in_flight).try_acquire_owned() else { return Err(OVERLOADED.plain()) };
     if timeout.is_zero() {
         return Err(DEADLINE_EXCEEDED.plain());
     }
     let trace = TraceContext::of_request(&rqctx.request_id, rqctx.request.headers(), false);
-    let admitted = Admitted { state: &edge.state, deadline: Instant::now() + timeout, trace, log: &rqctx.log };
-    let guarded = AssertUnwindSafe(async { operation(admitted).await }).catch_unwind();
-    match tokio::time::timeout(timeout, guarded).await {
-        Ok(Ok(result)) => result.map(Answer::passed),
-        Ok(Err(panic)) => Err(INTERNAL_ERROR.because(panic_text(panic.as_ref()))),
-        Err(_) => Err(DEADLINE_EXCEEDED.because(format_args!("no answer within {} ms", timeout.as_millis()))),
+    let admitted =
+        Admitted { state: Arc::clone(&edge.state), deadline: Instant::now() + timeout, trace, log: rqctx.log.clone() };
+    let operation = AssertUnwindSafe(operation(admitted)).catch_unwind();
+    let guarded = async move {
+        let _place = place;
+        match tokio::time::timeout(timeout, operation).await {
+            Ok(Ok(result)) => result.map(Answer::passed),
+            Ok(Err(panic)) => Err(INTERNAL_ERROR.because(panic_text(panic.as_ref()))),
+            Err(_) => Err(DEADLINE_EXCEEDED.because(format_args!("no answer within {} ms", timeout.as_millis()))),
+        }
+    };
+    if rqctx.request.method().is_safe() {
+        guarded.await
+    } else {
+        tokio::spawn(guarded).await.unwrap_or_else(|error| Err(INTERNAL_ERROR.because(error)))
     }
 }
 

@@ -108,8 +108,8 @@ impl Server {
         let config = ConfigDropshot {
             bind_address: listen_address,
             default_request_body_max_bytes: BODY_LIMIT_BYTES,
-            // A write is finished even if the client has gone away.
-            default_handler_task_mode: HandlerTaskMode::Detached,
+            // What must be finished even if the client has gone away, the edge finishes.
+            default_handler_task_mode: HandlerTaskMode::CancelOnDisconnect,
             // `log` makes of it the `trace_id` of every line.
             log_headers: vec![TRACEPARENT.to_owned()],
             ..Default::default()

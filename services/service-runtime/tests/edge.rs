@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use contract::answer::Answer;
 use dropshot::{ApiDescription, HttpError, HttpResponseOk, RequestContext, endpoint};
-use reqwest::{Client, Response};
+use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use service_runtime::database::{Database, Migration, Migrations};
 use service_runtime::edge::{self, Edge, Limits};
@@ -16,6 +16,7 @@ use service_testing::{CapturedLog, Kind, TestDatabase};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 const MIGRATIONS: Migrations = Migrations {
     service_name: "some-service",
@@ -30,6 +31,7 @@ const MIGRATIONS: Migrations = Migrations {
 struct Gate {
     entered: Notify,
     open: Notify,
+    written: Notify,
 }
 
 type Context = Edge<Arc<Gate>>;
@@ -45,6 +47,17 @@ async fn pass_gate(rqctx: RequestContext<Context>) -> Outcome {
     edge::handle(&rqctx, |request| async move {
         request.state.entered.notify_one();
         request.state.open.notified().await;
+        Ok(HttpResponseOk("done"))
+    })
+    .await
+}
+
+#[endpoint { method = POST, path = "/gate" }]
+async fn write_at_gate(rqctx: RequestContext<Context>) -> Outcome {
+    edge::handle(&rqctx, |request| async move {
+        request.state.entered.notify_one();
+        request.state.open.notified().await;
+        request.state.written.notify_one();
         Ok(HttpResponseOk("done"))
     })
     .await
@@ -73,6 +86,7 @@ async fn start(limits: Limits) -> Running {
     let mut api = ApiDescription::new();
     api.register(at_once).unwrap();
     api.register(pass_gate).unwrap();
+    api.register(write_at_gate).unwrap();
     api.register(fail).unwrap();
     api.register(health).unwrap();
     let (gate, log) = (Arc::new(Gate::default()), CapturedLog::default());
@@ -95,9 +109,9 @@ impl Running {
         Client::new().get(format!("{}{path}", self.server.url())).send().await.unwrap()
     }
 
-    /// Asks `/gate`, with as many milliseconds to wait, once it is known to have entered.
-    async fn at_gate(&self) -> tokio::task::JoinHandle<Response> {
-        let request = Client::new().get(format!("{}/gate", self.server.url()));
+    /// A request to `/gate`, once it is known to have entered.
+    async fn at_gate(&self, method: Method) -> JoinHandle<Response> {
+        let request = Client::new().request(method, format!("{}/gate", self.server.url()));
         let waiting = tokio::spawn(async move { request.send().await.unwrap() });
         self.gate.entered.notified().await;
         waiting
@@ -129,7 +143,7 @@ fn limits(max_requests_in_flight: u32) -> Limits {
 #[tokio::test]
 async fn more_requests_than_the_limit_are_refused_at_once_and_those_inside_finish() {
     let service = start(limits(1)).await;
-    let waiting = service.at_gate().await;
+    let waiting = service.at_gate(Method::GET).await;
     service.is_refused(service.get("/at-once").await, 503, "overloaded").await;
     assert_eq!(service.get("/health").await.status(), 200, "who is overloaded is not away");
     service.gate.open.notify_one();
@@ -140,15 +154,26 @@ async fn more_requests_than_the_limit_are_refused_at_once_and_those_inside_finis
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_does_not_keep_its_place() {
+async fn a_read_ends_with_its_client_and_leaves_its_place() {
     let service = start(limits(1)).await;
-    let waiting = service.at_gate().await;
-    waiting.abort();
-    assert!(waiting.await.unwrap_err().is_cancelled());
-    // What it asked for is still finished, and then the place is free.
+    gone(service.at_gate(Method::GET).await).await;
+    while service.get("/at-once").await.status() != 200 {}
+}
+
+#[tokio::test]
+async fn a_write_is_finished_without_its_client_and_then_leaves_its_place() {
+    let service = start(limits(1)).await;
+    gone(service.at_gate(Method::POST).await).await;
     service.is_refused(service.get("/at-once").await, 503, "overloaded").await;
     service.gate.open.notify_one();
+    service.gate.written.notified().await;
     while service.get("/at-once").await.status() != 200 {}
+}
+
+/// Makes the client of `request` go away.
+async fn gone(request: JoinHandle<Response>) {
+    request.abort();
+    assert!(request.await.unwrap_err().is_cancelled());
 }
 
 #[tokio::test]
