@@ -175,16 +175,18 @@ impl Claim {
     {
         sqlx::query(
             "INSERT INTO idempotency_keys (idempotency_key, fingerprint, body, location, kept_at)
-             VALUES ($1, $2, $3, $4, $5)",
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (idempotency_key) DO NOTHING
+             RETURNING kept_at",
         )
         .bind(self.key.as_str())
         .bind(self.fingerprint.as_str())
         .bind(answer.body.as_str())
         .bind(answer.location.as_str())
         .bind(kept_at.trunc_subsecs(6))
-        .execute(&mut **transaction)
+        .fetch_all(&mut **transaction)
         .await
-        .map(|_| ())
+        .and_then(|rows| if rows.is_empty() { Err(sqlx::Error::RowNotFound) } else { Ok(()) })
     }
 }
 

@@ -54,6 +54,7 @@ impl UserStore {
             let insert = sqlx::query_as(
                 "INSERT INTO users (email, email_key, name, created_at)
                  VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (email_key) DO NOTHING
                  RETURNING id, email, name",
             )
             .bind(user.email.as_str())
@@ -113,7 +114,8 @@ impl UserStore {
         name: &UserName,
     ) -> Result<Option<User>, DatabaseError> {
         let rows: Vec<UserRow> = on_pool!(self.database.writer(), |pool| sqlx::query_as(
-            "UPDATE users SET email = $2, email_key = $3, name = $4 WHERE id = $1
+            "UPDATE users SET email = $2, email_key = $3, name = $4
+             WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM users WHERE email_key = $3 AND id <> $1)
              RETURNING id, email, name",
         )
         .bind(id.get())
@@ -121,7 +123,11 @@ impl UserStore {
         .bind(key(email))
         .bind(name.as_str())
         .fetch_all(pool))?;
-        Ok(first(rows)?)
+        match first(rows)? {
+            // Nothing was changed; why, is a question of its own.
+            None if self.find(id).await?.is_some() => Err(DatabaseError::UniqueViolation),
+            user => Ok(user),
+        }
     }
 
     /// Deletes the user with this id; says whether there was one.

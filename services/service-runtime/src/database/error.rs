@@ -26,9 +26,11 @@ impl DatabaseError {
 
 impl From<sqlx::Error> for DatabaseError {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+        use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, RowNotFound, Tls, WorkerCrashed};
         match error {
             Database(error) if error.is_unique_violation() => Self::UniqueViolation,
+            // What `INSERT … ON CONFLICT DO NOTHING RETURNING` gives for a value that is taken.
+            RowNotFound => Self::UniqueViolation,
             Database(error) if error.code().is_some_and(|code| passes(&code)) => Self::Unavailable(error.to_string()),
             Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | PoolClosed | WorkerCrashed => {
                 Self::Unavailable(error.to_string())

@@ -4,11 +4,13 @@
 //! [`on_pool!`](crate::on_pool), which compiles it for each. Where one must differ, the store matches on [`Pool`],
 //! visibly. What a store needs to know of a failure is in [`DatabaseError`].
 //!
-//! Three rules for stores, each learned the hard way:
+//! Four rules for stores, each learned the hard way:
 //!
 //! - A statement that writes is run with `execute` or `fetch_all`, never `fetch_one` or `fetch_optional`: on SQLite
 //!   those return the row of `RETURNING` before the statement has committed, and swallow a failing commit.
 //! - What decides and what writes is one statement (`UPDATE … WHERE … RETURNING`), never a read and then a write.
+//! - A value that must be unique and may be taken is written with `ON CONFLICT DO NOTHING`, and [`sqlx::Error::RowNotFound`]
+//!   then means taken: PostgreSQL logs the values of a violation, which can be personal.
 //! - Times are bound, in whole microseconds; no `now()` in SQL.
 
 mod error;
