@@ -39,14 +39,17 @@ impl Migrations {
             let sql = AssertSqlSafe(in_dialect(step.sql, dialect)).into_sql_str();
             sqlx::migrate::Migration::new(step.version, Cow::Borrowed(step.name), MigrationType::Simple, sql, false)
         };
-        Migrator::with_migrations(self.steps.iter().map(step).collect())
+        let mut migrator = Migrator::with_migrations(self.steps.iter().map(step).collect());
+        // A newer release may have gone on: its steps only add, so that this one runs beside it while it is replaced.
+        migrator.set_ignore_missing(true);
+        migrator
     }
 
     /// `error` in one line that says what to look at.
     fn explain(&self, error: &MigrateError) -> anyhow::Error {
         let name = self.service_name;
         match error {
-            MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
+            MigrateError::VersionMismatch(_) => {
                 anyhow!("it does not hold the schema of {name}, but of another service or of another release ({error})")
             }
             _ => anyhow!("its schema cannot be brought up to date: {error}"),
