@@ -28,7 +28,10 @@ impl Platform {
         let any_port = "127.0.0.1:0".parse().unwrap();
         let config = user_service::Config::new(any_port, databases[0].url.clone());
         let users = user_service::start(&config, &log).await.unwrap();
-        let config = order_service::Config::new(any_port, databases[1].url.clone(), users.url());
+        let mut config = order_service::Config::new(any_port, databases[1].url.clone(), users.url());
+        // A loaded machine is no case of this test.
+        config.user_service_attempt_timeout_ms = 60_000;
+        config.user_service_timeout_ms = 60_000;
         let orders = order_service::start(&config, &log).await.unwrap();
         Self { users, orders, _databases: databases }
     }

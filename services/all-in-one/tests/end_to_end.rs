@@ -12,7 +12,10 @@ async fn start_users(listen_address: &str, database: &TestDatabase) -> Server {
 }
 
 async fn start_orders(users_url: String, database: &TestDatabase) -> Server {
-    let config = order_service::Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users_url);
+    let mut config = order_service::Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users_url);
+    // A loaded machine is no case of this test.
+    config.user_service_attempt_timeout_ms = 60_000;
+    config.user_service_timeout_ms = 60_000;
     order_service::start(&config, &CapturedLog::default().logger(&[])).await.unwrap()
 }
 

@@ -22,7 +22,10 @@ async fn start() -> Platform {
     let anywhere = "127.0.0.1:0".parse().unwrap();
     let config = user_service::Config::new(anywhere, databases[0].url.clone());
     let users = user_service::start(&config, &users_log.logger(&[user_service::DOCUMENT])).await.unwrap();
-    let config = order_service::Config::new(anywhere, databases[1].url.clone(), users.url());
+    let mut config = order_service::Config::new(anywhere, databases[1].url.clone(), users.url());
+    // A loaded machine is no case of this test.
+    config.user_service_attempt_timeout_ms = 60_000;
+    config.user_service_timeout_ms = 60_000;
     let orders = order_service::start(&config, &orders_log.logger(&[order_service::DOCUMENT])).await.unwrap();
     Platform { users, orders, users_log, orders_log, _databases: databases }
 }

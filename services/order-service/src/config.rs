@@ -18,7 +18,7 @@ const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 250;
 /// Longer than a healthy user-service takes.
 const DEFAULT_ATTEMPT_TIMEOUT_MS: u32 = 400;
 /// Enough for a second and a third attempt, shorter than a person waits.
-const DEFAULT_TIMEOUT_MS: u32 = 2000;
+const DEFAULT_TIMEOUT_MS: u32 = 900;
 /// A healthy user-service answers thousands of calls a second with so many at a time; one that hangs gets no more.
 const DEFAULT_CONCURRENCY: u32 = 64;
 

@@ -50,6 +50,9 @@ async fn replay(example: Example, kind: Kind) -> anyhow::Result<()> {
     let database = TestDatabase::new(kind).await;
     let users = users(example.state).await;
     let mut config = Config::new("127.0.0.1:0".parse()?, database.url.clone(), users.url.clone());
+    // A loaded machine is no case of this test.
+    config.user_service_attempt_timeout_ms = 60_000;
+    config.user_service_timeout_ms = 60_000;
     if example.state == State::UserServiceSilent {
         config.user_service_timeout_ms = 50;
     }

@@ -37,7 +37,10 @@ async fn start(database: &TestDatabase) -> Running {
         let request = Request { path: [("user_id".to_owned(), id.to_string())].into(), ..Request::default() };
         judge_mock(user_service, &users.base_url(), "user_view", &request).await.unwrap();
     }
-    let config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users.base_url());
+    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users.base_url());
+    // A loaded machine is no case of this test.
+    config.user_service_attempt_timeout_ms = 60_000;
+    config.user_service_timeout_ms = 60_000;
     let log = CapturedLog::default();
     let server = order_service::start(&config, &log.logger(&[DOCUMENT])).await.unwrap();
     Running { client: Client::new(&server.url()), server, log, _users: users }

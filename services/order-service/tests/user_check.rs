@@ -29,7 +29,11 @@ struct Running {
 }
 
 async fn start(database: &TestDatabase, user_service_url: &str) -> Running {
-    start_with(Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), user_service_url.to_owned())).await
+    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), user_service_url.to_owned());
+    // A loaded machine is no case of this test.
+    config.user_service_attempt_timeout_ms = 60_000;
+    config.user_service_timeout_ms = 60_000;
+    start_with(config).await
 }
 
 async fn start_with(config: Config) -> Running {

@@ -3,12 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::window::{WINDOW, Window};
+use super::window::Window;
 
 /// One retry for so many calls.
 const CALLS_FOR_A_RETRY: u32 = 10;
-/// So many retries a second are allowed in any case, so that a client with few calls can retry at all.
-const LEAST_PER_SECOND: u32 = 1;
+/// So many retries are allowed lately in any case: all that a lone call can need.
+const LEAST: u32 = 2;
 
 /// The calls and the retries lately.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Budget {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (calls, retries) = window.sums(now);
         // The greater of both, not their sum: a busy client keeps to the share.
-        let allowed = (calls / CALLS_FOR_A_RETRY).max(LEAST_PER_SECOND * WINDOW.as_secs() as u32);
+        let allowed = (calls / CALLS_FOR_A_RETRY).max(LEAST);
         if retries >= allowed {
             return false;
         }
@@ -48,10 +48,10 @@ mod tests {
     }
 
     #[test]
-    fn ten_in_ten_seconds_are_allowed_in_any_case() {
+    fn two_in_ten_seconds_are_allowed_in_any_case() {
         let start = Instant::now();
         let budget = Budget::new(start);
-        for (seconds, allowed) in [(0, 10), (5, 0), (9, 0), (10, 10), (19, 0), (100, 10)] {
+        for (seconds, allowed) in [(0, 2), (5, 0), (9, 0), (10, 2), (19, 0), (100, 2)] {
             assert_eq!(retries(&budget, start + Duration::from_secs(seconds)), allowed, "{seconds}");
         }
     }
@@ -64,6 +64,6 @@ mod tests {
             budget.add_call(start);
         }
         assert_eq!(retries(&budget, start), 50);
-        assert_eq!(retries(&budget, start + Duration::from_secs(10)), 10, "calls of long ago give nothing");
+        assert_eq!(retries(&budget, start + Duration::from_secs(10)), 2, "calls of long ago give nothing");
     }
 }
