@@ -15,6 +15,7 @@ use anyhow::Result;
 use service_runtime::database::Database;
 use service_runtime::idempotency::Keys;
 use service_runtime::server::{ReadinessProbe, Server, Service};
+use service_runtime::telemetry::Telemetry;
 use slog::{Logger, info, o};
 
 use crate::orders::Orders;
@@ -32,7 +33,8 @@ pub const DOCUMENT: &str = include_str!("../../../openapi/order-service.json");
 /// Opens the database, brings its schema up to date, and starts to serve.
 pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
     let log = log.new(o!("service_name" => NAME));
-    let user_check = UserCheck::new(config, &log)?;
+    let mut telemetry = Telemetry::new(NAME);
+    let user_check = UserCheck::new(config, &mut telemetry, &log)?;
     let database = open(config, &log).await?;
     let probe = ReadinessProbe::new(database.clone());
     let keys = Keys::new(database.clone());
@@ -46,6 +48,7 @@ pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
             keys,
             document: DOCUMENT,
             probe,
+            telemetry,
         },
         &log,
     )?;

@@ -6,13 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use order_service_api::UserId;
+use service_runtime::telemetry::{Attempts, Dependency, Telemetry};
 use service_runtime::trace::TraceContext;
 use slog::{Logger, info, warn};
 use user_client::policy::{Circuit, Refusal, Settings, speaks_no_http};
+use user_client::reqwest::header::HeaderMap;
 use user_client::reqwest::{self, StatusCode};
 use user_client::{Client, Error, error_codes, types};
 
 use crate::Config;
+
+/// The name of the dependency, in log and metrics.
+const USER_SERVICE: &str = "user-service";
 
 /// One user is a few hundred bytes.
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -32,13 +37,27 @@ pub(crate) enum UserCheckError {
     Fault(String),
 }
 
+impl UserCheckError {
+    /// In a word, for the metrics.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Unavailable(_) => "unavailable",
+            Self::Timeout => "timeout",
+            Self::InvalidResponse(_) => "invalid_response",
+            Self::Fault(_) => "fault",
+        }
+    }
+}
+
 /// Asks user-service.
 pub(crate) struct UserCheck {
     client: Client,
+    dependency: Dependency,
 }
 
 impl UserCheck {
-    pub(crate) fn new(config: &Config, log: &Logger) -> Result<Self> {
+    pub(crate) fn new(config: &Config, telemetry: &mut Telemetry, log: &Logger) -> Result<Self> {
         let settings = Settings {
             connect_timeout: milliseconds(config.user_service_connect_timeout_ms),
             attempt_timeout: milliseconds(config.user_service_attempt_timeout_ms),
@@ -48,11 +67,14 @@ impl UserCheck {
         };
         let log = log.clone();
         let observer = move |circuit| match circuit {
-            Circuit::Open => warn!(log, "calls are refused, but for one a second"; "dependency" => "user-service"),
-            Circuit::Closed => info!(log, "calls are made again"; "dependency" => "user-service"),
+            Circuit::Open => warn!(log, "calls are refused, but for one a second"; "dependency" => USER_SERVICE),
+            Circuit::Closed => info!(log, "calls are made again"; "dependency" => USER_SERVICE),
         };
-        let client = Client::connect_observed(&config.user_service_url, settings, observer);
-        Ok(Self { client: client.context("cannot make the HTTP client for user-service")? })
+        let client = Client::connect_observed(&config.user_service_url, settings, observer)
+            .context("cannot make the HTTP client for user-service")?;
+        let (watched, limit) = (client.clone(), config.user_service_concurrency as usize);
+        let dependency = telemetry.dependency(USER_SERVICE, move || attempts(&watched, limit));
+        Ok(Self { client, dependency })
     }
 
     /// Succeeds if user-service says that the user exists. It takes no longer than the configuration allows, nor than
@@ -63,7 +85,14 @@ impl UserCheck {
         deadline: Instant,
         trace: &TraceContext,
     ) -> Result<(), UserCheckError> {
-        let client = self.client.until(deadline).traced(trace.child().headers());
+        let call = self.dependency.begin(trace);
+        let outcome = self.ask(id, deadline, call.trace.headers()).await;
+        call.end(outcome.as_ref().err().map_or("success", UserCheckError::word));
+        outcome
+    }
+
+    async fn ask(&self, id: UserId, deadline: Instant, trace: HeaderMap) -> Result<(), UserCheckError> {
+        let client = self.client.until(deadline).traced(trace);
         let user = client.user_view().user_id(id.get()).send().await.map_err(judge)?;
         if i64::try_from(user.id.get()) == Ok(id.get()) {
             Ok(())
@@ -71,6 +100,20 @@ impl UserCheck {
             Err(UserCheckError::InvalidResponse("it answered with another user".to_owned()))
         }
     }
+}
+
+/// What the client has done so far.
+fn attempts(client: &Client, in_flight_limit: usize) -> Attempts {
+    client.snapshot().map_or_else(Attempts::default, |seen| Attempts {
+        calls: seen.calls,
+        attempts: seen.attempts,
+        retries: seen.retries,
+        refused_circuit_open: seen.short_circuited,
+        refused_too_many: seen.shed,
+        in_flight: seen.in_flight,
+        in_flight_limit,
+        circuit_open: seen.circuit == Circuit::Open,
+    })
 }
 
 /// What a failed call says about the user.
@@ -131,14 +174,14 @@ fn milliseconds(number: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use user_client::reqwest::header::HeaderMap;
 
     #[tokio::test]
     async fn a_caller_whose_time_is_over_is_told_so_without_asking() {
         let anywhere = "127.0.0.1:0".parse().unwrap();
         let nobody = "http://127.0.0.1:0".to_owned();
         let config = Config::new(anywhere, "sqlite:unused.db".parse().unwrap(), nobody);
-        let check = UserCheck::new(&config, &Logger::root(slog::Discard, slog::o!())).unwrap();
+        let check =
+            UserCheck::new(&config, &mut Telemetry::new("test"), &Logger::root(slog::Discard, slog::o!())).unwrap();
         let id = UserId::try_from(1).unwrap();
         let trace = TraceContext::of_request("b0b8715f-c303-4ce1-af4a-b98c3dce05ae", &HeaderMap::new(), false);
         let now = Instant::now();

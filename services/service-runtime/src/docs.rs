@@ -9,7 +9,9 @@ use http::{Method, Response, StatusCode, header};
 use portal::{Document, POLICY, SCALAR_ETAG, SCALAR_GZIP, SCALAR_PATH, SETUP_PATH, SETUP_SCRIPT};
 use serde_json::Value;
 
-/// The words of the portal's paths, for the log.
+/// The portal's paths.
+pub(crate) const PATHS: &[&str] = &["/docs", "/docs/setup.js", "/docs/scalar.js"];
+/// The words of them, for the log.
 pub(crate) const WORDS: &[&str] = &["docs", "setup.js", "scalar.js"];
 
 /// Serves the portal of `document`, at paths that are not themselves part of it.
@@ -56,7 +58,8 @@ fn response(content_type: &str) -> Builder {
         .header(header::CACHE_CONTROL, "no-cache")
 }
 
-fn get<C: ServerContext>(
+/// Serves `answer` at `path`, without any word of it in the document.
+pub(crate) fn get<C: ServerContext>(
     api: &mut ApiDescription<C>,
     operation_id: &str,
     path: &str,

@@ -6,6 +6,7 @@
 //! `contract::extract`.
 
 use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,11 +18,14 @@ use contract::health::{Health, Readiness};
 use dropshot::{HttpError, HttpResponseOk, RequestContext, ServerContext};
 use futures::FutureExt;
 use http::HeaderMap;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
 use slog::Logger;
 use tokio::sync::Semaphore;
 
 use crate::config::{milliseconds, requests};
 use crate::server::ReadinessProbe;
+use crate::telemetry::Encode;
 use crate::trace::TraceContext;
 
 /// How long the sender of a request still waits, in milliseconds.
@@ -55,6 +59,7 @@ pub struct Edge<C> {
     state: Arc<C>,
     probe: ReadinessProbe,
     in_flight: Arc<Semaphore>,
+    limit: usize,
     timeout: Duration,
 }
 
@@ -64,8 +69,30 @@ impl<C> Edge<C> {
             state: Arc::new(state),
             probe,
             in_flight: Arc::new(Semaphore::new(limits.max_requests_in_flight as usize)),
+            limit: limits.max_requests_in_flight as usize,
             timeout: Duration::from_millis(limits.request_timeout_ms.into()),
         }
+    }
+
+    /// How many requests are inside.
+    pub(crate) fn load(&self) -> Load {
+        Load { in_flight: Arc::clone(&self.in_flight), limit: self.limit }
+    }
+}
+
+/// How much a service works on at the moment.
+#[derive(Debug)]
+pub(crate) struct Load {
+    in_flight: Arc<Semaphore>,
+    limit: usize,
+}
+
+impl Collector for Load {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let active = self.limit - self.in_flight.available_permits();
+        encoder.gauge("http_server_active_requests", "Requests being worked on.", active)?;
+        let limit = "The most requests to work on at a time; more are refused.";
+        encoder.gauge("http_server_active_requests_limit", limit, self.limit)
     }
 }
 

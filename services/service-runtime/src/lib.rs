@@ -21,4 +21,5 @@ pub mod page;
 pub mod process;
 mod readiness;
 pub mod server;
+pub mod telemetry;
 pub mod trace;

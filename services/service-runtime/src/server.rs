@@ -24,6 +24,7 @@ use crate::database::Database;
 use crate::docs;
 use crate::edge::{Edge, Limits};
 use crate::idempotency::{Keys, Purge};
+use crate::telemetry::{self, Tap, Telemetry};
 use crate::trace::TRACEPARENT;
 
 /// How long requests under way may take when the service stops.
@@ -94,6 +95,8 @@ where
     pub document: &'static str,
     /// Whether the service can do its work.
     pub probe: ReadinessProbe,
+    /// What it tells of itself.
+    pub telemetry: Telemetry,
 }
 
 impl Server {
@@ -102,7 +105,7 @@ impl Server {
     where
         Edge<C>: ServerContext,
     {
-        let Service { name, listen_address, mut api, state, limits, keys, document, probe } = service;
+        let Service { name, listen_address, mut api, state, limits, keys, document, probe, telemetry } = service;
         register_document(&mut api, document)?;
         docs::register(&mut api, document)?;
         let config = ConfigDropshot {
@@ -115,10 +118,15 @@ impl Server {
             ..Default::default()
         };
         let edge = Edge::new(state, probe.clone(), &limits);
-        let server = ServerBuilder::new(api, edge, log.clone()).config(config).start().map_err(|error| {
-            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            anyhow!("cannot listen on {listen_address}: {cause}")
-        })?;
+        let (mut registry, requests) = telemetry.complete(document);
+        registry.register_collector(Box::new(edge.load()));
+        probe.database.register(&mut registry);
+        telemetry::register(&mut api, registry)?;
+        let server =
+            ServerBuilder::new(api, edge, Tap::around(log, requests)).config(config).start().map_err(|error| {
+                let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                anyhow!("cannot listen on {listen_address}: {cause}")
+            })?;
         Ok(Self {
             service_name: name,
             address: server.local_addr(),

@@ -52,9 +52,9 @@ on_both_databases! {
                 transaction.commit().await.unwrap();
             }};
         }
-        match opened.writer() {
-            service_runtime::database::Pool::Postgres(pool) => read_while_writing!(pool),
-            service_runtime::database::Pool::Sqlite(pool) => read_while_writing!(pool),
+        match &opened.writer().connections {
+            service_runtime::database::Connections::Postgres(pool) => read_while_writing!(pool),
+            service_runtime::database::Connections::Sqlite(pool) => read_while_writing!(pool),
         }
         assert_eq!(things(&opened).await, 2);
     }

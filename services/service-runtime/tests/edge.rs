@@ -12,11 +12,15 @@ use service_runtime::database::{Database, Migration, Migrations};
 use service_runtime::edge::{self, Edge, Limits};
 use service_runtime::idempotency::Keys;
 use service_runtime::server::{ReadinessProbe, Server, Service};
+use service_runtime::telemetry::Telemetry;
 use service_testing::{CapturedLog, Kind, TestDatabase};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+const DOCUMENT: &str = r#"{"info": {"title": "Some Service"}, "paths": {"/at-once": {"get": {"operationId": "at_once",
+    "responses": {"503": {"content": {"application/json": {"examples": {"overloaded": {}}}}}}}}}}"#;
 
 const MIGRATIONS: Migrations = Migrations {
     service_name: "some-service",
@@ -97,8 +101,9 @@ async fn start(limits: Limits) -> Running {
         state: Arc::clone(&gate),
         limits,
         keys: Keys::new(database.clone()),
-        document: r#"{"info": {"title": "Some Service"}}"#,
+        document: DOCUMENT,
         probe: ReadinessProbe::new(database),
+        telemetry: Telemetry::new("some-service"),
     };
     let server = Server::start(service, &log.logger(&[])).unwrap();
     Running { server, gate, log, _database: file }
@@ -146,6 +151,14 @@ async fn more_requests_than_the_limit_are_refused_at_once_and_those_inside_finis
     let waiting = service.at_gate(Method::GET).await;
     service.is_refused(service.get("/at-once").await, 503, "overloaded").await;
     assert_eq!(service.get("/health").await.status(), 200, "who is overloaded is not away");
+    let metrics = service.get("/metrics").await.text().await.unwrap();
+    for line in [
+        "http_server_active_requests 1",
+        "http_server_active_requests_limit 1",
+        r#"http_server_requests_total{operation="at_once",status="503",error_code="overloaded"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|present| present == line), "{line}: {metrics}");
+    }
     service.gate.open.notify_one();
     assert_eq!(waiting.await.unwrap().status(), 200);
     let answer = service.get("/at-once").await;

@@ -14,6 +14,7 @@ use anyhow::Result;
 use service_runtime::database::Database;
 use service_runtime::idempotency::Keys;
 use service_runtime::server::{ReadinessProbe, Server, Service};
+use service_runtime::telemetry::Telemetry;
 use slog::{Logger, info, o};
 
 use crate::store::UserStore;
@@ -43,6 +44,7 @@ pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
             keys,
             document: DOCUMENT,
             probe,
+            telemetry: Telemetry::new(NAME),
         },
         &log,
     )?;

@@ -36,6 +36,10 @@ async fn without_its_database_the_service_answers_503_and_recovers_by_itself() {
             assert_eq!(body["message"], "Database unavailable");
         }
         assert_eq!(status(&health).await.0, 200, "the process itself is well");
+        let metrics = reqwest::get(format!("{}/metrics", server.url())).await.unwrap().text().await.unwrap();
+        let failures = metrics.lines().filter(|line| line.starts_with("db_client_operation_duration_seconds_count"));
+        let failures = failures.filter(|line| !line.contains("success") && !line.ends_with(" 0"));
+        assert!(failures.count() > 0, "the metrics name the culprit: {metrics}");
 
         cluster.restart().unwrap();
         for url in [&users, &ready] {

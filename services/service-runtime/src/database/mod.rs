@@ -1,7 +1,7 @@
 //! One store on two databases: PostgreSQL, or SQLite in a file.
 //!
 //! A query is written once, in SQL that both speak (`$1`, `RETURNING`, `ON CONFLICT`), and run by
-//! [`on_pool!`](crate::on_pool), which compiles it for each. Where one must differ, the store matches on [`Pool`],
+//! [`on_pool!`](crate::on_pool), which compiles it for each. Where one must differ, the store matches on [`Connections`],
 //! visibly. What a store needs to know of a failure is in [`DatabaseError`].
 //!
 //! Four rules for stores, each learned the hard way:
@@ -14,13 +14,14 @@
 //! - Times are bound, in whole microseconds; no `now()` in SQL.
 
 mod error;
+mod metrics;
 mod migrate;
 mod postgres;
 mod sqlite;
 mod url;
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use slog::Logger;
@@ -29,6 +30,8 @@ use sqlx::{PgPool, SqlitePool};
 pub use error::DatabaseError;
 pub use migrate::{Migration, Migrations};
 pub use url::DatabaseUrl;
+
+use metrics::Durations;
 
 /// How long an operation on PostgreSQL may take, waiting for a connection included: with what else a request needs, it
 /// is answered within a second when the server hangs.
@@ -46,51 +49,45 @@ pub struct Database {
     writer: Pool,
 }
 
+/// Connections to the database, and what they tell of themselves.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// The connections, where a store must know of which kind.
+    pub connections: Connections,
+    durations: Durations,
+}
+
 /// Connections to the one kind of database that this process was configured with.
 #[derive(Clone, Debug)]
-pub enum Pool {
+pub enum Connections {
     /// PostgreSQL.
     Postgres(PgPool),
     /// SQLite.
     Sqlite(SqlitePool),
 }
 
-/// Evaluates to the outcome of `$query`, awaited with `$pool` bound to the connections of the kind at hand:
+/// Evaluates to the outcome of `$query`, awaited with `$connections` bound to those of the kind at hand:
 /// `Result<_, DatabaseError>`.
 ///
-/// `$query` is compiled once for each kind of database. It is given up after 800 ms (PostgreSQL) or five (SQLite).
+/// `$query` is compiled once for each kind of database. It is given up after 800 ms (PostgreSQL) or five seconds (SQLite).
 #[macro_export]
 macro_rules! on_pool {
-    ($pool:expr, |$connections:ident| $query:expr) => {
-        match $pool {
-            $crate::database::Pool::Postgres($connections) => {
-                $crate::database::bounded_postgres(async { $query.await }).await
-            }
-            $crate::database::Pool::Sqlite($connections) => {
-                $crate::database::bounded_sqlite(async { $query.await }).await
-            }
+    ($pool:expr, |$connections:ident| $query:expr) => {{
+        let pool: &$crate::database::Pool = $pool;
+        match &pool.connections {
+            $crate::database::Connections::Postgres($connections) => pool.bounded(async { $query.await }).await,
+            $crate::database::Connections::Sqlite($connections) => pool.bounded(async { $query.await }).await,
         }
-    };
-}
-
-#[doc(hidden)]
-pub async fn bounded_postgres<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
-    bounded(POSTGRES_TIMEOUT, query).await
-}
-
-#[doc(hidden)]
-pub async fn bounded_sqlite<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
-    bounded(SQLITE_TIMEOUT, query).await
-}
-
-async fn bounded<T>(limit: Duration, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
-    match tokio::time::timeout(limit, query).await {
-        Ok(result) => result.map_err(DatabaseError::from),
-        Err(_) => Err(DatabaseError::Unavailable(format!("no answer within {} ms", limit.as_millis()))),
-    }
+    }};
 }
 
 impl Database {
+    fn new(reader: Connections, writer: Connections) -> Self {
+        let durations = Durations::default();
+        let pool = |connections| Pool { connections, durations: durations.clone() };
+        Self { reader: pool(reader), writer: pool(writer) }
+    }
+
     /// Opens the database at `url` for the service that `migrations` belong to, and brings its schema up to date.
     ///
     /// A SQLite file and the directory it is in are created if missing. Fails with one clear line if the database
@@ -132,9 +129,9 @@ impl Database {
     pub async fn close(&self) {
         for pool in [&self.reader, &self.writer] {
             let closed = async {
-                match pool {
-                    Pool::Postgres(pool) => pool.close().await,
-                    Pool::Sqlite(pool) => pool.close().await,
+                match &pool.connections {
+                    Connections::Postgres(pool) => pool.close().await,
+                    Connections::Sqlite(pool) => pool.close().await,
                 }
             };
             // What has not said goodbye by now never will; the end of the process closes it.
@@ -144,6 +141,30 @@ impl Database {
 }
 
 impl Pool {
+    /// The outcome of `query`, given up when it takes too long.
+    #[doc(hidden)]
+    pub async fn bounded<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
+        let limit = match self.connections {
+            Connections::Postgres(_) => POSTGRES_TIMEOUT,
+            Connections::Sqlite(_) => SQLITE_TIMEOUT,
+        };
+        let began = Instant::now();
+        let (outcome, result) = match tokio::time::timeout(limit, query).await {
+            Ok(Ok(done)) => (metrics::SUCCESS, Ok(done)),
+            Ok(Err(error)) => {
+                let pool_timed_out = matches!(error, sqlx::Error::PoolTimedOut);
+                let error = DatabaseError::from(error);
+                (metrics::outcome(&error, pool_timed_out), Err(error))
+            }
+            Err(_) => {
+                let error = DatabaseError::Unavailable(format!("no answer within {} ms", limit.as_millis()));
+                (metrics::TIMEOUT, Err(error))
+            }
+        };
+        self.durations.add(outcome, began.elapsed());
+        result
+    }
+
     /// Begins a query of parts that are known only at run time. The parts are texts of the program; values are
     /// bound.
     #[doc(hidden)]

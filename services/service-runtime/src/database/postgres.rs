@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::migrate::{self, Dialect};
-use super::{Database, DatabaseUrl, Migrations, Pool};
+use super::{Connections, Database, DatabaseUrl, Migrations};
 
 const OLDEST_VERSION: u32 = 14;
 /// The code of a server that starts, stops or recovers: `cannot_connect_now`.
@@ -42,7 +42,7 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
             })
         })
         .connect_lazy_with(bounded);
-    Ok(Database { reader: Pool::Postgres(pool.clone()), writer: Pool::Postgres(pool) })
+    Ok(Database::new(Connections::Postgres(pool.clone()), Connections::Postgres(pool)))
 }
 
 /// Waits until the server answers, if only to refuse.

@@ -9,7 +9,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::migrate::{self, Dialect};
-use super::{Database, Migrations, Pool};
+use super::{Connections, Database, Migrations};
 
 /// How many statements may read at the same time.
 const READERS: u32 = 4;
@@ -32,7 +32,7 @@ pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Databas
     let writer = pool(1, options.clone().create_if_missing(true));
     migrate_alone(path, &writer, migrations).await.with_context(cannot_use)?;
     let reader = pool(READERS, options.read_only(true));
-    Ok(Database { reader: Pool::Sqlite(reader), writer: Pool::Sqlite(writer) })
+    Ok(Database::new(Connections::Sqlite(reader), Connections::Sqlite(writer)))
 }
 
 fn pool(connections: u32, options: SqliteConnectOptions) -> SqlitePool {

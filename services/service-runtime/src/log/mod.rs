@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use slog::{Drain, Level, Logger, Never, OwnedKVList, Record, o};
 
 use crate::docs;
+use crate::telemetry;
 use crate::trace::TraceContext;
 
 pub(crate) use batch::flush_stdout;
@@ -58,7 +59,7 @@ struct Lines<W> {
 
 impl<W> Lines<W> {
     fn new(writer: W, form: Form, documents: &[&str]) -> Self {
-        let unpublished = ["openapi.json"].iter().chain(docs::WORDS);
+        let unpublished = ["openapi.json", telemetry::WORD].iter().chain(docs::WORDS);
         let mut known_words: BTreeSet<_> = unpublished.map(|word| (*word).to_owned()).collect();
         for document in documents {
             let document: Value = serde_json::from_str(document).unwrap_or_default();
