@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use service_runtime::config::{listen_address, log_level};
 use service_runtime::database::DatabaseUrl;
+use service_runtime::telemetry::Traces;
 use slog::Level;
 
 /// Runs user-service and order-service in one process, each with its own SQLite file.
@@ -29,6 +30,10 @@ pub(crate) struct Config {
     #[arg(long, env = "ORDER_SERVICE_LISTEN_ADDRESS", value_name = "IP:PORT", default_value = "127.0.0.1:8003", value_parser = listen_address)]
     order_service_listen_address: SocketAddr,
 
+    /// Where traces go.
+    #[command(flatten)]
+    traces: Traces,
+
     /// The least severe level to log: critical, error, warning, info, debug or trace.
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
     pub(crate) log_level: Level,
@@ -36,12 +41,14 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn user_service(&self) -> user_service::Config {
-        user_service::Config::new(self.user_service_listen_address, self.database("user-service"))
+        let config = user_service::Config::new(self.user_service_listen_address, self.database("user-service"));
+        user_service::Config { traces: self.traces.clone(), ..config }
     }
 
     pub(crate) fn order_service(&self, user_service_url: String) -> order_service::Config {
         let database_url = self.database("order-service");
-        order_service::Config::new(self.order_service_listen_address, database_url, user_service_url)
+        let config = order_service::Config::new(self.order_service_listen_address, database_url, user_service_url);
+        order_service::Config { traces: self.traces.clone(), ..config }
     }
 
     /// Whether nothing has been stored yet.

@@ -6,6 +6,7 @@ use clap::Parser;
 use service_runtime::config::{calls, connections, listen_address, log_level, milliseconds, service_url};
 use service_runtime::database::DatabaseUrl;
 use service_runtime::edge::Limits;
+use service_runtime::telemetry::Traces;
 use slog::Level;
 
 /// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
@@ -74,6 +75,10 @@ pub struct Config {
     #[command(flatten)]
     pub limits: Limits,
 
+    /// Where traces go.
+    #[command(flatten)]
+    pub traces: Traces,
+
     /// The least severe level to log: critical, error, warning, info, debug or trace.
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
     pub log_level: Level,
@@ -101,6 +106,7 @@ impl Config {
             user_service_timeout_ms: DEFAULT_TIMEOUT_MS,
             user_service_concurrency: DEFAULT_CONCURRENCY,
             limits: Limits::default(),
+            traces: Traces::default(),
             log_level: Level::Info,
             migrate_only: false,
             check_ready: false,

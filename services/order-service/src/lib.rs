@@ -33,7 +33,7 @@ pub const DOCUMENT: &str = include_str!("../../../openapi/order-service.json");
 /// Opens the database, brings its schema up to date, and starts to serve.
 pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
     let log = log.new(o!("service_name" => NAME));
-    let mut telemetry = Telemetry::new(NAME);
+    let mut telemetry = Telemetry::new(NAME, &config.traces, &log)?;
     let user_check = UserCheck::new(config, &mut telemetry, &log)?;
     let database = open(config, &log).await?;
     let probe = ReadinessProbe::new(database.clone());

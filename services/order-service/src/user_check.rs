@@ -85,9 +85,13 @@ impl UserCheck {
         deadline: Instant,
         trace: &TraceContext,
     ) -> Result<(), UserCheckError> {
-        let call = self.dependency.begin(trace);
+        let call = self.dependency.begin("user_view", trace);
         let outcome = self.ask(id, deadline, call.trace.headers()).await;
-        call.end(outcome.as_ref().err().map_or("success", UserCheckError::word));
+        match &outcome {
+            Ok(()) => call.succeed("success"),
+            Err(error @ UserCheckError::NotFound) => call.succeed(error.word()),
+            Err(error) => call.fail(error.word()),
+        }
         outcome
     }
 
@@ -180,8 +184,9 @@ mod tests {
         let anywhere = "127.0.0.1:0".parse().unwrap();
         let nobody = "http://127.0.0.1:0".to_owned();
         let config = Config::new(anywhere, "sqlite:unused.db".parse().unwrap(), nobody);
-        let check =
-            UserCheck::new(&config, &mut Telemetry::new("test"), &Logger::root(slog::Discard, slog::o!())).unwrap();
+        let log = Logger::root(slog::Discard, slog::o!());
+        let mut telemetry = Telemetry::new("test", &config.traces, &log).unwrap();
+        let check = UserCheck::new(&config, &mut telemetry, &log).unwrap();
         let id = UserId::try_from(1).unwrap();
         let trace = TraceContext::of_request("b0b8715f-c303-4ce1-af4a-b98c3dce05ae", &HeaderMap::new(), false);
         let now = Instant::now();

@@ -61,16 +61,19 @@ pub struct Edge<C> {
     in_flight: Arc<Semaphore>,
     limit: usize,
     timeout: Duration,
+    /// Whether a trace that begins here is recorded.
+    sampled: bool,
 }
 
 impl<C> Edge<C> {
-    pub(crate) fn new(state: C, probe: ReadinessProbe, limits: &Limits) -> Self {
+    pub(crate) fn new(state: C, probe: ReadinessProbe, limits: &Limits, sampled: bool) -> Self {
         Self {
             state: Arc::new(state),
             probe,
             in_flight: Arc::new(Semaphore::new(limits.max_requests_in_flight as usize)),
             limit: limits.max_requests_in_flight as usize,
             timeout: Duration::from_millis(limits.request_timeout_ms.into()),
+            sampled,
         }
     }
 
@@ -131,7 +134,7 @@ where
     if timeout.is_zero() {
         return Err(DEADLINE_EXCEEDED.plain());
     }
-    let trace = TraceContext::of_request(&rqctx.request_id, rqctx.request.headers(), false);
+    let trace = TraceContext::of_request(&rqctx.request_id, rqctx.request.headers(), edge.sampled);
     let admitted =
         Admitted { state: Arc::clone(&edge.state), deadline: Instant::now() + timeout, trace, log: rqctx.log.clone() };
     let operation = AssertUnwindSafe(operation(admitted)).catch_unwind();

@@ -24,7 +24,7 @@ use crate::database::Database;
 use crate::docs;
 use crate::edge::{Edge, Limits};
 use crate::idempotency::{Keys, Purge};
-use crate::telemetry::{self, Tap, Telemetry};
+use crate::telemetry::{self, Complete, Spans, Tap, Telemetry};
 use crate::trace::TRACEPARENT;
 
 /// How long requests under way may take when the service stops.
@@ -60,6 +60,7 @@ pub struct Server {
     probe: ReadinessProbe,
     finished: ShutdownWaitFuture,
     faulty: bool,
+    spans: Spans,
     _purge: Purge,
     close: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
     log: Logger,
@@ -117,8 +118,8 @@ impl Server {
             log_headers: vec![TRACEPARENT.to_owned()],
             ..Default::default()
         };
-        let edge = Edge::new(state, probe.clone(), &limits);
-        let (mut registry, requests) = telemetry.complete(document);
+        let Complete { mut registry, requests, spans } = telemetry.complete(document);
+        let edge = Edge::new(state, probe.clone(), &limits, spans.are_sent());
         registry.register_collector(Box::new(edge.load()));
         probe.database.register(&mut registry);
         telemetry::register(&mut api, registry)?;
@@ -133,6 +134,7 @@ impl Server {
             probe,
             finished: server.wait_for_shutdown(),
             faulty: false,
+            spans,
             _purge: keys.purge_hourly(log.clone()),
             close: Box::pin(server.close()),
             log: log.clone(),
@@ -165,7 +167,8 @@ impl Server {
         self.probe.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Stops: no new connections, requests under way finish within ten seconds, the database is closed.
+    /// Stops: no new connections, requests under way finish within ten seconds, the database is closed, the
+    /// last traces are sent.
     pub async fn stop(self) {
         self.stop_by(Instant::now() + DRAIN_TIMEOUT).await;
     }
@@ -180,7 +183,7 @@ impl Server {
             Ok(Err(error)) => warn!(self.log, "the server stopped with an error"; "error" => error),
             Err(_) => warn!(self.log, "some requests did not finish in time"),
         }
-        self.probe.database.close().await;
+        tokio::join!(self.probe.database.close(), self.spans.flush());
         info!(self.log, "stopped");
     }
 }

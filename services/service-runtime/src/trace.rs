@@ -22,10 +22,10 @@ const SAMPLED: u8 = 1;
 /// Where a request, or a call that is made for it, stands in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    trace_id: NonZeroU128,
-    span_id: NonZeroU64,
-    parent: Option<NonZeroU64>,
-    sampled: bool,
+    pub(crate) trace_id: NonZeroU128,
+    pub(crate) span_id: NonZeroU64,
+    pub(crate) parent: Option<NonZeroU64>,
+    pub(crate) sampled: bool,
     state: Option<HeaderValue>,
 }
 

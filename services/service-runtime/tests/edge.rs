@@ -12,7 +12,7 @@ use service_runtime::database::{Database, Migration, Migrations};
 use service_runtime::edge::{self, Edge, Limits};
 use service_runtime::idempotency::Keys;
 use service_runtime::server::{ReadinessProbe, Server, Service};
-use service_runtime::telemetry::Telemetry;
+use service_runtime::telemetry::{Telemetry, Traces};
 use service_testing::{CapturedLog, Kind, TestDatabase};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -103,7 +103,7 @@ async fn start(limits: Limits) -> Running {
         keys: Keys::new(database.clone()),
         document: DOCUMENT,
         probe: ReadinessProbe::new(database),
-        telemetry: Telemetry::new("some-service"),
+        telemetry: Telemetry::new("some-service", &Traces::default(), &log.logger(&[])).unwrap(),
     };
     let server = Server::start(service, &log.logger(&[])).unwrap();
     Running { server, gate, log, _database: file }

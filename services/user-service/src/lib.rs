@@ -31,6 +31,7 @@ pub const DOCUMENT: &str = include_str!("../../../openapi/user-service.json");
 /// Opens the database, brings its schema up to date, and starts to serve.
 pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
     let log = log.new(o!("service_name" => NAME));
+    let telemetry = Telemetry::new(NAME, &config.traces, &log)?;
     let database = open(config, &log).await?;
     let probe = ReadinessProbe::new(database.clone());
     let keys = Keys::new(database.clone());
@@ -44,7 +45,7 @@ pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
             keys,
             document: DOCUMENT,
             probe,
-            telemetry: Telemetry::new(NAME),
+            telemetry,
         },
         &log,
     )?;

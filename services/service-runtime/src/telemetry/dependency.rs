@@ -8,9 +8,13 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+
 use crate::trace::TraceContext;
 
 use super::Encode;
+use super::spans::{Span, Spans};
 
 /// Seconds. A healthy service next door answers in a few milliseconds; nobody waits longer than two seconds.
 const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0];
@@ -35,40 +39,63 @@ pub(super) fn histogram() -> Histogram {
 pub struct Dependency {
     name: &'static str,
     durations: Durations,
+    spans: Spans,
 }
 
-/// A call that is being made, until [`end`](Self::end).
+/// A call that is being made, until it [succeeds](Self::succeed), [fails](Self::fail), or is dropped.
 #[derive(Debug)]
 pub struct Call {
     /// Where the call stands in its trace: its headers are for the other service.
     pub trace: TraceContext,
     dependency: Dependency,
+    operation: &'static str,
     began: Instant,
     outcome: &'static str,
+    failed: bool,
 }
 
 impl Dependency {
-    pub(super) fn new(name: &'static str, durations: Durations) -> Self {
-        Self { name, durations }
+    pub(super) fn new(name: &'static str, durations: Durations, spans: Spans) -> Self {
+        Self { name, durations, spans }
     }
 
-    /// Begins a call that is made in the context `trace`.
-    pub fn begin(&self, trace: &TraceContext) -> Call {
-        Call { trace: trace.child(), dependency: self.clone(), began: Instant::now(), outcome: ABANDONED }
+    /// Begins a call of `operation` that is made in the context `trace`.
+    pub fn begin(&self, operation: &'static str, trace: &TraceContext) -> Call {
+        let (trace, dependency, began) = (trace.child(), self.clone(), Instant::now());
+        Call { trace, dependency, operation, began, outcome: ABANDONED, failed: true }
     }
 }
 
 impl Call {
-    /// Says how the call ended: one of a few words, for it is a label.
-    pub fn end(mut self, outcome: &'static str) {
+    /// Says that it was answered, and how: one of a few words, for it is a label.
+    pub fn succeed(mut self, outcome: &'static str) {
+        self.outcome = outcome;
+        self.failed = false;
+    }
+
+    /// Says why it failed: one of a few words, for it is a label.
+    pub fn fail(mut self, outcome: &'static str) {
         self.outcome = outcome;
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let labels = CallLabels { dependency: self.dependency.name, outcome: self.outcome };
-        self.dependency.durations.get_or_create(&labels).observe(self.began.elapsed().as_secs_f64());
+        let Dependency { name, durations, spans } = &self.dependency;
+        let took = self.began.elapsed();
+        durations.get_or_create(&CallLabels { dependency: name, outcome: self.outcome }).observe(took.as_secs_f64());
+        spans.add(Span {
+            trace: &self.trace,
+            kind: SpanKind::Client,
+            name: format!("{name} {}", self.operation),
+            took,
+            failed: self.failed,
+            attributes: vec![
+                KeyValue::new("peer.service", *name),
+                KeyValue::new("operation", self.operation),
+                KeyValue::new("outcome", self.outcome),
+            ],
+        });
     }
 }
 

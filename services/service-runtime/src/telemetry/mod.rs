@@ -1,4 +1,4 @@
-//! What a service tells of itself: metrics at `/metrics`, in the text format of OpenMetrics.
+//! What a service tells of itself: metrics at `/metrics`, in the text format of OpenMetrics, and traces to a collector.
 //!
 //! Requests, database and process are seen to by [`Server::start`](crate::server::Server::start): no operation can
 //! forget them. A service that calls another says so with [`Telemetry::dependency`], and registers whatever else it counts
@@ -12,16 +12,21 @@ mod operations;
 #[cfg(target_os = "linux")]
 mod process;
 mod requests;
+mod spans;
 
 use std::fmt;
 
+use anyhow::Result;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use slog::Logger;
 
 pub use dependency::{Attempts, Call, Dependency};
 pub(crate) use encode::Encode;
 pub(crate) use endpoint::{WORD, register};
 pub(crate) use requests::Tap;
+pub(crate) use spans::Spans;
+pub use spans::Traces;
 
 use dependency::{AllAttempts, Durations};
 use requests::Requests;
@@ -32,11 +37,21 @@ pub struct Telemetry {
     pub registry: Registry,
     calls: Durations,
     attempts: AllAttempts,
+    spans: Spans,
+}
+
+/// What a service that runs has of its [`Telemetry`].
+pub(crate) struct Complete {
+    pub(crate) registry: Registry,
+    pub(crate) requests: Requests,
+    pub(crate) spans: Spans,
 }
 
 impl Telemetry {
-    /// That of the service `service_name`.
-    pub fn new(service_name: &'static str) -> Self {
+    /// That of the service `service_name`. Fails if nothing can be sent to where `traces` are to go; whether anybody
+    /// receives it there is seen later, and told to `log`.
+    pub fn new(service_name: &'static str, traces: &Traces, log: &Logger) -> Result<Self> {
+        let spans = Spans::new(service_name, traces, log)?;
         let mut registry = Registry::default();
         let build = [("service_name", service_name), ("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "What runs", Info::new(build));
@@ -46,7 +61,7 @@ impl Telemetry {
             "How long calls to other services took, all attempts included, by how they ended",
             calls.clone(),
         );
-        Self { registry, calls, attempts: AllAttempts::default() }
+        Ok(Self { registry, calls, attempts: AllAttempts::default(), spans })
     }
 
     /// Watches over the calls to the service `name`. `attempts` tells what its client has done so far.
@@ -56,17 +71,17 @@ impl Telemetry {
         attempts: impl Fn() -> Attempts + Send + Sync + 'static,
     ) -> Dependency {
         self.attempts.0.push((name, Box::new(attempts)));
-        Dependency::new(name, self.calls.clone())
+        Dependency::new(name, self.calls.clone(), self.spans.clone())
     }
 
-    /// The complete registry of a service that promises `document`, and what counts its requests.
-    pub(crate) fn complete(self, document: &str) -> (Registry, Requests) {
-        let Self { mut registry, attempts, .. } = self;
-        let requests = Requests::new(document, &mut registry);
+    /// That of a service that promises `document`.
+    pub(crate) fn complete(self, document: &str) -> Complete {
+        let Self { mut registry, attempts, spans, .. } = self;
+        let requests = Requests::new(document, &mut registry, spans.clone());
         registry.register_collector(Box::new(attempts));
         #[cfg(target_os = "linux")]
         registry.register_collector(Box::new(process::Figures));
-        (registry, requests)
+        Complete { registry, requests, spans }
     }
 }
 

@@ -1,0 +1,246 @@
+//! Spans, as a collector receives them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::sync::{Arc, Mutex};
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use prost::Message;
+use reqwest::{Client, RequestBuilder};
+use serde_json::json;
+use service_runtime::server::Server;
+use service_runtime::telemetry::Traces;
+use service_testing::{CapturedLog, Kind, TestDatabase};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// A collector: what it was sent.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<Sent>>>);
+
+/// A path and a body.
+type Sent = (String, Vec<u8>);
+
+/// What a test looks at in a span.
+#[derive(Clone, Debug)]
+struct Span {
+    service: String,
+    name: String,
+    trace_id: String,
+    id: String,
+    parent: String,
+    kind: SpanKind,
+    failed: bool,
+    attributes: Vec<(String, String)>,
+}
+
+impl Collector {
+    async fn start(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let collector = self.clone();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(collector.clone().serve(connection));
+            }
+        });
+        url
+    }
+
+    async fn serve(self, connection: TcpStream) {
+        let mut connection = BufReader::new(connection);
+        loop {
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if connection.read_line(&mut head).await.unwrap_or_default() == 0 {
+                    return;
+                }
+            }
+            let head = head.to_lowercase();
+            assert!(head.contains("content-type: application/x-protobuf"), "{head}");
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            let mut body = vec![0; length.parse().unwrap()];
+            connection.read_exact(&mut body).await.unwrap();
+            self.0.lock().unwrap().push((head.split(' ').nth(1).unwrap().to_owned(), body));
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        }
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let mut spans = Vec::new();
+        for (path, body) in self.0.lock().unwrap().iter() {
+            assert_eq!(path, "/v1/traces");
+            assert!(!String::from_utf8_lossy(body).contains("canary"), "personal data");
+            for of_resource in ExportTraceServiceRequest::decode(body.as_slice()).unwrap().resource_spans {
+                let resource = texts(of_resource.resource.unwrap().attributes);
+                let service = resource.into_iter().find(|(key, _)| key == "service.name").unwrap().1;
+                let all = of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+                spans.extend(all.map(|span| Span {
+                    service: service.clone(),
+                    trace_id: hex(&span.trace_id),
+                    id: hex(&span.span_id),
+                    parent: hex(&span.parent_span_id),
+                    kind: span.kind(),
+                    failed: span.status.is_some_and(|status| status.code() == StatusCode::Error),
+                    attributes: texts(span.attributes),
+                    name: span.name,
+                }));
+            }
+        }
+        spans
+    }
+
+    fn span(&self, name: &str) -> Span {
+        let spans = self.spans();
+        spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no {name} in {spans:?}")).clone()
+    }
+}
+
+impl Span {
+    fn attribute(&self, name: &str) -> &str {
+        self.attributes.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+}
+
+fn texts(attributes: Vec<opentelemetry_proto::tonic::common::v1::KeyValue>) -> Vec<(String, String)> {
+    let text = |value| match value {
+        Some(Value::StringValue(text)) => text,
+        Some(Value::IntValue(number)) => number.to_string(),
+        other => panic!("{other:?}"),
+    };
+    attributes.into_iter().map(|attribute| (attribute.key, text(attribute.value.unwrap().value))).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+struct Platform {
+    users: Server,
+    orders: Server,
+    log: CapturedLog,
+    _databases: [TestDatabase; 2],
+}
+
+impl Platform {
+    async fn start(collector_url: &str) -> Self {
+        let databases = [TestDatabase::new(Kind::Sqlite).await, TestDatabase::new(Kind::Sqlite).await];
+        let log = CapturedLog::default();
+        let logger = log.logger(&[user_service::DOCUMENT, order_service::DOCUMENT]);
+        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let traces = Traces { otlp_endpoint: Some(collector_url.to_owned()) };
+        let users = user_service::Config {
+            traces: traces.clone(),
+            ..user_service::Config::new(anywhere, databases[0].url.clone())
+        };
+        let users = user_service::start(&users, &logger).await.unwrap();
+        let orders = order_service::Config {
+            traces,
+            ..order_service::Config::new(anywhere, databases[1].url.clone(), users.url())
+        };
+        let orders = order_service::start(&orders, &logger).await.unwrap();
+        Self { users, orders, log, _databases: databases }
+    }
+
+    fn order(&self) -> RequestBuilder {
+        let order = json!({"user_id": 1, "product_id": 456, "quantity": 2});
+        Client::new().post(format!("{}/api/v1/orders", self.orders.url())).json(&order)
+    }
+
+    async fn create_user(&self) {
+        let user = json!({"email": "canary@example.com", "name": "canary"});
+        let answer = Client::new().post(format!("{}/api/v1/users", self.users.url())).json(&user).send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+    }
+
+    /// Stops both; gives the log.
+    async fn stop(self) -> String {
+        self.orders.stop().await;
+        self.users.stop().await;
+        self.log.text()
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_one_trace_of_three_spans() {
+    let collector = Collector::default();
+    let platform = Platform::start(&collector.start().await).await;
+    platform.create_user().await;
+    let sent = platform.order().header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01")).send().await.unwrap();
+    assert_eq!(sent.status(), 201);
+    platform.stop().await;
+
+    let order = collector.span("POST /api/v1/orders");
+    let call = collector.span("user-service user_view");
+    let user = collector.span("GET /api/v1/users/{user_id}");
+    for (span, parent, service, kind) in [
+        (&order, "00f067aa0ba902b7", "order-service", SpanKind::Server),
+        (&call, order.id.as_str(), "order-service", SpanKind::Client),
+        (&user, call.id.as_str(), "user-service", SpanKind::Server),
+    ] {
+        assert_eq!((span.trace_id.as_str(), span.parent.as_str()), (TRACE, parent), "{span:?}");
+        assert_eq!((span.service.as_str(), span.kind, span.failed), (service, kind, false), "{span:?}");
+    }
+    assert_eq!(order.attribute("operation"), "order_create");
+    assert_eq!(order.attribute("http.response.status_code"), "201");
+    assert_eq!(order.attribute("request_id"), sent.headers()["x-request-id"]);
+    assert_eq!((call.attribute("peer.service"), call.attribute("outcome")), ("user-service", "success"));
+}
+
+#[tokio::test]
+async fn a_failure_names_its_error_code_and_what_clients_write_is_not_told() {
+    let collector = Collector::default();
+    let platform = Platform::start(&collector.start().await).await;
+    assert_eq!(platform.order().send().await.unwrap().status(), 404);
+    let path = format!("{}/canary@example.com?email=canary", platform.orders.url());
+    Client::new().request("CANARY".parse().unwrap(), path).header("traceparent", "canary").send().await.unwrap();
+    platform.stop().await;
+
+    let order = collector.span("POST /api/v1/orders");
+    assert_eq!((order.attribute("error.type"), order.parent.as_str()), ("user_not_found", ""));
+    assert!(!order.failed, "who asks for what is not there has made a mistake, not the service");
+    assert_eq!(collector.span("user-service user_view").attribute("outcome"), "not_found");
+    assert_eq!(collector.span("none").attribute("http.response.status_code"), "404");
+}
+
+#[tokio::test]
+async fn a_trace_that_nobody_wants_recorded_is_not_sent_nor_is_a_health_check() {
+    let collector = Collector::default();
+    let platform = Platform::start(&collector.start().await).await;
+    platform.create_user().await;
+    platform.order().header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-00")).send().await.unwrap();
+    for path in ["health", "ready", "metrics"] {
+        reqwest::get(format!("{}/{path}", platform.users.url())).await.unwrap();
+    }
+    platform.stop().await;
+    let names: Vec<_> = collector.spans().into_iter().map(|span| span.name).collect();
+    assert_eq!(names, ["POST /api/v1/users"]);
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_keeps_neither_requests_nor_the_stop() {
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let platform = Platform::start(&format!("http://{}", nobody.local_addr().unwrap())).await;
+    platform.create_user().await;
+    for _ in 0..20 {
+        assert_eq!(platform.order().send().await.unwrap().status(), 201);
+    }
+    assert!(platform.stop().await.contains("stopped"));
+}
+
+#[tokio::test]
+async fn a_collector_that_never_answers_keeps_neither_requests_nor_the_stop() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let platform = Platform::start(&format!("http://{}", silent.local_addr().unwrap())).await;
+    platform.create_user().await;
+    for _ in 0..20 {
+        assert_eq!(platform.order().send().await.unwrap().status(), 201);
+    }
+    assert!(platform.stop().await.contains("stopped"));
+}
