@@ -39,7 +39,7 @@ use crate::run::Run;
 
 /// Breaks the services in every way that the platform makes a promise about, and prints a table of promises and results.
 ///
-/// Exit code 0: every promise that was tried is kept. All happens on 127.0.0.1, with processes and databases of its own.
+/// Exit code 0: every promise that was tried is kept, but for what --shared-machine excuses. All happens on 127.0.0.1, with processes and databases of its own.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/chaos")]
 struct Arguments {
@@ -49,6 +49,11 @@ struct Arguments {
     /// The long form: hours, most of them for promise 11.
     #[arg(long)]
     long: bool,
+
+    /// A promise of times (3, 4, 5, 7, 8, 11) that is broken is shown as broken, but is no failure: for a machine that
+    /// others use.
+    #[arg(long)]
+    shared_machine: bool,
 
     /// Where all that is random comes from; a run with the seed of another does the same.
     #[arg(long, value_name = "NUMBER")]
@@ -106,7 +111,12 @@ async fn run(arguments: Arguments) -> Result<bool> {
         std::fs::write(&file, report::markdown(&rows, form, seed, run.elapsed()))
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(broken == 0)
+    let excused = |row: &&Row| arguments.shared_machine && row.timed;
+    let failed = rows.iter().filter(|row| !row.failures.is_empty() && !excused(row)).count();
+    if failed < broken {
+        println!("{} of them of times, on a machine that others use: no failure of this run", broken - failed);
+    }
+    Ok(failed == 0)
 }
 
 fn wanted(numbers: &[u8]) -> Result<Vec<&'static Promise>> {
@@ -120,7 +130,7 @@ fn wanted(numbers: &[u8]) -> Result<Vec<&'static Promise>> {
 async fn try_all(run: &Run, wanted: &[&Promise]) -> Vec<Row> {
     let mut rows = Vec::new();
     for promise in wanted {
-        let Promise { number, text, pass, judge } = **promise;
+        let Promise { number, text, pass, timed, judge } = **promise;
         run.say(format_args!("promise {number}: {text}"));
         let begin = Instant::now();
         let row = match judge(run).await {
@@ -128,6 +138,7 @@ async fn try_all(run: &Run, wanted: &[&Promise]) -> Vec<Row> {
                 number,
                 text,
                 pass,
+                timed,
                 how,
                 figures: verdict.figures,
                 failures: verdict.failures,

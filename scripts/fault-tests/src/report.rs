@@ -11,6 +11,7 @@ pub(crate) struct Row {
     pub(crate) number: u8,
     pub(crate) text: &'static str,
     pub(crate) pass: &'static str,
+    pub(crate) timed: bool,
     pub(crate) how: String,
     pub(crate) figures: String,
     pub(crate) failures: Vec<String>,
@@ -22,7 +23,7 @@ impl Row {
     pub(crate) fn unjudged(promise: &Promise, error: &anyhow::Error, took: Duration) -> Self {
         let Promise { number, text, pass, .. } = *promise;
         let failures = vec![format!("it could not be tried to the end: {error:#}")];
-        Self { number, text, pass, how: String::new(), figures: String::new(), failures, took }
+        Self { number, text, pass, timed: false, how: String::new(), figures: String::new(), failures, took }
     }
 }
 
