@@ -19,21 +19,36 @@ pub const CLUSTER_VARIABLE: &str = "TEST_POSTGRES_SOCKET_DIRECTORY";
 /// The superuser of our clusters.
 const SUPERUSER: &str = "postgres";
 
+/// What a cluster keeps when its machine loses power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing is promised, and nothing waits for the disk: for tests.
+    None,
+    /// All that was acknowledged, as PostgreSQL does unless it is told otherwise: for measuring.
+    Full,
+}
+
 /// A running cluster; stopped and removed when dropped.
 #[derive(Debug)]
 pub struct Cluster {
     directory: TempDir,
     binaries: PathBuf,
+    durability: Durability,
 }
 
 impl Cluster {
-    /// Makes a cluster and starts it.
+    /// Makes a cluster for tests and starts it.
     pub fn start() -> Result<Self> {
+        Self::start_with(Durability::None)
+    }
+
+    /// Makes a cluster of this durability and starts it.
+    pub fn start_with(durability: Durability) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("pg-").tempdir()?;
         if let Some((user, group)) = server_user()? {
             chown(directory.path(), Some(user), Some(group))?;
         }
-        let cluster = Self { directory, binaries: find_binaries()? };
+        let cluster = Self { directory, binaries: find_binaries()?, durability };
         run(cluster.command("initdb")?.args([
             "--auth=trust",
             "--encoding=UTF8",
@@ -51,6 +66,11 @@ impl Cluster {
         self.directory.path()
     }
 
+    /// Where one of PostgreSQL's programs is that belongs to this server.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
+    }
+
     /// A new empty database of this cluster.
     pub async fn create_database(&self) -> Result<DatabaseUrl> {
         create_database(&self.socket_directory().display().to_string()).await
@@ -64,15 +84,20 @@ impl Cluster {
     /// Starts the server again, and waits until it answers.
     pub fn restart(&self) -> Result<()> {
         let directory = self.socket_directory();
-        // Not for keeping: no network, and no waiting for the disk.
-        let settings = format!("-k {} -c listen_addresses= -c fsync=off -c max_connections=300", directory.display());
+        let fsync = match self.durability {
+            Durability::None => "off",
+            Durability::Full => "on",
+        };
+        // No network: the socket in its directory is enough.
+        let settings =
+            format!("-k {} -c listen_addresses= -c fsync={fsync} -c max_connections=400", directory.display());
         let log = directory.join("server.log");
         run(self.command("pg_ctl")?.args(["start", "--wait", "--options", &settings, "--log"]).arg(log))
     }
 
     /// One of the server's programs, for this cluster, as a user that the server may run as.
     fn command(&self, program: &str) -> Result<Command> {
-        let mut command = Command::new(self.binaries.join(program));
+        let mut command = Command::new(self.program(program));
         if let Some((user, group)) = server_user()? {
             command.uid(user).gid(group);
         }
