@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("all-in-one", &["order-service", "service-runtime", "user-service"]),
     ("order-service", &["contract", "order-service-api", "service-runtime", "user-client"]),
     ("user-service", &["contract", "service-runtime", "user-service-api"]),
+    ("benchmark", &["service-runtime", "service-testing"]),
     ("openapi-manager", &["contract", "order-service-api", "user-service-api"]),
     ("order-service-api", &["contract"]),
     ("user-service-api", &["contract"]),

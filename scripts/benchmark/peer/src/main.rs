@@ -1,0 +1,171 @@
+//! The operations that the benchmark drives, as they are commonly written with axum, sqlx's pool and reqwest: one
+//! statement and one transaction a request, and no log. `peer users` and `peer orders` are the two services; the tables
+//! are those of the platform, made by it. Only for `scripts/bench --peer`.
+
+use std::env::{args, var};
+use std::error::Error;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{FromRow, PgPool, SqlitePool};
+
+/// The most connections to PostgreSQL, and to a SQLite file for reading: as many as the platform's services have.
+const POSTGRES_CONNECTIONS: u32 = 10;
+const SQLITE_READERS: u32 = 4;
+
+#[derive(Clone)]
+enum Database {
+    Postgres(PgPool),
+    /// With one connection for all that write, as more would only wait for each other's locks.
+    Sqlite {
+        reader: SqlitePool,
+        writer: SqlitePool,
+    },
+}
+
+#[derive(Clone)]
+struct Service {
+    database: Database,
+    http: reqwest::Client,
+    user_service: String,
+}
+
+#[derive(FromRow, Serialize)]
+struct User {
+    id: i64,
+    email: String,
+    name: String,
+}
+
+#[derive(FromRow, Serialize)]
+struct Order {
+    id: i64,
+    user_id: i64,
+    product_id: i64,
+    quantity: i64,
+    status: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OrderCreate {
+    user_id: i64,
+    product_id: i64,
+    quantity: i64,
+}
+
+#[derive(Serialize)]
+struct OrderReceipt {
+    order_id: i64,
+    status: &'static str,
+}
+
+/// What becomes a 500 unless it is something else.
+struct Failure(StatusCode);
+
+impl<E: Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        eprintln!("{error}");
+        Self(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+const USER_BY_ID: &str = "SELECT id, email, name FROM users WHERE id = $1";
+
+async fn user_view(State(service): State<Service>, Path(id): Path<i64>) -> Result<Json<User>, Failure> {
+    let user = match &service.database {
+        Database::Postgres(pool) => sqlx::query_as(USER_BY_ID).bind(id).fetch_optional(pool).await?,
+        Database::Sqlite { reader, .. } => sqlx::query_as(USER_BY_ID).bind(id).fetch_optional(reader).await?,
+    };
+    user.map(Json).ok_or(Failure(StatusCode::NOT_FOUND))
+}
+
+const ORDER_BY_ID: &str =
+    "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id = $1";
+
+async fn order_view(State(service): State<Service>, Path(id): Path<i64>) -> Result<Json<Order>, Failure> {
+    let order = match &service.database {
+        Database::Postgres(pool) => sqlx::query_as(ORDER_BY_ID).bind(id).fetch_optional(pool).await?,
+        Database::Sqlite { reader, .. } => sqlx::query_as(ORDER_BY_ID).bind(id).fetch_optional(reader).await?,
+    };
+    order.map(Json).ok_or(Failure(StatusCode::NOT_FOUND))
+}
+
+const INSERT_ORDER: &str = "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
+    VALUES ($1, $2, $3, 'created', $4, $4)
+    RETURNING id, user_id, product_id, quantity, status, created_at, updated_at";
+
+async fn order_create(State(service): State<Service>, Json(order): Json<OrderCreate>) -> Result<Response, Failure> {
+    let user = service.http.get(format!("{}/api/v1/users/{}", service.user_service, order.user_id)).send().await?;
+    let status = user.status();
+    // The body too, or the connection could not be used again.
+    user.bytes().await?;
+    if status != StatusCode::OK {
+        return Err(Failure(if status == StatusCode::NOT_FOUND { status } else { StatusCode::SERVICE_UNAVAILABLE }));
+    }
+    let now = Utc::now();
+    macro_rules! insert {
+        ($pool:expr) => {{
+            let insert = sqlx::query_as(INSERT_ORDER).bind(order.user_id).bind(order.product_id);
+            // To the end of the statement, which is its commit.
+            insert.bind(order.quantity).bind(now).fetch_all($pool).await?
+        }};
+    }
+    let rows: Vec<Order> = match &service.database {
+        Database::Postgres(pool) => insert!(pool),
+        Database::Sqlite { writer, .. } => insert!(writer),
+    };
+    let order = rows.first().ok_or(Failure(StatusCode::INTERNAL_SERVER_ERROR))?;
+    let receipt = OrderReceipt { order_id: order.id, status: "created" };
+    Ok((StatusCode::CREATED, [("location", format!("/api/v1/orders/{}", order.id))], Json(receipt)).into_response())
+}
+
+async fn open(url: &str) -> Result<Database, sqlx::Error> {
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).connect(url).await?;
+        return Ok(Database::Postgres(pool));
+    };
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let reader = SqlitePoolOptions::new().max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?;
+    Ok(Database::Sqlite { reader, writer })
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let service = Service {
+        database: open(&var("DATABASE_URL")?).await?,
+        http: reqwest::Client::new(),
+        user_service: var("USER_SERVICE_URL").unwrap_or_default(),
+    };
+    let routes = match args().nth(1).as_deref() {
+        Some("users") => Router::new().route("/api/v1/users/{id}", get(user_view)),
+        Some("orders") => {
+            Router::new().route("/api/v1/orders/{id}", get(order_view)).route("/api/v1/orders", post(order_create))
+        }
+        _ => return Err("usage: peer users|orders".into()),
+    };
+    let routes = routes.route("/health", get(|| async { "ok" })).with_state(service);
+    let listener = tokio::net::TcpListener::bind(var("LISTEN_ADDRESS")?).await?;
+    // In the words of the platform's services, for whoever started this.
+    println!(r#"{{"message":"serving","url":"http://{}"}}"#, listener.local_addr()?);
+    axum::serve(listener, routes).await?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! What PostgreSQL itself can do: pgbench runs the statement of the operation, prepared, one transaction each.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use service_testing::Cluster;
+
+use crate::data::{Store, USERS};
+use crate::plan::Operation;
+use crate::platform::ORDERS;
+
+/// What pgbench said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ceiling {
+    pub(crate) transactions: f64,
+    pub(crate) transactions_per_s: f64,
+    pub(crate) mean_latency_ms: f64,
+    pub(crate) failed: u64,
+}
+
+/// Whether this PostgreSQL has pgbench.
+pub(crate) fn is_installed(cluster: &Cluster) -> bool {
+    cluster.program("pgbench").exists()
+}
+
+/// Runs `operation`'s statement over so many connections to `store`, which belongs to the service that runs it.
+pub(crate) fn measure(
+    cluster: &Cluster,
+    store: &Store,
+    operation: Operation,
+    connections: usize,
+    span: Duration,
+) -> Result<Ceiling> {
+    let mut pgbench = Command::new(cluster.program("pgbench"))
+        .args(["--no-vacuum", "--protocol=prepared", "--username=postgres", "--file=-"])
+        .arg(format!("--host={}", cluster.socket_directory().display()))
+        .arg(format!("--client={connections}"))
+        .arg(format!("--jobs={}", connections.min(2)))
+        .arg(format!("--time={}", span.as_secs().max(1)))
+        .arg(store.database_name().context("pgbench is for PostgreSQL")?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = pgbench.stdin.take() {
+        stdin.write_all(script(operation).as_bytes())?;
+    }
+    let output = pgbench.wait_with_output()?;
+    ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    parse(&text).with_context(|| format!("pgbench said what is not understood: {text}"))
+}
+
+/// The statements of the stores, with pgbench's parameters.
+fn script(operation: Operation) -> String {
+    match operation {
+        Operation::GetUser => {
+            format!("\\set id random(1, {USERS})\nSELECT id, email, name FROM users WHERE id = :id;\n")
+        }
+        Operation::GetOrder => format!(
+            "\\set id random(1, {ORDERS})\n\
+             SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id = :id;\n"
+        ),
+        Operation::PostOrder => format!(
+            "\\set user random(1, {USERS})\n\
+             INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at) \
+             VALUES (:user, 456, 2, 'created', now(), now()) \
+             RETURNING id, user_id, product_id, quantity, status, created_at, updated_at;\n"
+        ),
+    }
+}
+
+fn parse(text: &str) -> Option<Ceiling> {
+    let value = |name: &str| {
+        let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+        // `123 ms`, `123/123`, `12.5 (without initial connection time)`
+        rest.trim().split([' ', '/']).next()?.parse::<f64>().ok()
+    };
+    Some(Ceiling {
+        transactions: value("number of transactions actually processed:")?,
+        transactions_per_s: value("tps =")?,
+        mean_latency_ms: value("latency average =")?,
+        // Told from PostgreSQL 15 on; before that a failed transaction ends pgbench.
+        failed: value("number of failed transactions:").unwrap_or(0.0) as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "pgbench (15.14 (Debian 15.14-0+deb12u1))
+transaction type: -
+scaling factor: 1
+query mode: prepared
+number of clients: 32
+number of threads: 2
+maximum number of tries: 1
+duration: 3 s
+number of transactions actually processed: 17345
+number of failed transactions: 2 (0.012%)
+latency average = 5.532 ms
+initial connection time = 43.101 ms
+tps = 5784.25 (without initial connection time)
+";
+
+    #[test]
+    fn pgbench_is_understood() {
+        let expected =
+            Ceiling { transactions: 17345.0, transactions_per_s: 5784.25, mean_latency_ms: 5.532, failed: 2 };
+        assert_eq!(parse(OUTPUT), Some(expected));
+    }
+
+    #[test]
+    fn pgbench_of_postgresql_14_is_understood() {
+        let older: String = OUTPUT
+            .lines()
+            .filter(|line| !line.starts_with("number of failed"))
+            .map(|line| line.replace("processed: 17345", "processed: 17345/17345") + "\n")
+            .collect();
+        assert_eq!(parse(&older).map(|ceiling| (ceiling.transactions, ceiling.failed)), Some((17345.0, 0)));
+    }
+
+    #[test]
+    fn what_is_missing_is_noticed() {
+        assert_eq!(parse("tps = 1.0\n"), None);
+    }
+}
