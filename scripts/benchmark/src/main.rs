@@ -221,7 +221,8 @@ async fn run(options: &Options, results: &mut Results) -> Result<()> {
     }
     let after = own_and_all(&places)?;
     let available = begin.elapsed().as_secs_f64() * 1000.0 * results.machine.processors as f64;
-    results.machine.taken_by_others = ((after.1 - before.1) - (after.0 - before.0)).max(0.0) / available;
+    let others = (after.1 - before.1) - (after.0 - before.0);
+    results.machine.taken_by_others = Some(others.max(0.0) / available);
     Ok(())
 }
 

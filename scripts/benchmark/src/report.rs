@@ -14,15 +14,19 @@ const SIDES: [Side; 3] = [Side::Ours, Side::Peer, Side::Ceiling];
 /// All tables, with what is to be known to read them.
 pub(crate) fn report(results: &Results) -> String {
     let machine = &results.machine;
+    let others = machine.taken_by_others.map_or_else(
+        || "THE RUN DID NOT COME TO ITS END".to_owned(),
+        |share| format!("others used {:.0} % of the processors' time", share * 100.0),
+    );
     let mut text = format!(
         "Each figure: the median of {} rounds (the least to the most). {} processors, shared by the services, the database\n\
-         and the load; files on {}; load average {} at the begin; others used {:.0} % of the processors' time.\n\
+         and the load; files on {}; load average {} at the begin; {}.\n\
          On a machine that is shared only ratios within one run mean anything.\n",
         machine.rounds,
         machine.processors,
         machine.file_system,
         short(machine.load_average_before),
-        machine.taken_by_others * 100.0,
+        others,
     );
     section(&mut text, "Throughput and latency", &throughput(results));
     section(&mut text, "CPU milliseconds for 1,000 requests, and memory in MB", &costs(results));

@@ -28,8 +28,8 @@ pub(crate) struct Machine {
     /// Of the databases' directory.
     pub(crate) file_system: String,
     pub(crate) load_average_before: f64,
-    /// How much of the processors' time others used during the run, from 0 to 1.
-    pub(crate) taken_by_others: f64,
+    /// How much of the processors' time others used during the run, from 0 to 1; `None`: it did not come to its end.
+    pub(crate) taken_by_others: Option<f64>,
     pub(crate) seconds_per_measurement: f64,
     pub(crate) rounds: usize,
 }

@@ -7,7 +7,7 @@ use super::window::Window;
 
 /// So many failures in a row open the circuit.
 const FAILURES_IN_A_ROW: u32 = 20;
-/// With at least so many attempts in the [window](super::window::WINDOW), the circuit opens when half of them failed.
+/// With at least so many attempts within ten seconds, the circuit opens when half of them failed.
 const ATTEMPTS_TO_JUDGE: u32 = 20;
 /// From the opening to the first probe, and from one probe to the next.
 const BETWEEN_PROBES: Duration = Duration::from_secs(1);

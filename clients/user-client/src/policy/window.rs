@@ -1,10 +1,8 @@
 //! Two counts over the last seconds.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How far back is counted.
-pub(super) const WINDOW: Duration = Duration::from_secs(SLOTS as u64);
-/// One a second.
+/// How many seconds back are counted.
 const SLOTS: usize = 10;
 
 #[derive(Debug)]
@@ -27,7 +25,7 @@ impl Window {
         *slot = (slot.0 + both.0, slot.1 + both.1);
     }
 
-    /// How many of both there were within [`WINDOW`], the second that has just begun included.
+    /// How many of both there were within ten seconds, the one that has just begun included.
     pub(super) fn sums(&mut self, now: Instant) -> (u32, u32) {
         self.forget_the_old(now);
         self.slots.iter().fold((0, 0), |sums, slot| (sums.0 + slot.0, sums.1 + slot.1))
