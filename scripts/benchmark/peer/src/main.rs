@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{FromRow, PgPool, SqlitePool};
+use sqlx::{PgPool, SqlitePool};
 
 /// The most connections to PostgreSQL, and to a SQLite file for reading: as many as the platform's services have.
 const POSTGRES_CONNECTIONS: u32 = 10;
@@ -36,14 +36,14 @@ struct Service {
     user_service: String,
 }
 
-#[derive(FromRow, Serialize)]
+#[derive(Serialize)]
 struct User {
     id: i64,
     email: String,
     name: String,
 }
 
-#[derive(FromRow, Serialize)]
+#[derive(Serialize)]
 struct Order {
     id: i64,
     user_id: i64,
@@ -52,6 +52,21 @@ struct Order {
     status: String,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+}
+
+type UserRow = (i64, String, String);
+type OrderRow = (i64, i64, i64, i64, String, DateTime<Utc>, DateTime<Utc>);
+
+impl From<UserRow> for User {
+    fn from((id, email, name): UserRow) -> Self {
+        Self { id, email, name }
+    }
+}
+
+impl From<OrderRow> for Order {
+    fn from((id, user_id, product_id, quantity, status, created_at, updated_at): OrderRow) -> Self {
+        Self { id, user_id, product_id, quantity, status, created_at, updated_at }
+    }
 }
 
 #[derive(Deserialize)]
@@ -87,22 +102,22 @@ impl IntoResponse for Failure {
 const USER_BY_ID: &str = "SELECT id, email, name FROM users WHERE id = $1";
 
 async fn user_view(State(service): State<Service>, Path(id): Path<i64>) -> Result<Json<User>, Failure> {
-    let user = match &service.database {
+    let row: Option<UserRow> = match &service.database {
         Database::Postgres(pool) => sqlx::query_as(USER_BY_ID).bind(id).fetch_optional(pool).await?,
         Database::Sqlite { reader, .. } => sqlx::query_as(USER_BY_ID).bind(id).fetch_optional(reader).await?,
     };
-    user.map(Json).ok_or(Failure(StatusCode::NOT_FOUND))
+    row.map(|row| Json(row.into())).ok_or(Failure(StatusCode::NOT_FOUND))
 }
 
 const ORDER_BY_ID: &str =
     "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id = $1";
 
 async fn order_view(State(service): State<Service>, Path(id): Path<i64>) -> Result<Json<Order>, Failure> {
-    let order = match &service.database {
+    let row: Option<OrderRow> = match &service.database {
         Database::Postgres(pool) => sqlx::query_as(ORDER_BY_ID).bind(id).fetch_optional(pool).await?,
         Database::Sqlite { reader, .. } => sqlx::query_as(ORDER_BY_ID).bind(id).fetch_optional(reader).await?,
     };
-    order.map(Json).ok_or(Failure(StatusCode::NOT_FOUND))
+    row.map(|row| Json(row.into())).ok_or(Failure(StatusCode::NOT_FOUND))
 }
 
 const INSERT_ORDER: &str = "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
@@ -125,11 +140,11 @@ async fn order_create(State(service): State<Service>, Json(order): Json<OrderCre
             insert.bind(order.quantity).bind(now).fetch_all($pool).await?
         }};
     }
-    let rows: Vec<Order> = match &service.database {
+    let rows: Vec<OrderRow> = match &service.database {
         Database::Postgres(pool) => insert!(pool),
         Database::Sqlite { writer, .. } => insert!(writer),
     };
-    let order = rows.first().ok_or(Failure(StatusCode::INTERNAL_SERVER_ERROR))?;
+    let order: Order = rows.into_iter().next().ok_or(Failure(StatusCode::INTERNAL_SERVER_ERROR))?.into();
     let receipt = OrderReceipt { order_id: order.id, status: "created" };
     Ok((StatusCode::CREATED, [("location", format!("/api/v1/orders/{}", order.id))], Json(receipt)).into_response())
 }
