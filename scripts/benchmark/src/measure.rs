@@ -118,7 +118,13 @@ pub(crate) async fn rounds(
                     let run = Run { places, kind, operation: *operation, connections: *connections, round, pace };
                     let measurement = match (platforms.iter().find(|(of, _)| *of == side), &idle) {
                         (Some((_, platform)), _) => run.services(side, platform, &requests(*operation)).await?,
-                        (None, Some(stores)) => run.ceiling(stores)?,
+                        (None, Some(stores)) => match run.ceiling(stores)? {
+                            Some(measurement) => measurement,
+                            None => {
+                                progress.step("pgbench came to no transaction");
+                                continue;
+                            }
+                        },
                         (None, None) => continue,
                     };
                     progress.step(&format!(
@@ -183,7 +189,7 @@ impl Run<'_> {
         })
     }
 
-    fn ceiling(&self, stores: &Stores) -> Result<Measurement> {
+    fn ceiling(&self, stores: &Stores) -> Result<Option<Measurement>> {
         let cluster = self.places.cluster.context("there is no PostgreSQL in this run")?;
         let store = if self.operation == Operation::GetUser { &stores.users } else { &stores.orders };
         let look = || {
@@ -192,8 +198,9 @@ impl Run<'_> {
         };
         let before = look()?;
         let ceiling = ceiling::measure(cluster, store, self.operation, self.connections, self.pace.span)?;
+        let Some(ceiling) = ceiling else { return Ok(None) };
         let cpu_ms = look()?.since(&before, ceiling.transactions / 1000.0);
-        Ok(Measurement {
+        Ok(Some(Measurement {
             database: self.kind,
             operation: self.operation,
             connections: self.connections,
@@ -207,7 +214,7 @@ impl Run<'_> {
             log_lines_per_request: 0.0,
             cpu_ms,
             memory_mb: Processes::default(),
-        })
+        }))
     }
 
     fn postmaster(&self) -> Result<Option<u32>> {

@@ -24,9 +24,16 @@ pub(crate) fn cpu_ms(process: u32) -> Result<f64> {
 
 /// Milliseconds of processor time that a process and its children have used, the ended ones too.
 pub(crate) fn cpu_ms_with_children(process: u32) -> Result<f64> {
-    let stat = stat(process)?;
-    let living: u64 = children(process)?.iter().map(|(_, child)| child.own + child.children).sum();
-    Ok((stat.own + stat.children + living) as f64 * TICK_MS)
+    let mut parent = stat(process)?;
+    loop {
+        let living: u64 = children(process)?.iter().map(|(_, child)| child.own + child.children).sum();
+        let after = stat(process)?;
+        // One that ended meanwhile would be counted twice or not at all.
+        if after.children == parent.children {
+            return Ok((after.own + after.children + living) as f64 * TICK_MS);
+        }
+        parent = after;
+    }
 }
 
 /// Milliseconds of processor time that the whole machine has spent on work.
