@@ -2,6 +2,7 @@
 //!
 //! | module | gives |
 //! |---|---|
+//! | [`coalesce`] | doing at once what many requests ask for at the same time |
 //! | [`config`] | flags, environment and `.env` as one typed struct, with errors that name the variable |
 //! | [`log`] | JSON lines on stdout, readable on a terminal, without personal data |
 //! | [`database`] | one store on PostgreSQL or SQLite: pools, migrations, errors |
@@ -11,6 +12,7 @@
 //! | [`server`] | a dropshot server with the document, the docs portal and readiness, started and stopped |
 //! | [`process`] | `main`: start, wait for a signal, stop |
 
+pub mod coalesce;
 pub mod config;
 pub mod database;
 mod docs;
