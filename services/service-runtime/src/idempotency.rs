@@ -19,11 +19,12 @@ use dropshot::HttpError;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use slog::{Logger, info, warn};
-use sqlx::{Encode, Executor, IntoArguments, Transaction, Type};
+use sqlx::database::HasStatementCache;
+use sqlx::{Encode, Executor, IntoArguments, QueryBuilder, Transaction, Type};
 use tokio::task::JoinHandle;
 
-use crate::database::{Database, DatabaseError};
-use crate::on_pool;
+use crate::database::{Among, Batches, Database, DatabaseError, Lane, failed};
+use crate::{on_lane, on_pool};
 
 /// How long an answer is kept at least.
 const KEPT_FOR: chrono::TimeDelta = chrono::TimeDelta::hours(24);
@@ -62,16 +63,23 @@ pub type AnswerOf<Row, T> = fn(&Row) -> serde_json::Result<Created<T>>;
 /// The SHA-256 of what a request asks for, in Base64.
 type Fingerprint = String;
 
+/// Fingerprint, body and location that are kept under a key.
+type Kept = (Fingerprint, String, String);
+
 /// The keys of a service and the answers kept under them, in its table `idempotency_keys`.
 #[derive(Clone, Debug)]
 pub struct Keys {
     database: Database,
+    lookups: Batches<String, Option<Kept>>,
     in_use: Arc<Mutex<HashMap<IdempotencyKey, Fingerprint>>>,
 }
 
-/// A key that is being worked on, until this is dropped.
+/// A key that is being worked on, until the last clone of this is dropped.
+#[derive(Clone, Debug)]
+pub struct Claim(Arc<Claimed>);
+
 #[derive(Debug)]
-pub struct Claim {
+struct Claimed {
     key: IdempotencyKey,
     fingerprint: Fingerprint,
     in_use: Arc<Mutex<HashMap<IdempotencyKey, Fingerprint>>>,
@@ -80,7 +88,7 @@ pub struct Claim {
 impl Keys {
     /// The keys in `database`.
     pub fn new(database: Database) -> Self {
-        Self { database, in_use: Arc::default() }
+        Self { lookups: Batches::new(&database, look_up), database, in_use: Arc::default() }
     }
 
     /// Takes `key` for `request`; without a key there is nothing to take. What `request` asks for is its JSON, whatever
@@ -96,20 +104,15 @@ impl Keys {
             Some(_) => return Err(KeyError::InUse),
             None => in_use.insert(key.clone(), fingerprint.clone()),
         };
-        Ok(Some(Claim { key, fingerprint, in_use: Arc::clone(&self.in_use) }))
+        Ok(Some(Claim(Arc::new(Claimed { key, fingerprint, in_use: Arc::clone(&self.in_use) }))))
     }
 
     /// The answer kept under the key of `claim`.
     pub async fn answer<T>(&self, claim: Option<&Claim>) -> Result<Option<Created<T>>, KeyError> {
         let Some(claim) = claim else { return Ok(None) };
-        let rows: Vec<(String, String, String)> = on_pool!(self.database.reader(), |pool| sqlx::query_as(
-            "SELECT fingerprint, body, location FROM idempotency_keys WHERE idempotency_key = $1"
-        )
-        .bind(claim.key.as_str())
-        .fetch_all(pool))?;
-        match rows.into_iter().next() {
+        match self.lookups.run(claim.0.key.as_str().to_owned()).await? {
             None => Ok(None),
-            Some((fingerprint, ..)) if fingerprint != claim.fingerprint => Err(KeyError::Reused),
+            Some((fingerprint, ..)) if fingerprint != claim.0.fingerprint => Err(KeyError::Reused),
             Some((_, body, location)) => Ok(Some(Created::again(body, location))),
         }
     }
@@ -147,6 +150,26 @@ impl Keys {
     }
 }
 
+/// What is kept under each of `keys`.
+async fn look_up(database: Database, keys: Vec<String>) -> Vec<Result<Option<Kept>, DatabaseError>> {
+    let rows: Result<Vec<(String, String, String, String)>, DatabaseError> =
+        on_lane!(database.reader(), |connection| async {
+            let mut query = Lane::query_for(
+                &connection,
+                "SELECT idempotency_key, fingerprint, body, location FROM idempotency_keys WHERE idempotency_key",
+            );
+            Among::push_among(&mut query, keys.clone())?;
+            query.build_query_as().fetch_all(&mut *connection).await
+        });
+    let kept: HashMap<String, Kept> = match rows {
+        Ok(rows) => {
+            rows.into_iter().map(|(key, fingerprint, body, location)| (key, (fingerprint, body, location))).collect()
+        }
+        Err(error) => return failed(keys.len(), &error),
+    };
+    keys.iter().map(|key| Ok(kept.get(key).cloned())).collect()
+}
+
 /// Removing old keys.
 #[derive(Debug)]
 pub(crate) struct Purge(JoinHandle<()>);
@@ -167,30 +190,46 @@ impl Claim {
         kept_at: DateTime<Utc>,
     ) -> sqlx::Result<()>
     where
-        DB: sqlx::Database,
+        DB: sqlx::Database + HasStatementCache,
         DB::Arguments: IntoArguments<DB>,
         for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
         for<'q> &'q str: Encode<'q, DB> + Type<DB>,
         for<'q> DateTime<Utc>: Encode<'q, DB> + Type<DB>,
     {
-        sqlx::query(
-            "INSERT INTO idempotency_keys (idempotency_key, fingerprint, body, location, kept_at)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (idempotency_key) DO NOTHING
-             RETURNING kept_at",
-        )
-        .bind(self.key.as_str())
-        .bind(self.fingerprint.as_str())
-        .bind(answer.body.as_str())
-        .bind(answer.location.as_str())
-        .bind(kept_at.trunc_subsecs(6))
-        .fetch_all(&mut **transaction)
-        .await
-        .and_then(|rows| if rows.is_empty() { Err(sqlx::Error::RowNotFound) } else { Ok(()) })
+        Self::keep_all(transaction, vec![(self, answer, kept_at)]).await
+    }
+
+    /// Keeps each answer under its key, and from its time on, in the transaction that writes what they are about.
+    /// [`DatabaseError::UniqueViolation`]: another process has written one of them first.
+    pub async fn keep_all<T, DB>(
+        transaction: &mut Transaction<'_, DB>,
+        mut answers: Vec<(&Self, &Created<T>, DateTime<Utc>)>,
+    ) -> sqlx::Result<()>
+    where
+        DB: sqlx::Database + HasStatementCache,
+        DB::Arguments: IntoArguments<DB>,
+        for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+        for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+        for<'q> DateTime<Utc>: Encode<'q, DB> + Type<DB>,
+    {
+        // In the same order in every process, so that none waits for another that waits for it.
+        let number = answers.len();
+        answers.sort_unstable_by_key(|(claim, ..)| claim.0.key.as_str());
+        let mut query =
+            QueryBuilder::new("INSERT INTO idempotency_keys (idempotency_key, fingerprint, body, location, kept_at) ");
+        query.push_values(answers, |mut row, (Self(claimed), answer, kept_at)| {
+            row.push_bind(claimed.key.as_str()).push_bind(claimed.fingerprint.as_str());
+            row.push_bind(answer.body.as_str()).push_bind(answer.location.as_str());
+            row.push_bind(kept_at.trunc_subsecs(6));
+        });
+        query.push(" ON CONFLICT (idempotency_key) DO NOTHING RETURNING kept_at");
+        // A text for each number of keys is not worth keeping.
+        let kept = query.build().persistent(false).fetch_all(&mut **transaction).await?.len();
+        if kept == number { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
     }
 }
 
-impl Drop for Claim {
+impl Drop for Claimed {
     fn drop(&mut self) {
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }

@@ -1,10 +1,13 @@
 //! What can go wrong with a database, as far as a store or a client needs to know.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use contract::error_code::{DATABASE_UNAVAILABLE, INTERNAL_ERROR};
 use dropshot::HttpError;
 
 /// Why an operation on the database failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// Another row has a value that must be unique. Nothing was written.
     #[error("a value that must be unique is taken")]
@@ -14,13 +17,26 @@ pub enum DatabaseError {
     Unavailable(String),
     /// A fault of ours: a statement, a type or a schema that is wrong.
     #[error("{0}")]
-    Fault(sqlx::Error),
+    Fault(Arc<sqlx::Error>),
 }
 
 impl DatabaseError {
     /// A value that is not of the type it must be, stored or to be stored.
     pub fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
         sqlx::Error::Decode(Box::new(error))
+    }
+
+    pub(super) fn no_answer_within(limit: Duration) -> Self {
+        Self::Unavailable(format!("no answer within {} ms", limit.as_millis()))
+    }
+
+    /// Whether the database refused what it was told, as a whole, for what it says: nothing was written.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::UniqueViolation => true,
+            Self::Unavailable(_) => false,
+            Self::Fault(error) => matches!(**error, sqlx::Error::Database(_)),
+        }
     }
 }
 
@@ -35,7 +51,7 @@ impl From<sqlx::Error> for DatabaseError {
             Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | PoolClosed | WorkerCrashed => {
                 Self::Unavailable(error.to_string())
             }
-            error => Self::Fault(error),
+            error => Self::Fault(Arc::new(error)),
         }
     }
 }

@@ -13,7 +13,9 @@
 //!   then means taken: PostgreSQL logs the values of a violation, which can be personal.
 //! - Times are bound, in whole microseconds; no `now()` in SQL.
 
+mod batches;
 mod error;
+mod lane;
 mod metrics;
 mod migrate;
 mod postgres;
@@ -21,16 +23,20 @@ mod sqlite;
 mod url;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use slog::Logger;
 use sqlx::{PgPool, SqlitePool};
 
+pub use batches::{Batches, failed};
 pub use error::DatabaseError;
+pub use lane::{Among, Kept, Lane};
 pub use migrate::{Migration, Migrations};
 pub use url::DatabaseUrl;
 
+use lane::Trust;
 use metrics::Durations;
 
 /// How long an operation on PostgreSQL may take, waiting for a connection included: with what else a request needs, it
@@ -54,6 +60,8 @@ pub struct Database {
 pub struct Pool {
     /// The connections, where a store must know of which kind.
     pub connections: Connections,
+    lane: Arc<Lane>,
+    trust: Trust,
     durations: Durations,
 }
 
@@ -82,9 +90,15 @@ macro_rules! on_pool {
 }
 
 impl Database {
-    fn new(reader: Connections, writer: Connections) -> Self {
+    fn new(reader: Connections, writer: Connections, trust: Trust) -> Self {
         let durations = Durations::default();
-        let pool = |connections| Pool { connections, durations: durations.clone() };
+        let pool = |connections| {
+            let lane = match &connections {
+                Connections::Postgres(pool) => Lane::Postgres(Kept::new(pool.clone(), trust.clone())),
+                Connections::Sqlite(pool) => Lane::Sqlite(Kept::new(pool.clone(), trust.clone())),
+            };
+            Pool { connections, lane: Arc::new(lane), trust: trust.clone(), durations: durations.clone() }
+        };
         Self { reader: pool(reader), writer: pool(writer) }
     }
 
@@ -128,6 +142,7 @@ impl Database {
     /// Closes every connection, or gives up after a while. SQLite's write-ahead log is moved into the file.
     pub async fn close(&self) {
         for pool in [&self.reader, &self.writer] {
+            pool.lane.close();
             let closed = async {
                 match &pool.connections {
                     Connections::Postgres(pool) => pool.close().await,
@@ -141,13 +156,24 @@ impl Database {
 }
 
 impl Pool {
+    /// The way of [`Batches`] to the database.
+    #[doc(hidden)]
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// How long an operation may take.
+    fn limit(&self) -> Duration {
+        match self.connections {
+            Connections::Postgres(_) => POSTGRES_TIMEOUT,
+            Connections::Sqlite(_) => SQLITE_TIMEOUT,
+        }
+    }
+
     /// The outcome of `query`, given up when it takes too long.
     #[doc(hidden)]
     pub async fn bounded<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
-        let limit = match self.connections {
-            Connections::Postgres(_) => POSTGRES_TIMEOUT,
-            Connections::Sqlite(_) => SQLITE_TIMEOUT,
-        };
+        let limit = self.limit();
         let began = Instant::now();
         let (outcome, result) = match tokio::time::timeout(limit, query).await {
             Ok(Ok(done)) => (metrics::SUCCESS, Ok(done)),
@@ -156,11 +182,11 @@ impl Pool {
                 let error = DatabaseError::from(error);
                 (metrics::outcome(&error, pool_timed_out), Err(error))
             }
-            Err(_) => {
-                let error = DatabaseError::Unavailable(format!("no answer within {} ms", limit.as_millis()));
-                (metrics::TIMEOUT, Err(error))
-            }
+            Err(_) => (metrics::TIMEOUT, Err(DatabaseError::no_answer_within(limit))),
         };
+        if matches!(result, Err(DatabaseError::Unavailable(_))) {
+            self.trust.lose();
+        }
         self.durations.add(outcome, began.elapsed());
         result
     }

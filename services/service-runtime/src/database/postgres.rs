@@ -7,6 +7,7 @@ use slog::{Logger, warn};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
+use super::lane::Trust;
 use super::migrate::{self, Dialect};
 use super::{Connections, Database, DatabaseUrl, Migrations};
 
@@ -30,9 +31,22 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
 
     // The server gives up on what the client has given up on.
     let bounded = options.options([("statement_timeout", "1000"), ("lock_timeout", "800")]);
+    let trust = Trust::default();
+    let tried = trust.clone();
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, rest| {
+            let trusted = tried.holds(rest.idle_for);
+            Box::pin(async move {
+                if trusted {
+                    return Ok(true);
+                }
+                let ping = tokio::time::timeout(ACQUIRE_TIMEOUT, connection.ping()).await;
+                ping.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|()| true)
+            })
+        })
         // sqlx pings a connection when it comes back, without a limit: in a network that swallows packets every
         // connection would stay there, and the pool would be dead. An error here discards the connection at once.
         .after_release(|connection, _| {
@@ -42,7 +56,7 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
             })
         })
         .connect_lazy_with(bounded);
-    Ok(Database::new(Connections::Postgres(pool.clone()), Connections::Postgres(pool)))
+    Ok(Database::new(Connections::Postgres(pool.clone()), Connections::Postgres(pool), trust))
 }
 
 /// Waits until the server answers, if only to refuse.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use super::lane::Trust;
 use super::migrate::{self, Dialect};
 use super::{Connections, Database, Migrations};
 
@@ -32,11 +33,13 @@ pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Databas
     let writer = pool(1, options.clone().create_if_missing(true));
     migrate_alone(path, &writer, migrations).await.with_context(cannot_use)?;
     let reader = pool(READERS, options.read_only(true));
-    Ok(Database::new(Connections::Sqlite(reader), Connections::Sqlite(writer)))
+    Ok(Database::new(Connections::Sqlite(reader), Connections::Sqlite(writer), Trust::default()))
 }
 
 fn pool(connections: u32, options: SqliteConnectOptions) -> SqlitePool {
-    SqlitePoolOptions::new().max_connections(connections).connect_lazy_with(options)
+    // No network is between that could have lost it.
+    let pool = SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
+    pool.connect_lazy_with(options)
 }
 
 /// sqlx takes no lock for SQLite's migrations; two starters would both try to create the same table.
