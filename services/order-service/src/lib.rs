@@ -5,6 +5,7 @@
 
 mod config;
 mod http;
+mod insert;
 mod orders;
 pub mod store;
 mod user_check;

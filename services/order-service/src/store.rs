@@ -1,12 +1,16 @@
 //! The orders in the database: all SQL of the service, and nothing else.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use order_service_api::{Order, OrderCreate, OrderId, OrderReceipt, OrderStatus, UserId};
 use serde::{Deserialize, Serialize};
-use service_runtime::database::{Database, DatabaseError, Migration, Migrations, Pool};
+use service_runtime::database::{Among, Batches, Database, DatabaseError, Lane, Migration, Migrations, Pool, failed};
 use service_runtime::idempotency::{AnswerOf, Claim};
-use service_runtime::on_pool;
+use service_runtime::{on_lane, on_pool};
+
+use crate::insert::{self, NewOrder, Placed};
 
 /// The schema, step by step.
 pub const MIGRATIONS: Migrations = Migrations {
@@ -41,14 +45,18 @@ pub struct Filter {
 #[derive(Clone, Debug)]
 pub struct OrderStore {
     database: Database,
+    finds: Batches<OrderId, Option<Order>>,
+    inserts: Batches<NewOrder, Placed>,
 }
 
-type OrderRow = (i64, i64, i64, i64, String, DateTime<Utc>, DateTime<Utc>);
+pub(crate) type OrderRow = (i64, i64, i64, i64, String, DateTime<Utc>, DateTime<Utc>);
 
 impl OrderStore {
     /// The orders in `database`.
     pub fn new(database: Database) -> Self {
-        Self { database }
+        let finds = Batches::new(&database, find_all);
+        let inserts = Batches::new(&database, insert::all);
+        Self { database, finds, inserts }
     }
 
     /// Stores a new order with the status `created` and gives it with the `answer` about it, which is kept under the key
@@ -60,39 +68,12 @@ impl OrderStore {
         claim: Option<&Claim>,
         answer: AnswerOf<Order, OrderReceipt>,
     ) -> Result<(Order, Created<OrderReceipt>), DatabaseError> {
-        on_pool!(self.database.writer(), |pool| async {
-            let insert = sqlx::query_as(
-                "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
-                 VALUES ($1, $2, $3, $4, $5, $5)
-                 RETURNING id, user_id, product_id, quantity, status, created_at, updated_at",
-            )
-            .bind(order.user_id.get())
-            .bind(order.product_id.get())
-            .bind(order.quantity.get())
-            .bind(OrderStatus::Created.as_str())
-            .bind(created_at.trunc_subsecs(6));
-            let answered = |rows| {
-                let order = first(rows)?.ok_or(sqlx::Error::RowNotFound)?;
-                let answer = answer(&order).map_err(DatabaseError::unreadable)?;
-                Ok((order, answer))
-            };
-            let Some(claim) = claim else { return answered(insert.fetch_all(pool).await?) };
-            let mut transaction = pool.begin().await?;
-            let (order, answer) = answered(insert.fetch_all(&mut *transaction).await?)?;
-            claim.keep(&mut transaction, &answer, created_at).await?;
-            transaction.commit().await?;
-            Ok((order, answer))
-        })
+        self.inserts.run(NewOrder { order: order.clone(), created_at, claim: claim.cloned(), answer }).await
     }
 
     /// The order with this id.
     pub async fn find(&self, id: OrderId) -> Result<Option<Order>, DatabaseError> {
-        let rows: Vec<OrderRow> = on_pool!(self.database.reader(), |pool| sqlx::query_as(
-            "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id = $1"
-        )
-        .bind(id.get())
-        .fetch_all(pool))?;
-        Ok(first(rows)?)
+        self.finds.run(id).await
     }
 
     /// Moves the order with this id to the status `to` if its present one is among `from`. `None`: there is no such
@@ -143,11 +124,32 @@ impl OrderStore {
     }
 }
 
+/// The order with each of these ids.
+async fn find_all(database: Database, ids: Vec<OrderId>) -> Vec<Result<Option<Order>, DatabaseError>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
+    let rows: Result<Vec<OrderRow>, DatabaseError> = on_lane!(database.reader(), |connection| async {
+        let mut query = Lane::query_for(
+            &connection,
+            "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id",
+        );
+        Among::push_among(&mut query, ids.clone())?;
+        query.build_query_as().fetch_all(&mut *connection).await
+    });
+    let found: HashMap<i64, OrderRow> = match rows {
+        Ok(rows) => rows.into_iter().map(|row| (row.0, row)).collect(),
+        Err(error) => return failed(ids.len(), &error),
+    };
+    // Several may ask for the same.
+    ids.iter().map(|id| Ok(found.get(id).cloned().map(order).transpose()?)).collect()
+}
+
 fn first(rows: Vec<OrderRow>) -> sqlx::Result<Option<Order>> {
     rows.into_iter().next().map(order).transpose()
 }
 
-fn order((id, user_id, product_id, quantity, status, created_at, updated_at): OrderRow) -> sqlx::Result<Order> {
+pub(crate) fn order(
+    (id, user_id, product_id, quantity, status, created_at, updated_at): OrderRow,
+) -> sqlx::Result<Order> {
     let status = OrderStatus::ALL.into_iter().find(|known| known.as_str() == status);
     Ok(Order {
         id: id.try_into().map_err(DatabaseError::unreadable)?,

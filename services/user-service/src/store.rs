@@ -1,10 +1,12 @@
 //! The users in the database: all SQL of the service, and nothing else.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
-use service_runtime::database::{Database, DatabaseError, Migration, Migrations};
+use service_runtime::database::{Among, Batches, Database, DatabaseError, Lane, Migration, Migrations, failed};
 use service_runtime::idempotency::{AnswerOf, Claim};
-use service_runtime::on_pool;
+use service_runtime::{on_lane, on_pool};
 use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
 
 /// The schema, step by step.
@@ -31,6 +33,7 @@ pub const MIGRATIONS: Migrations = Migrations {
 #[derive(Clone, Debug)]
 pub struct UserStore {
     database: Database,
+    finds: Batches<UserId, Option<User>>,
 }
 
 type UserRow = (i64, String, String);
@@ -38,7 +41,8 @@ type UserRow = (i64, String, String);
 impl UserStore {
     /// The users in `database`.
     pub fn new(database: Database) -> Self {
-        Self { database }
+        let finds = Batches::new(&database, find_all);
+        Self { database, finds }
     }
 
     /// Stores a new user and gives them with the `answer` about them, which is kept under the key of `claim`.
@@ -77,11 +81,7 @@ impl UserStore {
 
     /// The user with this id.
     pub async fn find(&self, id: UserId) -> Result<Option<User>, DatabaseError> {
-        let rows: Vec<UserRow> =
-            on_pool!(self.database.reader(), |pool| sqlx::query_as("SELECT id, email, name FROM users WHERE id = $1")
-                .bind(id.get())
-                .fetch_all(pool))?;
-        Ok(first(rows)?)
+        self.finds.run(id).await
     }
 
     /// The user with this e-mail address, in whatever case.
@@ -143,6 +143,22 @@ impl UserStore {
 /// What makes two e-mail addresses the same: they are ASCII, so this is the same everywhere.
 fn key(email: &EmailAddress) -> String {
     email.as_str().to_ascii_lowercase()
+}
+
+/// The user with each of these ids.
+async fn find_all(database: Database, ids: Vec<UserId>) -> Vec<Result<Option<User>, DatabaseError>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
+    let rows: Result<Vec<UserRow>, DatabaseError> = on_lane!(database.reader(), |connection| async {
+        let mut query = Lane::query_for(&connection, "SELECT id, email, name FROM users WHERE id");
+        Among::push_among(&mut query, ids.clone())?;
+        query.build_query_as().fetch_all(&mut *connection).await
+    });
+    let found: HashMap<i64, UserRow> = match rows {
+        Ok(rows) => rows.into_iter().map(|row| (row.0, row)).collect(),
+        Err(error) => return failed(ids.len(), &error),
+    };
+    // Several may ask for the same.
+    ids.iter().map(|id| Ok(found.get(id).cloned().map(user).transpose()?)).collect()
 }
 
 fn first(rows: Vec<UserRow>) -> sqlx::Result<Option<User>> {

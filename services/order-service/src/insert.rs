@@ -1,0 +1,135 @@
+//! Storing new orders, many in one transaction.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use contract::answer::Created;
+use order_service_api::{Order, OrderCreate, OrderReceipt, OrderStatus};
+use service_runtime::database::{Database, DatabaseError, failed};
+use service_runtime::idempotency::{AnswerOf, Claim};
+use service_runtime::on_lane;
+use sqlx::{Connection, PgConnection, QueryBuilder, SqliteConnection};
+
+use crate::store::{OrderRow, order};
+
+/// An order to be stored, and the answer to be kept with it under the key of `claim`.
+#[derive(Debug)]
+pub(crate) struct NewOrder {
+    pub(crate) order: OrderCreate,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) claim: Option<Claim>,
+    pub(crate) answer: AnswerOf<Order, OrderReceipt>,
+}
+
+/// An order that was stored, and the answer about it.
+pub(crate) type Placed = (Order, Created<OrderReceipt>);
+
+/// Stores each of `orders`, or says why not.
+pub(crate) async fn all(database: Database, orders: Vec<NewOrder>) -> Vec<Result<Placed, DatabaseError>> {
+    match together(&database, &orders).await {
+        Ok(placed) => placed.into_iter().map(Ok).collect(),
+        // One is bad, and nothing was written: each alone tells which.
+        Err(error) if error.is_refusal() && orders.len() > 1 => {
+            let mut outcomes = Vec::with_capacity(orders.len());
+            for order in &orders {
+                match together(&database, std::slice::from_ref(order)).await {
+                    Ok(placed) => outcomes.extend(placed.into_iter().map(Ok)),
+                    Err(error) => outcomes.push(Err(error)),
+                }
+            }
+            outcomes
+        }
+        Err(error) => failed(orders.len(), &error),
+    }
+}
+
+/// Stores all of `orders`, or none.
+async fn together(database: &Database, orders: &[NewOrder]) -> Result<Vec<Placed>, DatabaseError> {
+    on_lane!(database.writer(), |connection| async {
+        if orders.iter().all(|order| order.claim.is_none()) {
+            return matched(orders, connection.insert(orders).await?);
+        }
+        let mut transaction = connection.begin().await?;
+        let placed = matched(orders, transaction.insert(orders).await?)?;
+        let answered = orders.iter().zip(&placed);
+        let answers =
+            answered.filter_map(|(new, (_, answer))| new.claim.as_ref().map(|claim| (claim, answer, new.created_at)));
+        let answers = answers.collect();
+        Claim::keep_all(&mut transaction, answers).await?;
+        transaction.commit().await?;
+        Ok(placed)
+    })
+}
+
+/// The row of each of `orders`, and the answer about it. Databases do not say in which order they give what a statement
+/// has inserted, but equal rows are as good as each other.
+fn matched(orders: &[NewOrder], rows: Vec<OrderRow>) -> sqlx::Result<Vec<Placed>> {
+    let mut rows: VecDeque<OrderRow> = rows.into();
+    let place = |new: &NewOrder| {
+        let (user_id, product_id, quantity) = new.values();
+        let is_its = |row: &OrderRow| (row.1, row.2, row.3, row.5) == (user_id, product_id, quantity, new.time());
+        // The first, as a rule.
+        let row = rows.iter().position(is_its).and_then(|place| rows.remove(place));
+        let row = row.ok_or_else(|| DatabaseError::unreadable(std::io::Error::other("a row that nobody asked for")))?;
+        let order = order(row)?;
+        let answer = (new.answer)(&order).map_err(DatabaseError::unreadable)?;
+        Ok((order, answer))
+    };
+    orders.iter().map(place).collect()
+}
+
+impl NewOrder {
+    fn values(&self) -> (i64, i64, i64) {
+        (self.order.user_id.get(), self.order.product_id.get(), self.order.quantity.get())
+    }
+
+    fn time(&self) -> DateTime<Utc> {
+        self.created_at.trunc_subsecs(6)
+    }
+}
+
+/// The one statement that the databases want differently.
+trait Insert {
+    /// Inserts `orders` with the status `created`, and gives the rows in any order.
+    async fn insert(&mut self, orders: &[NewOrder]) -> sqlx::Result<Vec<OrderRow>>;
+}
+
+impl Insert for PgConnection {
+    async fn insert(&mut self, orders: &[NewOrder]) -> sqlx::Result<Vec<OrderRow>> {
+        let column = |value: fn((i64, i64, i64)) -> i64| orders.iter().map(|new| value(new.values())).collect();
+        let (user_ids, product_ids, quantities): (Vec<i64>, Vec<i64>, Vec<i64>) =
+            (column(|values| values.0), column(|values| values.1), column(|values| values.2));
+        let times: Vec<_> = orders.iter().map(NewOrder::time).collect();
+        // One text for any number of rows, so that it is prepared once.
+        sqlx::query_as(
+            "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
+             SELECT user_id, product_id, quantity, $5, created_at, created_at
+             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::timestamptz[])
+                  WITH ORDINALITY AS new (user_id, product_id, quantity, created_at, place)
+             ORDER BY place
+             RETURNING id, user_id, product_id, quantity, status, created_at, updated_at",
+        )
+        .bind(user_ids)
+        .bind(product_ids)
+        .bind(quantities)
+        .bind(times)
+        .bind(OrderStatus::Created.as_str())
+        .fetch_all(self)
+        .await
+    }
+}
+
+impl Insert for SqliteConnection {
+    async fn insert(&mut self, orders: &[NewOrder]) -> sqlx::Result<Vec<OrderRow>> {
+        let mut query =
+            QueryBuilder::new("INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at) ");
+        query.push_values(orders, |mut row, new| {
+            let (user_id, product_id, quantity) = new.values();
+            row.push_bind(user_id).push_bind(product_id).push_bind(quantity).push_bind(OrderStatus::Created.as_str());
+            row.push_bind(new.time()).push_bind(new.time());
+        });
+        query.push(" RETURNING id, user_id, product_id, quantity, status, created_at, updated_at");
+        // A text for each number of rows is not worth keeping.
+        query.build_query_as().persistent(orders.len() == 1).fetch_all(self).await
+    }
+}
