@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
-use reqwest::{Request, Response};
+use reqwest::{Request, Response, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
@@ -213,18 +213,25 @@ impl Shared {
         time_left(deadline).ok_or(Refusal::DeadlinePassed)?;
         let _place = self.place(deadline).await?;
         let limit = self.settings.attempt_timeout.min(time_left(deadline).ok_or(Refusal::TooManyCalls)?);
-        let now = Instant::now().into_std();
-        let permit = self.breaker.admit(now).ok_or(Refusal::CircuitOpen)?;
+        let began = Instant::now();
+        let permit = self.breaker.admit(began.into_std()).ok_or(Refusal::CircuitOpen)?;
         self.attempts.fetch_add(1, Ordering::Relaxed);
         if number == 1 {
-            self.budget.add_call(now);
+            self.budget.add_call(began.into_std());
         } else {
             self.retries.fetch_add(1, Ordering::Relaxed);
         }
         allot(&mut request, limit);
         let outcome = attempt(request).await;
-        // A caller in a hurry must not open the circuit for all.
-        let ran_out = outcome.as_ref().is_err_and(reqwest::Error::is_timeout);
+        // A caller in a hurry must not open the circuit for all: neither when time runs out here, nor when the service,
+        // which was told how little there is, is the first to say so.
+        let ran_out = match &outcome {
+            Ok(answer) => {
+                answer.status() == StatusCode::SERVICE_UNAVAILABLE
+                    && began.elapsed() >= limit.saturating_sub(SHORTEST_ATTEMPT)
+            }
+            Err(error) => error.is_timeout(),
+        };
         if !ran_out || limit >= self.settings.full_attempt() / 2 {
             let now = Instant::now().into_std();
             if let Some(circuit) = self.breaker.record(permit, retry::is_success(&outcome), now) {

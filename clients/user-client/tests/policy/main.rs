@@ -314,6 +314,23 @@ async fn callers_in_a_hurry_do_not_open_the_circuit_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_gives_up_because_its_caller_hurries_has_not_failed() {
+    let Reply::Bytes(given_up) = status(503) else { panic!("an answer") };
+    let hurried = |client: &Client| client.until((Instant::now() + Duration::from_millis(199)).into_std());
+    let (_, client) = always(Reply::Late(Duration::from_millis(198), given_up)).await;
+    for _ in 0..100 {
+        read(&hurried(&client)).await;
+    }
+    assert_eq!(client.snapshot().unwrap().circuit, Circuit::Closed);
+    // What refuses at once has failed, however little time there was.
+    let (_, client) = always(status(503)).await;
+    for _ in 0..20 {
+        read(&hurried(&client)).await;
+    }
+    assert_eq!(client.snapshot().unwrap().circuit, Circuit::Open);
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_calls_at_a_time_than_allowed_wait_shortly_and_are_refused() {
     let upstream = Upstream::start(|number| if number <= 2 { Reply::Silence } else { user() }).await;
     let settings = Settings { concurrency: 2, ..Settings::default() };

@@ -3,6 +3,7 @@
 //! It runs in the test's own runtime, so that a paused clock moves only when client and service both wait for it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) enum Reply {
     /// Writes this and keeps the connection.
     Bytes(String),
+    /// Writes this after a time and keeps the connection.
+    Late(Duration, String),
     /// Closes the connection.
     Close,
     /// Never answers.
@@ -79,6 +82,11 @@ impl Upstream {
             };
             match reply(number) {
                 Reply::Bytes(bytes) => connection.write_all(bytes.as_bytes()).await.unwrap(),
+                Reply::Late(time, bytes) => {
+                    tokio::time::sleep(time).await;
+                    // Nobody may wait for it any more.
+                    let _ = connection.write_all(bytes.as_bytes()).await;
+                }
                 Reply::Close => return,
                 Reply::Silence => std::future::pending().await,
                 Reply::Endless => {
