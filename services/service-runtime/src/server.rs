@@ -13,10 +13,10 @@ use contract::error_code::{DATABASE_UNAVAILABLE, SHUTTING_DOWN};
 use contract::extract::BODY_LIMIT_BYTES;
 use contract::health::Readiness;
 use dropshot::{
-    ApiDescription, ApiEndpoint, ApiEndpointVersions, Body, ConfigDropshot, HandlerTaskMode, HttpError, HttpResponseOk,
-    RequestContext, ServerBuilder, ServerContext, ShutdownWaitFuture,
+    ApiDescription, Body, ConfigDropshot, HandlerTaskMode, HttpError, HttpResponseOk, ServerBuilder, ServerContext,
+    ShutdownWaitFuture,
 };
-use http::{Method, Response, header};
+use http::{Response, header};
 use slog::{Logger, info, warn};
 use tokio::time::Instant;
 
@@ -198,19 +198,10 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 /// Serves the document, byte for byte, at a path that is not itself part of it.
 fn register_document<C: ServerContext>(api: &mut ApiDescription<C>, document: &'static str) -> Result<()> {
-    let handler = move |_: RequestContext<C>| async move {
+    docs::get(api, "openapi_document", "/openapi.json", move |_| {
         Response::builder()
             .header(header::CONTENT_TYPE, "application/json")
+            .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
             .body(Body::from(document))
-            .map_err(HttpError::from)
-    };
-    let endpoint = ApiEndpoint::new(
-        "openapi_document".to_owned(),
-        handler,
-        Method::GET,
-        "application/json",
-        "/openapi.json",
-        ApiEndpointVersions::All,
-    );
-    api.register(endpoint.visible(false)).map_err(|error| anyhow!("{error}"))
+    })
 }
