@@ -9,6 +9,8 @@
 //! | [`edge`] | what every operation passes: limits, deadline, panics |
 //! | [`idempotency`] | answers that are kept, so that a repeated request creates nothing twice |
 //! | [`page`] | page tokens, and cutting rows into pages |
+//! | [`telemetry`] | metrics at `/metrics`, and traces to a collector |
+//! | [`trace`] | where a request stands in a trace |
 //! | [`server`] | a dropshot server with the document, the docs portal and readiness, started and stopped |
 //! | [`process`] | `main`: start, wait for a signal, stop |
 
