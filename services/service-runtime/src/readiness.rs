@@ -10,7 +10,7 @@ use crate::server::reachable;
 
 /// A process on this machine that does not even accept a connection by then is stuck.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// Readiness itself waits a second for its database.
+/// Readiness itself waits less than a second for PostgreSQL; a SQLite file that takes longer than this is not ready.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// More than a status line ever has.
 const STATUS_LINE_LIMIT_BYTES: u64 = 256;
