@@ -1,5 +1,5 @@
-//! What holds for each crate of the workspace, read from `cargo metadata`: the arrows of docs/architecture.md, and the
-//! lints.
+//! What holds for each crate of the workspace, read from `cargo metadata`: the arrows of docs/architecture.md, the lints,
+//! and what cargo wants of it where the images are built.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
@@ -54,6 +54,19 @@ fn every_crate_has_the_lints_of_the_workspace() {
         let manifest = text(&package["manifest_path"]);
         let lines = std::fs::read_to_string(&manifest).unwrap();
         assert!(lines.contains("\n[lints]\nworkspace = true\n"), "{manifest} is without the lints");
+    }
+}
+
+/// cargo builds no crate of a workspace of which another is missing.
+#[test]
+fn every_crate_gets_to_where_the_images_are_built() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let ignored = std::fs::read_to_string(root.join(".dockerignore")).unwrap();
+    let sent: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for package in packages() {
+        let manifest = std::path::PathBuf::from(text(&package["manifest_path"])).canonicalize().unwrap();
+        let path = manifest.strip_prefix(&root).unwrap();
+        assert!(sent.iter().any(|sent| path.starts_with(sent)), ".dockerignore keeps {} out", path.display());
     }
 }
 
