@@ -20,8 +20,8 @@ use futures::FutureExt;
 use http::HeaderMap;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
-use slog::Logger;
-use tokio::sync::Semaphore;
+use slog::{Logger, warn};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::{milliseconds, requests};
 use crate::server::ReadinessProbe;
@@ -149,7 +149,15 @@ where
     if rqctx.request.method().is_safe() {
         guarded.await
     } else {
-        tokio::spawn(guarded).await.unwrap_or_else(|error| Err(INTERNAL_ERROR.because(error)))
+        let (answer, answered) = oneshot::channel();
+        let log = rqctx.log.clone();
+        tokio::spawn(async move {
+            // A client that has gone away is not told of a failure; the log is.
+            if let Err(Err(error)) = answer.send(guarded.await) {
+                warn!(log, "failed after its client went away"; "error" => error.internal_message);
+            }
+        });
+        answered.await.unwrap_or_else(|error| Err(INTERNAL_ERROR.because(error)))
     }
 }
 
