@@ -78,8 +78,11 @@ impl<DB: sqlx::Database> Kept<DB> {
         let kept = self.lock().pop();
         match kept {
             Some((connection, last_used)) if self.trust.holds(last_used.elapsed()) => Ok(connection),
-            // What is not trusted goes back to the pool, which tries it.
-            _ => self.pool.acquire().await,
+            kept => {
+                // Before another is asked for: what is not trusted goes back to the pool, which tries it.
+                drop(kept);
+                self.pool.acquire().await
+            }
         }
     }
 
