@@ -11,6 +11,8 @@ const FAILURES_IN_A_ROW: u32 = 20;
 const ATTEMPTS_TO_JUDGE: u32 = 20;
 /// From the opening to the first probe, and from one probe to the next.
 const BETWEEN_PROBES: Duration = Duration::from_secs(1);
+/// How long it is left alone after a probe that proved nothing.
+const AFTER_NO_PROOF: Duration = Duration::from_millis(50);
 
 /// Whether attempts are let through.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,6 +70,16 @@ impl Breaker {
             *next_probe = now + BETWEEN_PROBES;
         }
         Some(Permit { period: state.period })
+    }
+
+    /// Takes note of an attempt that says nothing of the dependency: its turn to probe goes to another, soon.
+    pub(super) fn forget(&self, permit: Permit, now: Instant) {
+        let mut state = self.state();
+        if permit.period == state.period
+            && let Some(next_probe) = &mut state.next_probe
+        {
+            *next_probe = (*next_probe).min(now + AFTER_NO_PROOF);
+        }
     }
 
     /// Takes note of how an attempt ended; gives the new state if that changed it.
@@ -217,6 +229,16 @@ mod tests {
             assert_eq!(attempt(&breaker, false, now), None);
         }
         assert_eq!(attempt(&breaker, false, now), Some(Circuit::Open));
+    }
+
+    #[test]
+    fn a_probe_that_proves_nothing_gives_its_turn_to_another() {
+        let (breaker, opened) = open();
+        let probe = breaker.admit(opened + seconds(1.0)).unwrap();
+        breaker.forget(probe, opened + seconds(1.1));
+        assert!(breaker.admit(opened + seconds(1.14)).is_none());
+        assert!(breaker.admit(opened + seconds(1.15)).is_some());
+        assert!(breaker.admit(opened + seconds(1.16)).is_none(), "again one a second");
     }
 
     #[test]

@@ -232,11 +232,11 @@ impl Shared {
             }
             Err(error) => error.is_timeout(),
         };
-        if !ran_out || limit >= self.settings.full_attempt() / 2 {
-            let now = Instant::now().into_std();
-            if let Some(circuit) = self.breaker.record(permit, retry::is_success(&outcome), now) {
-                (self.observer)(circuit);
-            }
+        let now = Instant::now().into_std();
+        if ran_out && limit < self.settings.full_attempt() / 2 {
+            self.breaker.forget(permit, now);
+        } else if let Some(circuit) = self.breaker.record(permit, retry::is_success(&outcome), now) {
+            (self.observer)(circuit);
         }
         Ok(outcome)
     }
