@@ -26,21 +26,20 @@ pub(crate) type Placed = (Order, Created<OrderReceipt>);
 
 /// Stores each of `orders`, or says why not.
 pub(crate) async fn all(database: Database, orders: Vec<NewOrder>) -> Vec<Result<Placed, DatabaseError>> {
-    match together(&database, &orders).await {
-        Ok(placed) => placed.into_iter().map(Ok).collect(),
-        // One is bad, and nothing was written: each alone tells which.
-        Err(error) if error.is_refusal() && orders.len() > 1 => {
-            let mut outcomes = Vec::with_capacity(orders.len());
-            for order in &orders {
-                match together(&database, std::slice::from_ref(order)).await {
-                    Ok(placed) => outcomes.extend(placed.into_iter().map(Ok)),
-                    Err(error) => outcomes.push(Err(error)),
-                }
+    let mut outcomes = Vec::with_capacity(orders.len());
+    let mut parts = vec![orders.as_slice()];
+    while let Some(part) = parts.pop() {
+        match together(&database, part).await {
+            Ok(placed) => outcomes.extend(placed.into_iter().map(Ok)),
+            // One is bad, and nothing was written: it is looked for by halves, so that it costs the others little.
+            Err(error) if error.is_refusal() && part.len() > 1 => {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
             }
-            outcomes
+            Err(error) => outcomes.extend(failed(part.len(), &error)),
         }
-        Err(error) => failed(orders.len(), &error),
     }
+    outcomes
 }
 
 /// Stores all of `orders`, or none.
