@@ -90,7 +90,7 @@ impl Orders {
         deadline: Instant,
         trace: &TraceContext,
     ) -> Result<(Option<Order>, Created<OrderReceipt>), OrderError> {
-        let claim = self.keys.claim(key, &order)?;
+        let claim = self.keys.claim("order_create", key, &order)?;
         if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
             return Ok((None, answer));
         }

@@ -36,7 +36,7 @@ fn order(user_id: i64, quantity: i64) -> OrderCreate {
 }
 
 fn claim(keys: &Keys, key: &str, order: &OrderCreate) -> Claim {
-    keys.claim(Some(key.parse().unwrap()), order).unwrap().unwrap()
+    keys.claim("order_create", Some(key.parse().unwrap()), order).unwrap().unwrap()
 }
 
 /// Makes `database` refuse orders of thirteen.

@@ -91,12 +91,17 @@ impl Keys {
         Self { lookups: Batches::new(&database, look_up), database, in_use: Arc::default() }
     }
 
-    /// Takes `key` for `request`; without a key there is nothing to take. What `request` asks for is its JSON, whatever
-    /// spaces and order it was written in.
-    pub fn claim(&self, key: Option<IdempotencyKey>, request: &impl Serialize) -> Result<Option<Claim>, KeyError> {
+    /// Takes `key` for `request` to `operation`; without a key there is nothing to take. What `request` asks for is its
+    /// JSON, whatever spaces and order it was written in.
+    pub fn claim(
+        &self,
+        operation: &str,
+        key: Option<IdempotencyKey>,
+        request: &impl Serialize,
+    ) -> Result<Option<Claim>, KeyError> {
         let Some(key) = key else { return Ok(None) };
-        let request =
-            serde_json::to_vec(request).map_err(|error| DatabaseError::from(DatabaseError::unreadable(error)))?;
+        let request = serde_json::to_vec(&(operation, request))
+            .map_err(|error| DatabaseError::from(DatabaseError::unreadable(error)))?;
         let fingerprint = STANDARD_NO_PAD.encode(Sha256::digest(request));
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         match in_use.get(&key) {

@@ -70,7 +70,7 @@ impl Users {
         user: UserCreate,
         key: Option<IdempotencyKey>,
     ) -> Result<(Option<User>, Created<User>), UserError> {
-        let claim = self.keys.claim(key, &user)?;
+        let claim = self.keys.claim("user_create", key, &user)?;
         if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
             return Ok((None, answer));
         }

@@ -141,13 +141,13 @@ fn request(key: &str) -> UserCreate {
 /// Keeps an answer under `key`, as if it had been given at `time`.
 async fn keep(database: &Database, key: &str, time: DateTime<Utc>) {
     let user = request(key);
-    let claim = Keys::new(database.clone()).claim(Some(key.parse().unwrap()), &user).unwrap();
+    let claim = Keys::new(database.clone()).claim("user_create", Some(key.parse().unwrap()), &user).unwrap();
     let answer = |user: &User| Created::first(user, user.id.to_string());
     UserStore::new(database.clone()).insert(&user, time, claim.as_ref(), answer).await.unwrap();
 }
 
 async fn kept(database: &Database, key: &str) -> bool {
     let keys = Keys::new(database.clone());
-    let claim = keys.claim(Some(key.parse().unwrap()), &request(key)).unwrap();
+    let claim = keys.claim("user_create", Some(key.parse().unwrap()), &request(key)).unwrap();
     keys.answer::<User>(claim.as_ref()).await.unwrap().is_some()
 }
