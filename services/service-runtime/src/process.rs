@@ -24,6 +24,9 @@ const SIGTERM: &str = "SIGTERM";
 /// go elsewhere before it closes.
 const NOTICE: Duration = Duration::from_secs(1);
 
+/// How long a stdout that is not read may hold up the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Runs the servers that `start` starts until SIGINT or SIGTERM, or until one fails; then stops them all. A second
 /// signal ends the process at once.
 ///
@@ -41,7 +44,7 @@ where
     let outcome = runtime.block_on(serve(log, start));
     // What still blocks a thread, such as a name being looked up, is not waited for.
     runtime.shutdown_background();
-    flush_stdout();
+    flush_log();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(name, &error),
@@ -89,6 +92,16 @@ async fn stop(mut servers: Vec<Server>, notice: Duration) {
     while let Some(server) = servers.pop() {
         server.stop_by(deadline).await;
     }
+}
+
+/// Writes the last lines of the log, unless nobody takes them.
+fn flush_log() {
+    let (done, written) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        flush_stdout();
+        done.send(())
+    });
+    let _ = written.recv_timeout(FLUSH_TIMEOUT);
 }
 
 /// Logs where a panic was, instead of writing its text, which can hold what a client sent, to stderr.
