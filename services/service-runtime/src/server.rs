@@ -20,7 +20,7 @@ use http::{Response, header};
 use slog::{Logger, info, warn};
 use tokio::time::Instant;
 
-use crate::database::Database;
+use crate::database::{Batches, Database, DatabaseError};
 use crate::docs;
 use crate::edge::{Edge, Limits};
 use crate::idempotency::{Keys, Purge};
@@ -35,12 +35,15 @@ pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct ReadinessProbe {
     stopping: Arc<AtomicBool>,
     database: Database,
+    pings: Batches<(), ()>,
 }
 
 impl ReadinessProbe {
     /// The probe of a service that keeps its data in `database`.
     pub fn new(database: Database) -> Self {
-        Self { stopping: Arc::default(), database }
+        // However many ask at the same time, the database is asked once.
+        let pings = Batches::new(&database, ping_for_all);
+        Self { stopping: Arc::default(), database, pings }
     }
 
     /// The answer of `/ready`.
@@ -48,9 +51,14 @@ impl ReadinessProbe {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(SHUTTING_DOWN.because("the process was told to stop"));
         }
-        self.database.ping().await.map_err(|error| DATABASE_UNAVAILABLE.because(error))?;
+        self.pings.run(()).await.map_err(|error| DATABASE_UNAVAILABLE.because(error))?;
         Ok(HttpResponseOk(Readiness::READY))
     }
+}
+
+async fn ping_for_all(database: Database, asks: Vec<()>) -> Vec<Result<(), DatabaseError>> {
+    let outcome = database.ping().await;
+    asks.iter().map(|()| outcome.clone()).collect()
 }
 
 /// A running server.
