@@ -209,7 +209,7 @@ fn help_documents_every_setting_with_its_variable() {
 }
 
 #[test]
-fn it_ends_even_if_a_client_never_reads_its_answer() {
+fn it_ends_even_if_clients_never_read_their_answer_or_never_finish_their_request() {
     let directory = TempDir::new().unwrap();
     let running = start(directory.path());
     let url = running.welcome.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
@@ -220,6 +220,11 @@ fn it_ends_even_if_a_client_never_reads_its_answer() {
         client.write_all(format!("GET /docs/scalar.js HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes()).unwrap();
     }
     client.read_exact(&mut [0]).unwrap();
+    let mut slow = TcpStream::connect(address).unwrap();
+    let head = format!("POST /api/v1/users HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n");
+    slow.write_all(format!("{head}content-length: 100\r\n\r\n{{").as_bytes()).unwrap();
+    let mut silent = TcpStream::connect(address).unwrap();
+    silent.write_all(b"GET /health HTT").unwrap();
     let log = running.end_by("-TERM");
     assert!(log.contains("some requests did not finish in time"), "{log}");
 }

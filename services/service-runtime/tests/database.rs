@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use service_runtime::database::{Database, Migration, Migrations};
+use service_runtime::database::{Connections, Database, Migration, Migrations};
 use service_runtime::on_pool;
 use service_testing::on_both_databases;
 
@@ -18,6 +18,20 @@ const BROKEN: Migrations = Migrations {
 
 async fn things(database: &Database) -> i64 {
     on_pool!(database.reader(), |pool| sqlx::query_scalar("SELECT COUNT(*) FROM things").fetch_one(pool)).unwrap()
+}
+
+#[tokio::test]
+async fn what_sqlite_acknowledges_is_on_the_disk_and_readers_are_not_blocked() {
+    let file = service_testing::TestDatabase::new(service_testing::Kind::Sqlite).await;
+    let database = Database::open(&file.url, 2, &NEW).await.unwrap();
+    let Connections::Sqlite(pool) = &database.writer().connections else { panic!("it is a file") };
+    // FULL: SQLite waits for the disk at each commit (sqlite.org/pragma, synchronous).
+    assert_eq!(sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(pool).await.unwrap(), 2);
+    assert_eq!(sqlx::query_scalar::<_, String>("PRAGMA journal_mode").fetch_one(pool).await.unwrap(), "wal");
+    let mut writing = pool.begin().await.unwrap();
+    sqlx::query("INSERT INTO things (id) VALUES (8)").execute(&mut *writing).await.unwrap();
+    assert_eq!(things(&database).await, 1, "read while another writes");
+    writing.rollback().await.unwrap();
 }
 
 on_both_databases! {
