@@ -1,11 +1,27 @@
 """What schemathesis checks here beyond its own checks."""
 
+import itertools
 import json
 
 import schemathesis
 
+KEY = "Idempotency-Key"
+LONGEST_KEY = 255
+numbers = itertools.count()
+
 # What is answered before any operation is reached. There, and only there, the contract has no `error_code`.
 NO_OPERATION = {(400, "invalid path encoding"), (404, "Not Found"), (405, "Method Not Allowed")}
+
+
+@schemathesis.hook
+def before_call(ctx, case, kwargs):
+    """Makes each key one of its own, if it stays a valid key: to schemathesis two requests with one key are two resources,
+    to the contract they are the same one, gone or not. What keys do is tested elsewhere (`tests/idempotency.rs`)."""
+    key = (case.headers or {}).get(KEY)
+    if isinstance(key, str) and key.strip() == key != "":
+        unique = f"{key}{next(numbers)}"
+        if len(unique) <= LONGEST_KEY:
+            case.headers[KEY] = unique
 
 
 @schemathesis.check
