@@ -10,12 +10,14 @@ async fn readable(
     mut response: reqwest::Response,
     longest: usize,
 ) -> reqwest::Result<reqwest::Response> {
+    use reqwest::ResponseBuilderExt as _;
+
     let status = response.status();
-    let headers = response.headers().clone();
     let mut body = match read(&mut response, longest).await {
         Err(error) if status.is_success() => return Err(error),
         body => body.unwrap_or_default(),
     };
+    let headers = std::mem::take(response.headers_mut());
     let failed = status.is_client_error() || status.is_server_error();
     if failed && serde_json::from_slice::<types::Error>(&body).is_err() {
         let stand_in = serde_json::json!({
@@ -24,7 +26,9 @@ async fn readable(
         });
         body = stand_in.to_string().into_bytes();
     }
-    let mut rebuilt = http::Response::new(body);
+    // Without an address reqwest would parse one that it makes up.
+    let addressed = http::Response::builder().url(response.url().clone()).body(()).unwrap_or_default();
+    let mut rebuilt = addressed.map(|()| body);
     *rebuilt.status_mut() = status;
     *rebuilt.headers_mut() = headers;
     Ok(rebuilt.into())
