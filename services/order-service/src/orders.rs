@@ -94,7 +94,8 @@ impl Orders {
         if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
             return Ok((None, answer));
         }
-        self.user_check.check(order.user_id, deadline, trace).await?;
+        // On the heap: many requests wait for their batch afterwards, without the room that a call takes.
+        Box::pin(self.user_check.check(order.user_id, deadline, trace)).await?;
         match self.store.insert(&order, Utc::now(), claim.as_ref(), receipt).await {
             Ok((order, answer)) => Ok((Some(order), answer)),
             // Another instance has kept the key meanwhile.

@@ -137,7 +137,8 @@ where
     let trace = TraceContext::of_request(&rqctx.request_id, rqctx.request.headers(), edge.sampled);
     let admitted =
         Admitted { state: Arc::clone(&edge.state), deadline: Instant::now() + timeout, trace, log: rqctx.log.clone() };
-    let operation = AssertUnwindSafe(operation(admitted)).catch_unwind();
+    // On the heap, because it is large, and is moved into what guards it.
+    let operation = Box::pin(AssertUnwindSafe(operation(admitted)).catch_unwind());
     let guarded = async move {
         let _place = place;
         match tokio::time::timeout(timeout, operation).await {

@@ -81,7 +81,8 @@ impl<DB: sqlx::Database> Kept<DB> {
             kept => {
                 // Before another is asked for: what is not trusted goes back to the pool, which tries it.
                 drop(kept);
-                self.pool.acquire().await
+                // On the heap, because it is large and rare: in place, every batch would move its room about.
+                Box::pin(self.pool.acquire()).await
             }
         }
     }
