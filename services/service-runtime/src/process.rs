@@ -36,7 +36,7 @@ pub fn run<F>(name: &str, log: &Logger, start: F) -> ExitCode
 where
     F: Future<Output = Result<Vec<Server>>>,
 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure(name, &error.into()),
     };
@@ -49,6 +49,12 @@ where
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(name, &error),
     }
+}
+
+/// One for every two processors, at least one: the database, and often the other service, run beside. Where there are fewer
+/// of them they wake each other less.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 /// Asks the process that listens on `address`, in a container next to this one, whether it is ready: the health check of
