@@ -1,7 +1,7 @@
 //! Doing at once what many requests ask for at the same time.
 //!
-//! While a batch is in flight the next collects; nothing waits when nothing is in flight. So a single request is as fast
-//! as alone, and the busier the service the less each costs.
+//! While a batch is in flight the next collects; nothing waits when nothing is in flight, but for those who are ready to ask
+//! at that moment. So a single request is as fast as alone, and the busier the service the less each costs.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -13,6 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 const MOST_AT_ONCE: usize = 256;
 /// The most items that wait for their batch.
 const MOST_WAITING: usize = 4096;
+/// How often all tasks that are ready run before a batch begins: a connection's, and the one that it spawns.
+const ROUNDS: usize = 2;
 
 /// Items of many callers, run in batches, one batch at a time, in the order in which they came. Clones share the line.
 #[derive(Debug)]
@@ -48,6 +50,15 @@ impl<I: Send + 'static, O: Send + 'static> Coalescer<I, O> {
         tokio::spawn(async move {
             let mut asks = Vec::new();
             while waiting.recv_many(&mut asks, MOST_AT_ONCE).await > 0 {
+                // Whoever is about to ask comes along; where nobody is, this takes no time.
+                for _ in 0..ROUNDS {
+                    tokio::task::yield_now().await;
+                }
+                while asks.len() < MOST_AT_ONCE
+                    && let Ok(ask) = waiting.try_recv()
+                {
+                    asks.push(ask);
+                }
                 // Whose caller has gone is not begun.
                 let (items, answers): (Vec<I>, Vec<_>) =
                     asks.drain(..).filter(Ask::is_awaited).map(|ask| (ask.item, ask.answer)).unzip();
