@@ -12,6 +12,8 @@ use std::time::Duration;
 const GATHER: Duration = Duration::from_millis(2);
 /// How many bytes may wait.
 const MOST_WAITING: usize = 1024 * 1024;
+/// How much of a buffer is kept for the next lines: what gathers under load.
+const KEPT: usize = 64 * 1024;
 
 static WAITING: LazyLock<Waiting> = LazyLock::new(|| {
     let writes_later = thread::Builder::new().name("log".to_owned()).spawn(write_forever).is_ok();
@@ -59,6 +61,7 @@ impl Write for Stdout {
 
 fn write_forever() {
     let waiting = &*WAITING;
+    let mut taken = Vec::new();
     loop {
         let mut lines = waiting.lines();
         while lines.is_empty() {
@@ -66,16 +69,23 @@ fn write_forever() {
         }
         drop(lines);
         thread::sleep(GATHER);
-        flush_stdout();
+        flush_by(&mut taken);
     }
 }
 
 /// Writes what waits.
 pub(crate) fn flush_stdout() {
+    flush_by(&mut Vec::new());
+}
+
+/// Writes what waits, which changes places with `taken`: two buffers do for all lines.
+fn flush_by(taken: &mut Vec<u8>) {
     // Held until all is written, so that lines keep their order.
     let mut stdout = io::stdout().lock();
-    let lines = std::mem::take(&mut *WAITING.lines());
+    std::mem::swap(taken, &mut *WAITING.lines());
     WAITING.room.notify_all();
     // Nobody is left to be told when the log itself cannot be written.
-    let _ = stdout.write_all(&lines).and_then(|()| stdout.flush());
+    let _ = stdout.write_all(taken).and_then(|()| stdout.flush());
+    taken.clear();
+    taken.shrink_to(KEPT);
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use serde_json::{Map, Value};
 use slog::{Drain, Level, Logger, Never, OwnedKVList, Record, o};
 
@@ -101,8 +101,7 @@ impl<W: Write + Send> Drain for Lines<W> {
         }
         Fields::with(|fields, line| {
             fields.collect(record, values);
-            let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-            self.form.begin(line, &timestamp, record, fields);
+            self.form.begin(line, Utc::now(), record, fields);
             for (name, value) in fields.in_order() {
                 match name {
                     "path" => self.form.add(line, name, |line| self.add_safe_path(value.text(), line)),
@@ -113,7 +112,7 @@ impl<W: Write + Send> Drain for Lines<W> {
                 }
                 if name == "request_id" {
                     let trace = TraceContext::of(value.text(), fields.text(LOGGED_TRACEPARENT), false);
-                    self.form.add(line, "trace_id", |line| line.extend_from_slice(trace.trace_id().as_bytes()));
+                    self.form.add(line, "trace_id", |line| trace.add_trace_id(line));
                 }
             }
             self.form.end(line);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::Write;
 use std::ops::Range;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use slog::{Key, OwnedKVList, Record, Serializer};
 
@@ -12,8 +13,8 @@ use slog::{Key, OwnedKVList, Record, Serializer};
 pub(crate) const LOGGED_TRACEPARENT: &str = "hdr_traceparent";
 
 /// Fields in the order in which one reads them, before all others: dropshot's name and ours. What has none of ours is
-/// left out: it says nothing new, or what a client wrote.
-const NAMES: [(&str, &str); 10] = [
+/// not written as it is.
+const NAMES: [(&str, &str); 8] = [
     ("service_name", "service_name"),
     ("req_id", "request_id"),
     ("method", "method"),
@@ -21,10 +22,11 @@ const NAMES: [(&str, &str); 10] = [
     ("response_code", "status"),
     ("error_message_internal", "error"),
     ("latency_us", "latency_us"),
-    ("error_message_external", ""),
-    ("local_addr", ""),
     (LOGGED_TRACEPARENT, ""),
 ];
+
+/// dropshot's names of what is not even collected: what a client wrote, or what says nothing new.
+const UNSAID: [&str; 2] = ["error_message_external", "local_addr"];
 
 /// The values of a record's fields as JSON. slog gives them from the innermost outwards: where a key stands twice, the
 /// first counts.
@@ -33,6 +35,7 @@ pub(super) struct Fields {
     json: Vec<u8>,
     named: [Option<Range<usize>>; NAMES.len()],
     others: Vec<(Key, Range<usize>)>,
+    clock: Clock,
 }
 
 /// A value as JSON.
@@ -96,7 +99,7 @@ impl Fields {
         let named = NAMES.iter().position(|(known, _)| key == *known);
         let known = match named {
             Some(index) => self.named[index].is_some(),
-            None => self.others.iter().any(|(other, _)| *other == key),
+            None => UNSAID.iter().any(|unsaid| key == *unsaid) || self.others.iter().any(|(other, _)| *other == key),
         };
         if known {
             return Ok(());
@@ -123,10 +126,7 @@ macro_rules! plain {
 
 impl Serializer for Fields {
     fn emit_arguments(&mut self, key: Key, value: &fmt::Arguments<'_>) -> slog::Result {
-        match value.as_str() {
-            Some(text) => self.put(key, text),
-            None => self.put(key, value.to_string()),
-        }
+        self.put(key, value)
     }
 
     plain! {
@@ -141,6 +141,30 @@ impl Serializer for Fields {
     }
 }
 
+/// The time as text, of which all but the milliseconds is the same for many lines.
+#[derive(Default)]
+struct Clock {
+    second: i64,
+    text: String,
+}
+
+impl Clock {
+    /// Adds `time` to `line`, by RFC 3339, in UTC, with milliseconds.
+    fn add(&mut self, line: &mut Vec<u8>, time: DateTime<Utc>) {
+        if self.second != time.timestamp() || self.text.is_empty() {
+            self.second = time.timestamp();
+            self.text = time.format("%Y-%m-%dT%H:%M:%S").to_string();
+        }
+        line.extend_from_slice(self.text.as_bytes());
+        // A leap second has more than 999; it is none that a clock of POSIX knows.
+        let _ = write!(line, ".{:03}Z", time.timestamp_subsec_millis().min(999));
+    }
+}
+
+fn add_all<const N: usize>(line: &mut Vec<u8>, parts: [&str; N]) {
+    parts.iter().for_each(|part| line.extend_from_slice(part.as_bytes()));
+}
+
 /// What a line looks like.
 #[derive(Clone, Copy)]
 pub(super) enum Form {
@@ -151,19 +175,19 @@ pub(super) enum Form {
 // Writing to memory cannot fail.
 impl Form {
     /// Time, level, message; for people the service too, which is then no field.
-    pub(super) fn begin(self, line: &mut Vec<u8>, timestamp: &str, record: &Record<'_>, fields: &mut Fields) {
+    pub(super) fn begin(self, line: &mut Vec<u8>, time: DateTime<Utc>, record: &Record<'_>, fields: &mut Fields) {
         let level = record.level();
         match self {
             Self::Json => {
-                let _ = write!(line, r#"{{"timestamp":"{timestamp}","level":"{}","message":"#, level.as_str());
-                let _ = match record.msg().as_str() {
-                    Some(text) => serde_json::to_writer(&mut *line, text),
-                    None => serde_json::to_writer(&mut *line, &record.msg().to_string()),
-                };
+                line.extend_from_slice(br#"{"timestamp":""#);
+                fields.clock.add(line, time);
+                add_all(line, [r#"","level":""#, level.as_str(), r#"","message":"#]);
+                let _ = serde_json::to_writer(&mut *line, record.msg());
             }
             Self::Readable => {
+                fields.clock.add(line, time);
                 let service = fields.text("service_name").unwrap_or("-");
-                let _ = write!(line, "{timestamp} {:<5} {service}: {}", level.as_short_str(), record.msg());
+                let _ = write!(line, " {:<5} {service}: {}", level.as_short_str(), record.msg());
                 fields.named[0] = None;
             }
         }
@@ -173,12 +197,12 @@ impl Form {
     pub(super) fn add(self, line: &mut Vec<u8>, name: &str, text: impl FnOnce(&mut Vec<u8>)) {
         match self {
             Self::Json => {
-                let _ = write!(line, r#","{name}":""#);
+                add_all(line, [r#",""#, name, r#"":""#]);
                 text(line);
                 line.push(b'"');
             }
             Self::Readable => {
-                let _ = write!(line, " {name}=");
+                add_all(line, [" ", name, "="]);
                 text(line);
             }
         }
@@ -188,14 +212,14 @@ impl Form {
     pub(super) fn add_value(self, line: &mut Vec<u8>, name: &str, value: Json<'_>) {
         match self {
             Self::Json => {
-                let _ = write!(line, r#","{name}":"#);
+                add_all(line, [r#",""#, name, r#"":"#]);
                 line.extend_from_slice(value.0);
             }
             Self::Readable => {
                 // JSON's quoting keeps control characters off the terminal.
                 let text = value.text();
                 let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-                let _ = write!(line, " {name}=");
+                add_all(line, [" ", name, "="]);
                 line.extend_from_slice(if plain { text.as_bytes() } else { value.0 });
             }
         }

@@ -84,6 +84,9 @@ impl Drop for Call {
         let Dependency { name, durations, spans } = &self.dependency;
         let took = self.began.elapsed();
         durations.get_or_create(&CallLabels { dependency: name, outcome: self.outcome }).observe(took.as_secs_f64());
+        if !spans.are_sent() {
+            return;
+        }
         spans.add(Span {
             trace: &self.trace,
             kind: SpanKind::Client,
