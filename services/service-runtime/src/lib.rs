@@ -29,5 +29,7 @@ pub mod telemetry;
 pub mod trace;
 
 /// A request makes some hundred allocations; glibc's allocator takes a sixth of its time for them.
+// A test of this crate links it a second time, by service-testing.
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
