@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, advance, sleep};
 use upstream::{Reply, Upstream, answer, status, user};
-use user_client::policy::{Circuit, Refusal, Settings};
+use user_client::policy::{CONCURRENCY_WAIT, Circuit, Refusal, Settings};
 use user_client::{Client, Error, types};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -338,14 +338,14 @@ async fn more_calls_at_a_time_than_allowed_wait_shortly_and_are_refused() {
     let start = Instant::now();
     let calls = join_all((0..10).map(async |_| (create(&client).await, start.elapsed().as_millis())));
     let watch = async {
-        sleep(Duration::from_millis(100)).await;
+        sleep(CONCURRENCY_WAIT * 2).await;
         client.snapshot().unwrap()
     };
     let (ends, seen) = tokio::join!(calls, watch);
     assert_eq!((seen.in_flight, seen.shed, seen.attempts), (2, 8, 2));
     let refused: Vec<_> = ends.iter().filter(|(end, _)| *end == End::Refused(Refusal::TooManyCalls)).collect();
     assert_eq!(refused.len(), 8);
-    assert!(refused.iter().all(|(_, took)| (50..60).contains(took)), "{ends:?}");
+    assert!(refused.iter().all(|(_, took)| (150..160).contains(took)), "{ends:?}");
 
     // The places are free again; and who waits gets one.
     assert_eq!(client.snapshot().unwrap().in_flight, 0);
