@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use service_runtime::database::{Among, Batches, Database, DatabaseError, Lane, Migration, Migrations, Pool, failed};
 use service_runtime::idempotency::{AnswerOf, Claim};
 use service_runtime::{on_lane, on_pool};
+use sqlx::{Postgres, QueryBuilder, Sqlite};
 
 use crate::insert::{self, NewOrder, Placed};
 
@@ -105,22 +106,59 @@ impl OrderStore {
     /// At most `limit` orders of `filter` with ids below `before`, by falling id.
     pub async fn list_before(&self, before: i64, filter: Filter, limit: i64) -> Result<Vec<Order>, DatabaseError> {
         let rows: Vec<OrderRow> = on_pool!(self.database.reader(), |pool| async {
-            // Conditions that are not asked for are left out, so that each list is read along an index.
             let mut query = Pool::query_for(
                 pool,
-                "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id < ",
+                "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders",
             );
-            query.push_bind(before);
-            if let Some(user_id) = filter.user_id {
-                query.push(" AND user_id = ").push_bind(user_id.get());
-            }
-            if let Some(status) = filter.status {
-                query.push(" AND status = ").push_bind(status.as_str());
-            }
-            query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+            Along::push_list(&mut query, before, filter);
+            query.push(" LIMIT ").push_bind(limit);
             query.build_query_as().fetch_all(pool).await
         })?;
         Ok(rows.into_iter().map(order).collect::<sqlx::Result<_>>()?)
+    }
+}
+
+/// Which orders a list is of and in which order, said so that the database reads along the index that the list has.
+trait Along: sqlx::Database {
+    /// Adds the orders of `filter` with ids below `before`, by falling id. What is not asked for is left out.
+    fn push_list(query: &mut QueryBuilder<Self>, before: i64, filter: Filter);
+}
+
+impl Along for Sqlite {
+    fn push_list(query: &mut QueryBuilder<Self>, before: i64, filter: Filter) {
+        query.push(" WHERE id < ").push_bind(before);
+        if let Some(user_id) = filter.user_id {
+            query.push(" AND user_id = ").push_bind(user_id.get());
+        }
+        if let Some(status) = filter.status {
+            query.push(" AND status = ").push_bind(status.as_str());
+        }
+        query.push(" ORDER BY id DESC");
+    }
+}
+
+/// An equality would leave PostgreSQL the choice to go through the newest orders of everybody, which it makes where it expects to
+/// find enough of the user's soon, however old they are. Rows are compared and sorted only along the list's index.
+impl Along for Postgres {
+    fn push_list(query: &mut QueryBuilder<Self>, before: i64, filter: Filter) {
+        let (columns, order) = match (filter.user_id, filter.status) {
+            (None, None) => ("(id)", "id DESC"),
+            (Some(_), None) => ("(user_id, id)", "user_id DESC, id DESC"),
+            (None, Some(_)) => ("(status, id)", "status DESC, id DESC"),
+            (Some(_), Some(_)) => ("(user_id, status, id)", "user_id DESC, status DESC, id DESC"),
+        };
+        // No id is 0.
+        for (conjunction, comparison, id) in [(" WHERE ", " > (", 0), (" AND ", " < (", before)] {
+            query.push(conjunction).push(columns).push(comparison);
+            if let Some(user_id) = filter.user_id {
+                query.push_bind(user_id.get()).push(", ");
+            }
+            if let Some(status) = filter.status {
+                query.push_bind(status.as_str()).push(", ");
+            }
+            query.push_bind(id).push(")");
+        }
+        query.push(" ORDER BY ").push(order);
     }
 }
 
