@@ -111,7 +111,8 @@ impl OrderStore {
                 "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders",
             );
             Along::push_list(&mut query, before, filter);
-            query.push(" LIMIT ").push_bind(limit);
+            // Not bound: with a number that it does not know PostgreSQL would make a new plan for every page.
+            query.push(" LIMIT ").push(limit);
             query.build_query_as().fetch_all(pool).await
         })?;
         Ok(rows.into_iter().map(order).collect::<sqlx::Result<_>>()?)
