@@ -12,7 +12,7 @@ pub const MOST_ATTEMPTS: u32 = 3;
 pub const IDLE_CONNECTION: Duration = Duration::from_secs(20);
 
 /// How long an attempt waits for one of [`Settings::concurrency`] places.
-pub const CONCURRENCY_WAIT: Duration = Duration::from_millis(150);
+pub const CONCURRENCY_WAIT: Duration = Duration::from_millis(50);
 
 /// Longer is no limit worth the name, and more than `Request-Timeout-Ms` can say.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
