@@ -223,6 +223,10 @@ impl Shared {
         }
         allot(&mut request, limit);
         let outcome = attempt(request).await;
+        if outcome.as_ref().is_err_and(reqwest::Error::is_timeout) {
+            // Its connection is closed by a task of its own: before the place is free for another.
+            tokio::task::yield_now().await;
+        }
         // A caller in a hurry must not open the circuit for all: neither when time runs out here, nor when the service,
         // which was told how little there is, is the first to say so.
         let ran_out = match &outcome {
