@@ -13,6 +13,7 @@
 //!   then means taken: PostgreSQL logs the values of a violation, which can be personal.
 //! - Times are bound, in whole microseconds; no `now()` in SQL.
 
+mod at_once;
 mod batches;
 mod error;
 mod lane;
@@ -36,6 +37,7 @@ pub use lane::{Among, Kept, Lane};
 pub use migrate::{Migration, Migrations};
 pub use url::DatabaseUrl;
 
+use at_once::AtOnce;
 use lane::Trust;
 use metrics::Durations;
 
@@ -53,6 +55,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Database {
     reader: Pool,
     writer: Pool,
+    /// SQLite alone has it.
+    at_once: Option<Arc<AtOnce>>,
 }
 
 /// Connections to the database, and what they tell of themselves.
@@ -90,7 +94,7 @@ macro_rules! on_pool {
 }
 
 impl Database {
-    fn new(reader: Connections, writer: Connections, trust: Trust) -> Self {
+    fn new(reader: Connections, writer: Connections, trust: Trust, at_once: Option<AtOnce>) -> Self {
         let durations = Durations::default();
         let pool = |connections| {
             let lane = match &connections {
@@ -99,7 +103,7 @@ impl Database {
             };
             Pool { connections, lane: Arc::new(lane), trust: trust.clone(), durations: durations.clone() }
         };
-        Self { reader: pool(reader), writer: pool(writer) }
+        Self { reader: pool(reader), writer: pool(writer), at_once: at_once.map(Arc::new) }
     }
 
     /// Opens the database at `url` for the service that `migrations` belong to, and brings its schema up to date.
@@ -133,6 +137,20 @@ impl Database {
         &self.writer
     }
 
+    /// The row that `sql` gives for each of `keys`, if it gives one, read at once on the calling thread. `None`: that
+    /// cannot be, because the database is PostgreSQL, or for a reason that an ordinary statement meets and tells.
+    ///
+    /// `sql` has one parameter and looks up at most one row along an index: the thread does nothing else meanwhile.
+    pub fn rows_at_once<R>(&self, sql: &'static str, keys: impl Iterator<Item = i64>) -> Option<Vec<Option<R>>>
+    where
+        R: for<'row> TryFrom<&'row rusqlite::Row<'row>, Error = rusqlite::Error>,
+    {
+        let began = Instant::now();
+        let rows = self.at_once.as_ref()?.rows(sql, keys)?;
+        self.reader.durations.add(metrics::SUCCESS, began.elapsed());
+        Some(rows)
+    }
+
     /// Asks the database for a sign of life: something that it has to look up in what it stores.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
         let newest = "SELECT MAX(version) FROM _sqlx_migrations";
@@ -141,6 +159,9 @@ impl Database {
 
     /// Closes every connection, or gives up after a while. SQLite's write-ahead log is moved into the file.
     pub async fn close(&self) {
+        if let Some(at_once) = &self.at_once {
+            at_once.close();
+        }
         for pool in [&self.reader, &self.writer] {
             pool.lane.close();
             let closed = async {

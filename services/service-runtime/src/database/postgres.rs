@@ -58,7 +58,7 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
             })
         })
         .connect_lazy_with(bounded);
-    Ok(Database::new(Connections::Postgres(pool.clone()), Connections::Postgres(pool), trust))
+    Ok(Database::new(Connections::Postgres(pool.clone()), Connections::Postgres(pool), trust, None))
 }
 
 /// Waits until the server answers, if only to refuse.

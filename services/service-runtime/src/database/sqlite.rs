@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use super::at_once::AtOnce;
 use super::lane::Trust;
 use super::migrate::{self, Dialect};
 use super::{Connections, Database, Migrations};
@@ -41,7 +42,8 @@ pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Databas
     let writer = pool(1, options.clone().create_if_missing(true));
     migrate_alone(path, &writer, migrations).await.with_context(cannot_use)?;
     let reader = pool(READERS, options.read_only(true));
-    Ok(Database::new(Connections::Sqlite(reader), Connections::Sqlite(writer), Trust::default()))
+    let at_once = AtOnce::new(path.to_owned(), CACHE_SIZE);
+    Ok(Database::new(Connections::Sqlite(reader), Connections::Sqlite(writer), Trust::default(), Some(at_once)))
 }
 
 fn pool(connections: u32, options: SqliteConnectOptions) -> SqlitePool {
