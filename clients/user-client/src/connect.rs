@@ -30,7 +30,7 @@ impl Client {
         observer: impl Fn(Circuit) + Send + Sync + 'static,
     ) -> reqwest::Result<Self> {
         let http = settings.http_client()?;
-        Ok(Self::new_with_client(base_url, http, Policy::new(settings, observer)))
+        Ok(Self::new_with_client(base_url, http, Policy::connected(base_url, settings, observer)))
     }
 
     /// A client that only calls, for tests and tools: one attempt of at most 5 seconds, connecting included. It uses the

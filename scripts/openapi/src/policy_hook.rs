@@ -6,7 +6,7 @@ impl ClientHooks<crate::policy::Policy> for Client {
         _info: &OperationInfo,
     ) -> reqwest::Result<reqwest::Response> {
         let longest = self.inner.longest_answer().unwrap_or(LONGEST_ANSWER);
-        let attempt = |request| async move { readable(self.client.execute(request).await?, longest).await };
+        let attempt = |request| self.inner.send(&self.client, request, |response| readable(response, longest));
         self.inner.call(request, attempt).await
     }
 

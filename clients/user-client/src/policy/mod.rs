@@ -16,6 +16,10 @@
 //! - **Bulkhead.** At most [`Settings::concurrency`] attempts are under way at a time.
 //! - **The answer.** At most [`Settings::longest_answer`] bytes of it are read. Redirects are not followed, proxies not used.
 //!
+//! - **Connections.** A client by [`Client::connect`](crate::Client::connect) of an address with `http` keeps its own, each for
+//!   at most [`IDLE_CONNECTION`] unused, and speaks HTTP/1.1. Any other calls by its `reqwest::Client`. An error of the former tells
+//!   by `is_timeout()` and its causes what happened; `is_connect()` and `is_request()` say nothing.
+//!
 //! A call that failed gives what its last attempt gave. One that had no attempt is an
 //! [`Error::Custom`](crate::Error::Custom): [`Refusal::of`] says why.
 
@@ -24,6 +28,7 @@ mod budget;
 mod refusal;
 mod retry;
 mod settings;
+mod transport;
 mod window;
 
 use std::fmt;
@@ -45,6 +50,7 @@ pub use settings::{CONCURRENCY_WAIT, IDLE_CONNECTION, MOST_ATTEMPTS, Settings};
 use breaker::Breaker;
 use budget::Budget;
 use retry::Outcome;
+use transport::Transport;
 
 /// The request's header that tells the service how long its answer is waited for.
 const TIMEOUT_HEADER: &str = "request-timeout-ms";
@@ -89,6 +95,8 @@ struct Shared {
     breaker: Breaker,
     budget: Budget,
     places: Semaphore,
+    /// What sends the requests; without one the HTTP client does.
+    transport: Option<Transport>,
     calls: AtomicU64,
     attempts: AtomicU64,
     retries: AtomicU64,
@@ -104,12 +112,31 @@ impl Policy {
 
     /// The policy that the [module](self) describes. `observer` is told when the circuit opens and closes; it must not block.
     pub fn new(settings: Settings, observer: impl Fn(Circuit) + Send + Sync + 'static) -> Self {
+        Self::with(settings, observer, None)
+    }
+
+    /// The same policy for a client of the service at `base_url`, without what an HTTP client costs.
+    pub(crate) fn connected(
+        base_url: &str,
+        settings: Settings,
+        observer: impl Fn(Circuit) + Send + Sync + 'static,
+    ) -> Self {
+        let transport = Transport::new(base_url, settings.connect_timeout);
+        Self::with(settings, observer, transport)
+    }
+
+    fn with(
+        settings: Settings,
+        observer: impl Fn(Circuit) + Send + Sync + 'static,
+        transport: Option<Transport>,
+    ) -> Self {
         let (settings, now) = (settings.bounded(), Instant::now().into_std());
         let shared = Shared {
             observer: Box::new(observer),
             breaker: Breaker::new(now),
             budget: Budget::new(now),
             places: Semaphore::new(settings.concurrency),
+            transport,
             calls: AtomicU64::default(),
             attempts: AtomicU64::default(),
             retries: AtomicU64::default(),
@@ -147,6 +174,22 @@ impl Policy {
 
     pub(crate) fn longest_answer(&self) -> Option<usize> {
         self.shared.as_ref().map(|shared| shared.settings.longest_answer)
+    }
+
+    /// Sends the request of one attempt, by `client` if need be, and lets `read` receive the answer.
+    pub(crate) async fn send<F>(
+        &self,
+        client: &reqwest::Client,
+        request: Request,
+        read: impl FnOnce(Response) -> F,
+    ) -> Outcome
+    where
+        F: Future<Output = Outcome>,
+    {
+        match self.shared.as_ref().and_then(|shared| shared.transport.as_ref()) {
+            Some(transport) => transport.attempt(request, read).await,
+            None => read(client.execute(request).await?).await,
+        }
     }
 
     /// Makes the call by `attempt`, which sends a request and receives the whole answer.

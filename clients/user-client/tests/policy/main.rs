@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, advance, sleep};
 use upstream::{Reply, Upstream, answer, status, user};
-use user_client::policy::{CONCURRENCY_WAIT, Circuit, Refusal, Settings};
+use user_client::policy::{CONCURRENCY_WAIT, Circuit, IDLE_CONNECTION, Refusal, Settings};
 use user_client::{Client, Error, types};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,6 +51,11 @@ async fn create(client: &Client) -> End {
     end(client.user_create().body_map(|body| body.email("user@example.com").name("John Doe")).send().await)
 }
 
+async fn replace(client: &Client) -> End {
+    let body = client.user_replace().user_id(1).body_map(|body| body.email("user@example.com").name("John Doe"));
+    end(body.send().await)
+}
+
 fn connect(upstream: &Upstream) -> Client {
     Client::connect(&upstream.url, Settings::default()).unwrap()
 }
@@ -82,8 +87,7 @@ async fn safe_requests_get_three_attempts_and_all_others_one() {
     let (upstream, client) = always(status(503)).await;
     assert_eq!(create(&client).await, End::Status(503));
     assert_eq!(upstream.requests(), 1);
-    let replace = client.user_replace().user_id(1).body_map(|body| body.email("user@example.com").name("John Doe"));
-    assert_eq!(end(replace.send().await), End::Status(503));
+    assert_eq!(replace(&client).await, End::Status(503));
     assert_eq!(upstream.requests(), 2);
     assert_eq!(end(client.user_delete().user_id(1).send().await), End::Status(503));
     assert_eq!(upstream.requests(), 3);
@@ -126,6 +130,61 @@ async fn a_kept_connection_that_has_just_been_closed_fails_no_safe_request() {
         assert_eq!(actual, expected);
         assert_eq!(upstream.requests(), if call_is_safe { 3 } else { 2 });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_after_another_takes_the_same_connection_until_it_has_rested_too_long() {
+    let (upstream, client) = always(user()).await;
+    for _ in 0..3 {
+        assert_eq!(read(&client).await, End::User);
+        assert_eq!(replace(&client).await, End::User);
+        advance(IDLE_CONNECTION - Duration::from_millis(1)).await;
+    }
+    assert_eq!((upstream.requests(), upstream.connections()), (6, 1));
+    advance(Duration::from_millis(1)).await;
+    assert_eq!(read(&client).await, End::User);
+    assert_eq!(upstream.connections(), 2);
+    // Two at a time need two.
+    assert_eq!(join_all([read(&client), read(&client)]).await, [End::User; 2]);
+    assert_eq!(upstream.connections(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_the_service_has_closed_fails_no_request_at_all() {
+    let Reply::Bytes(user) = user() else { unreachable!() };
+    let (upstream, client) = always(Reply::Last(user)).await;
+    for _ in 0..3 {
+        // Never tried again: it must not have gone to a closed connection.
+        assert_eq!(replace(&client).await, End::User);
+        sleep(SECOND).await;
+    }
+    assert_eq!((upstream.requests(), upstream.connections()), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_says_what_it_wants_and_of_whom() {
+    let (upstream, _) = always(user()).await;
+    let client = Client::connect(&format!("{}/below", upstream.url), Settings::default()).unwrap();
+    assert_eq!(end(client.user_list().page_token("a b").send().await), End::Unreadable);
+    assert_eq!(upstream.request_lines(), ["get /below/api/v1/users?page_token=a+b http/1.1"]);
+    assert_eq!(upstream.header("host"), [upstream.url.strip_prefix("http://").unwrap()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_away_is_told_from_one_that_is_slow() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let client = Client::connect(&url, Settings::default()).unwrap();
+    let Err(Error::CommunicationError(error)) = client.user_view().user_id(1).send().await else { panic!() };
+    assert!(!error.is_timeout());
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let refused = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));
+    assert_eq!(error.url().map(|url| url.path()), Some("/api/v1/users/1"));
 }
 
 #[tokio::test(start_paused = true)]

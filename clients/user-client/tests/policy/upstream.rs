@@ -2,6 +2,7 @@
 //!
 //! It runs in the test's own runtime, so that a paused clock moves only when client and service both wait for it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(crate) enum Reply {
     Bytes(String),
     /// Writes this after a time and keeps the connection.
     Late(Duration, String),
+    /// Writes this and closes the connection.
+    Last(String),
     /// Closes the connection.
     Close,
     /// Never answers.
@@ -41,6 +44,7 @@ pub(crate) fn answer(status: u16, header: &str, body: &str) -> Reply {
 pub(crate) struct Upstream {
     pub(crate) url: String,
     heads: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -48,11 +52,12 @@ impl Upstream {
     pub(crate) async fn start(reply: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let upstream = Self { url, heads: Arc::default() };
+        let upstream = Self { url, heads: Arc::default(), connections: Arc::default() };
         let (reply, seen) = (Arc::new(reply), upstream.clone());
         tokio::spawn(async move {
             loop {
                 let (connection, _) = listener.accept().await.unwrap();
+                seen.connections.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(seen.clone().serve(connection, reply.clone()));
             }
         });
@@ -62,6 +67,16 @@ impl Upstream {
     /// How many requests came.
     pub(crate) fn requests(&self) -> usize {
         self.heads.lock().unwrap().len()
+    }
+
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// The first line of each request, in lower case, in the order in which they came.
+    pub(crate) fn request_lines(&self) -> Vec<String> {
+        self.heads.lock().unwrap().iter().filter_map(|head| head.lines().next().map(str::to_owned)).collect()
     }
 
     /// The value of a header in each request, in the order in which they came.
@@ -86,6 +101,10 @@ impl Upstream {
                     tokio::time::sleep(time).await;
                     // Nobody may wait for it any more.
                     let _ = connection.write_all(bytes.as_bytes()).await;
+                }
+                Reply::Last(bytes) => {
+                    connection.write_all(bytes.as_bytes()).await.unwrap();
+                    return;
                 }
                 Reply::Close => return,
                 Reply::Silence => std::future::pending().await,

@@ -1,0 +1,177 @@
+//! Attempts over connections that are kept, by hyper alone.
+//!
+//! What reqwest has around hyper (redirects, proxies, a pool for any number of services) is switched off for these calls,
+//! and takes as long as sending the request. It still makes the requests and is what calls give: its answers, its errors.
+
+use std::collections::VecDeque;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::{future, stream};
+use http::header::{HOST, HeaderValue};
+use http::uri::Uri;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use reqwest::{Body, Request, Response, ResponseBuilderExt as _, Url};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::retry::Outcome;
+use super::settings::IDLE_CONNECTION;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Connections to one service by plain HTTP/1.1.
+pub(super) struct Transport {
+    host: String,
+    port: u16,
+    /// What the header `Host` says.
+    authority: HeaderValue,
+    connect_timeout: Duration,
+    /// Those that no attempt uses, with when they were used last; the last one is at the back.
+    idle: Mutex<VecDeque<(SendRequest<Body>, Instant)>>,
+}
+
+impl Transport {
+    /// Connections to the service at `base_url`. `None`: that is not plain HTTP, or needs more than a connection.
+    pub(super) fn new(base_url: &str, connect_timeout: Duration) -> Option<Self> {
+        let url = Url::parse(base_url).ok()?;
+        if url.scheme() != "http" || !url.username().is_empty() || url.password().is_some() {
+            return None;
+        }
+        let uri: Uri = url.as_str().parse().ok()?;
+        Some(Self {
+            // An IPv6 address is in brackets there.
+            host: url.host_str()?.trim_matches(['[', ']']).to_owned(),
+            port: url.port_or_known_default()?,
+            authority: HeaderValue::from_str(uri.authority()?.as_str()).ok()?,
+            connect_timeout,
+            idle: Mutex::default(),
+        })
+    }
+
+    /// Sends `request` and lets `read` receive the answer, both within the request's own time.
+    pub(super) async fn attempt<F>(&self, request: Request, read: impl FnOnce(Response) -> F) -> Outcome
+    where
+        F: Future<Output = Outcome>,
+    {
+        let url = request.url().clone();
+        let limit = request.timeout().copied().unwrap_or(Duration::MAX);
+        let attempt = async {
+            let (sender, answer) = match self.exchange(request).await {
+                Ok(exchanged) => exchanged,
+                Err(error) => return failed(error).await,
+            };
+            let (head, body) = answer.into_parts();
+            // Without an address reqwest would parse one that it makes up.
+            let addressed = http::Response::builder().url(url.clone()).body(()).unwrap_or_default();
+            let mut response = addressed.map(|()| Body::wrap(body));
+            *response.status_mut() = head.status;
+            *response.headers_mut() = head.headers;
+            let outcome = read(response.into()).await;
+            self.keep(sender);
+            outcome
+        };
+        let outcome = match timeout(limit, attempt).await {
+            Ok(outcome) => outcome,
+            Err(_) => failed(io::Error::from(io::ErrorKind::TimedOut).into()).await,
+        };
+        outcome.map_err(|error| error.with_url(url))
+    }
+
+    async fn exchange(
+        &self,
+        request: Request,
+    ) -> Result<(SendRequest<Body>, http::Response<hyper::body::Incoming>), BoxError> {
+        let mut message = http::Request::<Body>::try_from(request)?;
+        *message.uri_mut() = message.uri().path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        message.headers_mut().insert(HOST, self.authority.clone());
+        while let Some(mut sender) = self.kept() {
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            match sender.try_send_request(message).await {
+                Ok(answer) => return Ok((sender, answer)),
+                // Closed by the service before anything of it was sent: another connection may do.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => message = unsent,
+                    None => return Err(error.into_error().into()),
+                },
+            }
+        }
+        let mut sender = self.connect().await?;
+        let answer = sender.send_request(message).await?;
+        Ok((sender, answer))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Body>, BoxError> {
+        let connected = timeout(self.connect_timeout, TcpStream::connect((self.host.as_str(), self.port)));
+        let stream = connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // It ends with the last request: how, its sender is told.
+        tokio::spawn(async { connection.await.unwrap_or_default() });
+        Ok(sender)
+    }
+
+    /// The connection that was used last: so that those in excess grow old.
+    fn kept(&self) -> Option<SendRequest<Body>> {
+        let (sender, used) = self.idle().pop_back()?;
+        (used.elapsed() < IDLE_CONNECTION).then_some(sender)
+    }
+
+    /// Keeps a connection, in whatever state its answer left it: that is seen when it is used.
+    fn keep(&self, sender: SendRequest<Body>) {
+        let mut idle = self.idle();
+        while idle.front().is_some_and(|(_, used)| used.elapsed() >= IDLE_CONNECTION) {
+            idle.pop_front();
+        }
+        idle.push_back((sender, Instant::now()));
+    }
+
+    fn idle(&self) -> MutexGuard<'_, VecDeque<(SendRequest<Body>, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
+/// The failure with this cause. Nobody but reqwest can make its errors: this one comes of a body that fails.
+async fn failed(cause: BoxError) -> Outcome {
+    let body = Body::wrap_stream(stream::once(future::ready(Err::<&[u8], _>(cause))));
+    let mut failing = Response::from(http::Response::new(body));
+    failing.chunk().await.map(|_| failing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_knows_where_to_connect_and_what_is_not_for_it() {
+        for (base_url, expected) in [
+            ("http://users", Some(("users", 80, "users"))),
+            ("http://users:8001/", Some(("users", 8001, "users:8001"))),
+            ("http://127.0.0.1:8001/below", Some(("127.0.0.1", 8001, "127.0.0.1:8001"))),
+            ("http://[::1]:8001", Some(("::1", 8001, "[::1]:8001"))),
+            ("https://users", None),
+            ("http://name:secret@users", None),
+            ("http://", None),
+            ("users:8001", None),
+            ("", None),
+        ] {
+            let transport = Transport::new(base_url, Duration::from_secs(1));
+            let found = transport
+                .as_ref()
+                .map(|found| (found.host.as_str(), found.port, found.authority.to_str().unwrap_or_default()));
+            assert_eq!(found, expected, "{base_url}");
+        }
+    }
+}
