@@ -16,9 +16,10 @@
 //! - **Bulkhead.** At most [`Settings::concurrency`] attempts are under way at a time.
 //! - **The answer.** At most [`Settings::longest_answer`] bytes of it are read. Redirects are not followed, proxies not used.
 //!
-//! - **Connections.** A client by [`Client::connect`](crate::Client::connect) of an address with `http` keeps its own, each for
-//!   at most [`IDLE_CONNECTION`] unused, and speaks HTTP/1.1. Any other calls by its `reqwest::Client`. An error of the former tells
-//!   by `is_timeout()` and its causes what happened; `is_connect()` and `is_request()` say nothing.
+//! - **Connections.** A client by [`Client::connect`](crate::Client::connect) of an address with `http` has its own, with
+//!   HTTP/1.1, and uses none again that rested for [`IDLE_CONNECTION`]. Any other calls by its `reqwest::Client`. What failed on
+//!   the former is told by `is_timeout()` and the error's causes; `is_connect()` and `is_request()` are false whatever it was, and
+//!   `is_decode()` is true.
 //!
 //! A call that failed gives what its last attempt gave. One that had no attempt is an
 //! [`Error::Custom`](crate::Error::Custom): [`Refusal::of`] says why.
@@ -186,7 +187,8 @@ impl Policy {
     where
         F: Future<Output = Outcome>,
     {
-        match self.shared.as_ref().and_then(|shared| shared.transport.as_ref()) {
+        let transport = self.shared.as_ref().and_then(|shared| shared.transport.as_ref());
+        match transport.filter(|transport| transport.leads_to(request.url())) {
             Some(transport) => transport.attempt(request, read).await,
             None => read(client.execute(request).await?).await,
         }

@@ -16,7 +16,7 @@ use http::uri::Uri;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use reqwest::{Body, Request, Response, ResponseBuilderExt as _, Url};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
 use super::retry::Outcome;
@@ -26,6 +26,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Connections to one service by plain HTTP/1.1.
 pub(super) struct Transport {
+    /// An IPv6 address is in brackets.
     host: String,
     port: u16,
     /// What the header `Host` says.
@@ -44,13 +45,17 @@ impl Transport {
         }
         let uri: Uri = url.as_str().parse().ok()?;
         Some(Self {
-            // An IPv6 address is in brackets there.
-            host: url.host_str()?.trim_matches(['[', ']']).to_owned(),
+            host: url.host_str()?.to_owned(),
             port: url.port_or_known_default()?,
             authority: HeaderValue::from_str(uri.authority()?.as_str()).ok()?,
             connect_timeout,
             idle: Mutex::default(),
         })
+    }
+
+    /// Whether requests to `url` are for it.
+    pub(super) fn leads_to(&self, url: &Url) -> bool {
+        url.scheme() == "http" && url.host_str() == Some(&self.host) && url.port_or_known_default() == Some(self.port)
     }
 
     /// Sends `request` and lets `read` receive the answer, both within the request's own time.
@@ -77,7 +82,7 @@ impl Transport {
         };
         let outcome = match timeout(limit, attempt).await {
             Ok(outcome) => outcome,
-            Err(_) => failed(io::Error::from(io::ErrorKind::TimedOut).into()).await,
+            Err(_) => failed(timed_out().into()).await,
         };
         outcome.map_err(|error| error.with_url(url))
     }
@@ -108,13 +113,26 @@ impl Transport {
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, BoxError> {
-        let connected = timeout(self.connect_timeout, TcpStream::connect((self.host.as_str(), self.port)));
-        let stream = connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let stream = timeout(self.connect_timeout, self.stream()).await.map_err(|_| timed_out())??;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // It ends with the last request: how, its sender is told.
         tokio::spawn(async { connection.await.unwrap_or_default() });
         Ok(sender)
+    }
+
+    async fn stream(&self) -> io::Result<TcpStream> {
+        let addresses: Vec<_> = lookup_host((self.host.trim_matches(['[', ']']), self.port)).await?.collect();
+        // One that swallows what it is sent leaves time for the others.
+        let share = self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let mut failed = io::Error::other("the name has no address");
+        for address in addresses {
+            match timeout(share, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(timed_out())) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
     /// The connection that was used last: so that those in excess grow old.
@@ -143,6 +161,10 @@ impl fmt::Debug for Transport {
     }
 }
 
+fn timed_out() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
 /// The failure with this cause. Nobody but reqwest can make its errors: this one comes of a body that fails.
 async fn failed(cause: BoxError) -> Outcome {
     let body = Body::wrap_stream(stream::once(future::ready(Err::<&[u8], _>(cause))));
@@ -160,7 +182,7 @@ mod tests {
             ("http://users", Some(("users", 80, "users"))),
             ("http://users:8001/", Some(("users", 8001, "users:8001"))),
             ("http://127.0.0.1:8001/below", Some(("127.0.0.1", 8001, "127.0.0.1:8001"))),
-            ("http://[::1]:8001", Some(("::1", 8001, "[::1]:8001"))),
+            ("http://[::1]:8001", Some(("[::1]", 8001, "[::1]:8001"))),
             ("https://users", None),
             ("http://name:secret@users", None),
             ("http://", None),

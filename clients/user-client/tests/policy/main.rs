@@ -12,7 +12,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, advance, sleep};
 use upstream::{Reply, Upstream, answer, status, user};
 use user_client::policy::{CONCURRENCY_WAIT, Circuit, IDLE_CONNECTION, Refusal, Settings};
-use user_client::{Client, Error, types};
+use user_client::{Client, ClientInfo as _, Error, types};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -168,6 +168,16 @@ async fn a_request_says_what_it_wants_and_of_whom() {
     assert_eq!(end(client.user_list().page_token("a b").send().await), End::Unreadable);
     assert_eq!(upstream.request_lines(), ["get /below/api/v1/users?page_token=a+b http/1.1"]);
     assert_eq!(upstream.header("host"), [upstream.url.strip_prefix("http://").unwrap()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_lent_to_another_client_leaves_it_its_own_service() {
+    let (upstream, client) = always(user()).await;
+    let (other, _) = always(user()).await;
+    let borrower = Client::new_with_client(&other.url, user_client::reqwest::Client::new(), client.inner().clone());
+    assert_eq!(read(&borrower).await, End::User);
+    assert_eq!((upstream.requests(), other.requests()), (0, 1));
+    assert_eq!(client.snapshot().unwrap().calls, 1);
 }
 
 #[tokio::test(start_paused = true)]
