@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use futures::TryFutureExt as _;
 use service_runtime::database::{Connections, Database, Migration, Migrations};
 use service_runtime::on_pool;
 use service_testing::on_both_databases;
@@ -35,39 +34,12 @@ async fn what_sqlite_acknowledges_is_on_the_disk_and_readers_are_not_blocked() {
     writing.rollback().await.unwrap();
 }
 
-/// The ids that are found at once among these.
-fn at_once(database: &Database, sql: &'static str, ids: &[i64]) -> Option<Vec<Option<i64>>> {
-    let rows: Vec<Option<(i64,)>> = database.rows_at_once(sql, ids.iter().copied())?;
-    Some(rows.into_iter().map(|row| row.map(|(id,)| id)).collect())
-}
-
-const THING: &str = "SELECT id FROM things WHERE id = $1";
-
-#[tokio::test]
-async fn rows_of_sqlite_are_read_at_once() {
-    let file = service_testing::TestDatabase::new(service_testing::Kind::Sqlite).await;
-    let database = Database::open(&file.url, 2, &NEW).await.unwrap();
-    // In the order of the keys, however often one is asked for.
-    assert_eq!(at_once(&database, THING, &[7, 8, 7]), Some(vec![Some(7), None, Some(7)]));
-    // What was acknowledged is seen.
-    on_pool!(database.writer(), |pool| sqlx::raw_sql("INSERT INTO things (id) VALUES (8)")
-        .execute(pool)
-        .map_ok(|_| ()))
-    .unwrap();
-    assert_eq!(at_once(&database, THING, &[8]), Some(vec![Some(8)]));
-    // A failure is left to the ordinary statement, and spoils nothing.
-    assert_eq!(at_once(&database, "SELECT id FROM nothing WHERE id = $1", &[8]), None);
-    assert_eq!(at_once(&database, "SELECT 'eight' FROM things WHERE id = $1", &[8]), None);
-    assert_eq!(at_once(&database, THING, &[]), Some(vec![]));
-    database.close().await;
-    assert_eq!(at_once(&database, THING, &[8]), None);
-}
-
 #[tokio::test]
 async fn rows_of_postgres_are_asked_for_without_blocking() {
     let database = service_testing::TestDatabase::new(service_testing::Kind::Postgres).await;
     let database = Database::open(&database.url, 2, &NEW).await.unwrap();
-    assert_eq!(at_once(&database, THING, &[7]), None);
+    let rows: Option<Vec<Option<(i64,)>>> = database.rows_at_once("SELECT $1", [7].into_iter());
+    assert_eq!(rows, None);
 }
 
 on_both_databases! {
