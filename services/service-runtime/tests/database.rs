@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use service_runtime::database::{Connections, Database, Migration, Migrations};
-use service_runtime::on_pool;
+use service_runtime::database::{Among, Connections, Database, Lane, Migration, Migrations};
+use service_runtime::{on_lane, on_pool};
 use service_testing::on_both_databases;
 
 const FIRST: Migration = Migration { version: 1, name: "things", sql: "CREATE TABLE things (id INTEGER NOT NULL);\n" };
@@ -43,6 +43,19 @@ async fn rows_of_postgres_are_asked_for_without_blocking() {
 }
 
 on_both_databases! {
+    async fn one_statement_finds_what_there_is_of_many_keys(database: TestDatabase) {
+        let opened = Database::open(&database.url, 2, &NEW).await.unwrap();
+        for (keys, expected) in [(vec![7_i64], vec![7]), (vec![8], vec![]), (vec![8, 7, 9, 7], vec![7]), (vec![], vec![])] {
+            let found: Vec<(i64,)> = on_lane!(opened.reader(), |connection| async {
+                let mut query = Lane::query_for(&connection, "SELECT CAST(id AS BIGINT) FROM things WHERE id");
+                Among::push_among(&mut query, keys.clone())?;
+                query.build_query_as().fetch_all(&mut *connection).await
+            })
+            .unwrap();
+            assert_eq!(found.into_iter().map(|(id,)| id).collect::<Vec<_>>(), expected, "{keys:?}");
+        }
+    }
+
     async fn eight_starters_at_once_migrate_once(database: TestDatabase) {
         let starters = (0..8).map(|_| {
             let url = database.url.clone();
