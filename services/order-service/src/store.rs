@@ -165,11 +165,11 @@ impl Along for Postgres {
 
 /// The order with each of these ids.
 async fn find_all(database: Database, ids: Vec<OrderId>) -> Vec<Result<Option<Order>, DatabaseError>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
     let sql = "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id = $1";
-    if let Some(rows) = database.rows_at_once(sql, ids.iter().map(|id| id.get())) {
+    if let Some(rows) = database.rows_at_once(sql, ids.iter().copied()) {
         return rows.into_iter().map(|row| Ok(row.map(order).transpose()?)).collect();
     }
-    let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
     let rows: Result<Vec<OrderRow>, DatabaseError> = on_lane!(database.reader(), |connection| async {
         let mut query = Lane::query_for(
             &connection,

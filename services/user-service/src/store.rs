@@ -147,11 +147,11 @@ fn key(email: &EmailAddress) -> String {
 
 /// The user with each of these ids.
 async fn find_all(database: Database, ids: Vec<UserId>) -> Vec<Result<Option<User>, DatabaseError>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
     let sql = "SELECT id, email, name FROM users WHERE id = $1";
-    if let Some(rows) = database.rows_at_once(sql, ids.iter().map(|id| id.get())) {
+    if let Some(rows) = database.rows_at_once(sql, ids.iter().copied()) {
         return rows.into_iter().map(|row| Ok(row.map(user).transpose()?)).collect();
     }
-    let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
     let rows: Result<Vec<UserRow>, DatabaseError> = on_lane!(database.reader(), |connection| async {
         let mut query = Lane::query_for(&connection, "SELECT id, email, name FROM users WHERE id");
         Among::push_among(&mut query, ids.clone())?;

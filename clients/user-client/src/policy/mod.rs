@@ -15,7 +15,6 @@
 //!   429 and 5xx. An attempt that the caller's deadline cut to less than half its time proves nothing when it runs out.
 //! - **Bulkhead.** At most [`Settings::concurrency`] attempts are under way at a time.
 //! - **The answer.** At most [`Settings::longest_answer`] bytes of it are read. Redirects are not followed, proxies not used.
-//!
 //! - **Connections.** A client by [`Client::connect`](crate::Client::connect) of an address with `http` has its own, with
 //!   HTTP/1.1, and uses none again that rested for [`IDLE_CONNECTION`]. Any other calls by its `reqwest::Client`. What failed on
 //!   the former is told by `is_timeout()` and the error's causes; `is_connect()` and `is_request()` are false whatever it was, and

@@ -36,7 +36,8 @@ impl Refusal {
         }
     }
 
-    /// What stands in place of an outcome: neither an answer nor an error of reqwest can be made here. It leaves the
+    /// What stands in place of an outcome: an answer would be taken for the service's own, and an error
+    /// of reqwest, which can only be made of a body that fails, for a failed attempt. It leaves the
     /// client as an error, by [`Self::in_place_of`]; that it is none of the service's answers is known by an extension,
     /// which nothing on the wire can set.
     pub(super) fn into_outcome(self) -> reqwest::Result<reqwest::Response> {
