@@ -11,7 +11,7 @@ use order_service::store::{Filter, MIGRATIONS, OrderStore};
 use order_service_api::{Order, OrderCreate, OrderId, OrderReceipt, OrderStatus, UserId};
 use service_runtime::database::{Connections, Database, DatabaseError};
 use service_runtime::idempotency::{Claim, KeyError, Keys};
-use service_testing::{TestDatabase, on_both_databases};
+use service_testing::{Kind, TestDatabase, on_both_databases};
 
 use OrderStatus::{Cancelled, Completed, Confirmed};
 
@@ -59,6 +59,31 @@ async fn confirm(store: &OrderStore, order: &Order) {
 
 fn ids(orders: &[Order]) -> Vec<i64> {
     orders.iter().map(|order| order.id.get()).collect()
+}
+
+#[tokio::test]
+async fn postgres_goes_along_an_index_for_every_statement_however_empty_its_tables() {
+    let database = TestDatabase::new(Kind::Postgres).await;
+    let opened = Database::open(&database.url, 1, &MIGRATIONS).await.unwrap();
+    let (store, keys) = (OrderStore::new(opened.clone()), Keys::new(opened.clone()));
+    let (nobody, id) = (Some(user(1)), 1.try_into().unwrap());
+    for filter in [(None, None), (nobody, None), (None, Some(Confirmed)), (nobody, Some(Confirmed))] {
+        let (user_id, status) = filter;
+        assert_eq!(store.list_before(i64::MAX, Filter { user_id, status }, 20).await.unwrap(), []);
+    }
+    assert_eq!(store.find(id).await.unwrap(), None);
+    assert_eq!(store.update_status(id, &[OrderStatus::Created], Confirmed, Utc::now()).await.unwrap(), None);
+    assert_eq!(keys.purge(Utc::now()).await.unwrap(), 0);
+    let new = order(1, 2);
+    let claim = claim(&keys, "key", &new);
+    assert_eq!(keys.answer::<OrderReceipt>(Some(&claim)).await.unwrap().map(|answer| answer.body), None);
+    store.insert(&new, Utc::now(), Some(&claim), answer).await.unwrap();
+
+    let plans = service_testing::plans(&opened).await.unwrap();
+    assert_eq!(plans.len(), 9, "{plans:?}");
+    for (statement, plan) in plans {
+        assert!(!["Seq Scan", "Bitmap", "Sort"].iter().any(|detour| plan.contains(detour)), "{statement}\n{plan}");
+    }
 }
 
 on_both_databases! {

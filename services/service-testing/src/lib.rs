@@ -16,7 +16,7 @@ use service_runtime::database::DatabaseUrl;
 use tempfile::TempDir;
 
 pub use log::{CapturedLog, KEEP_VARIABLE};
-pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability};
+pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, plans};
 
 /// Every kind of database.
 pub const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result, bail};
-use service_runtime::database::DatabaseUrl;
+use anyhow::{Context, Result, bail, ensure};
+use service_runtime::database::{Connections, Database, DatabaseUrl};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 use tempfile::TempDir;
@@ -135,6 +135,27 @@ pub(crate) async fn create_database(socket_directory: &str) -> Result<DatabaseUr
     let mut connection = options.clone().database("postgres").connect().await?;
     connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
     Ok(DatabaseUrl::Postgres(Box::new(options.database(&name))))
+}
+
+/// Each statement that was prepared on the only connection of `database`, which is PostgreSQL, with the plan that it has for any values.
+/// Fails if one was planned for certain values.
+pub async fn plans(database: &Database) -> Result<Vec<(String, String)>> {
+    let Connections::Postgres(pool) = &database.reader().connections else { bail!("SQLite makes a plan once") };
+    let prepared: Vec<(String, String, i32, i64)> = sqlx::query_as(
+        "SELECT name, statement, cardinality(parameter_types), custom_plans FROM pg_prepared_statements
+         WHERE statement NOT LIKE '%pg_prepared_statements%'",
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut plans = Vec::with_capacity(prepared.len());
+    for (name, statement, parameters, custom_plans) in prepared {
+        ensure!(custom_plans == 0, "planned {custom_plans} times for its values: {statement}");
+        let values = vec!["NULL"; usize::try_from(parameters)?].join(", ");
+        let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE {name} ({values})"));
+        let lines: Vec<String> = sqlx::query_scalar(explain).persistent(false).fetch_all(pool).await?;
+        plans.push((statement, lines.join("\n")));
+    }
+    Ok(plans)
 }
 
 /// Where Debian, or whoever is first on the path, keeps the server's programs; the newest version.

@@ -5,7 +5,7 @@
 use chrono::Utc;
 use contract::answer::Created;
 use service_runtime::database::{Database, DatabaseError};
-use service_testing::{TestDatabase, on_both_databases};
+use service_testing::{Kind, TestDatabase, on_both_databases};
 use user_service::store::{MIGRATIONS, UserStore};
 use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
 
@@ -36,6 +36,25 @@ async fn try_insert(store: &UserStore, address: &str, named: &str) -> Result<Use
 
 async fn insert(store: &UserStore, address: &str) -> User {
     try_insert(store, address, "John Doe").await.unwrap()
+}
+
+#[tokio::test]
+async fn postgres_goes_along_an_index_for_every_statement_however_empty_its_tables() {
+    let database = TestDatabase::new(Kind::Postgres).await;
+    let opened = Database::open(&database.url, 1, &MIGRATIONS).await.unwrap();
+    let store = UserStore::new(opened.clone());
+    assert_eq!(store.find(id(1)).await.unwrap(), None);
+    assert_eq!(store.find_by_email(&email("a@example.com")).await.unwrap(), None);
+    assert_eq!(store.list_after(0, 20).await.unwrap(), []);
+    assert_eq!(store.update(id(1), &email("a@example.com"), &name("John Doe")).await.unwrap(), None);
+    assert!(!store.delete(id(1)).await.unwrap());
+    insert(&store, "a@example.com").await;
+
+    let plans = service_testing::plans(&opened).await.unwrap();
+    assert_eq!(plans.len(), 6, "{plans:?}");
+    for (statement, plan) in plans {
+        assert!(!["Seq Scan", "Bitmap", "Sort"].iter().any(|detour| plan.contains(detour)), "{statement}\n{plan}");
+    }
 }
 
 on_both_databases! {

@@ -23,6 +23,19 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a connection that was used may take to prove that it is still good.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// A statement is planned once for each connection, whatever its values, and always along the index that it is written for. Left to
+/// itself the server would plan every batch anew, which takes as long as a lone read; and a plan made once while the table was
+/// empty would go through all of it, or collect and sort, when it no longer is.
+const PLANNED_ONCE: [(&str, &str); 6] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_sort", "off"),
+    ("enable_incremental_sort", "off"),
+    // Where there is no index after all, as for the number of the newest migration, nothing is to be compiled for it.
+    ("jit", "off"),
+];
+
 pub(super) async fn open(options: &PgConnectOptions, connections: u32, migrations: &Migrations) -> Result<Database> {
     let options = options.clone().application_name(migrations.service_name);
     prepare(&options, migrations)
@@ -30,9 +43,7 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
         .with_context(|| format!("cannot use the database {}", DatabaseUrl::Postgres(Box::new(options.clone()))))?;
 
     // The server gives up on what the client has given up on.
-    let bounded = options.options([("statement_timeout", "1000"), ("lock_timeout", "800")]);
-    // A list ends after a page along an index that has its order; sorting what has half of it would read all of a user's first.
-    let bounded = bounded.options([("enable_incremental_sort", "off")]);
+    let bounded = options.options([("statement_timeout", "1000"), ("lock_timeout", "800")]).options(PLANNED_ONCE);
     let trust = Trust::default();
     let tried = trust.clone();
     let pool = PgPoolOptions::new()
