@@ -63,5 +63,10 @@ async fn migrate_alone(path: &Path, writer: &SqlitePool, migrations: &Migrations
     });
     // Held until the end of this function.
     let _lock = lock.await?.context("cannot lock it for its migrations")?;
-    migrate::run(migrations, Dialect::Sqlite, &mut *writer.acquire().await?).await
+    let mut connection = writer.acquire().await?;
+    // The first commit that waits for the disk makes it keep those before: the steps of a schema need not wait each.
+    sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
+    migrate::run(migrations, Dialect::Sqlite, &mut *connection).await?;
+    sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
+    Ok(())
 }
