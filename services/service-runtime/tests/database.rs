@@ -2,9 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use std::time::Duration;
+
 use service_runtime::database::{Among, Connections, Database, Lane, Migration, Migrations};
 use service_runtime::{on_lane, on_pool};
 use service_testing::on_both_databases;
+use sqlx::{AssertSqlSafe, ConnectOptions};
+
+/// After which a test that waits has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const FIRST: Migration = Migration { version: 1, name: "things", sql: "CREATE TABLE things (id INTEGER NOT NULL);\n" };
 const SECOND: Migration = Migration { version: 2, name: "a thing", sql: "INSERT INTO things (id) VALUES (7);\n" };
@@ -40,6 +46,42 @@ async fn rows_of_postgres_are_asked_for_without_blocking() {
     let database = Database::open(&database.url, 2, &NEW).await.unwrap();
     let rows: Option<Vec<Option<(i64,)>>> = database.rows_at_once("SELECT $1", [7].into_iter());
     assert_eq!(rows, None);
+}
+
+#[tokio::test]
+async fn a_postgres_that_lets_nobody_in_is_left_alone_for_moments_and_found_when_it_does() {
+    let url = service_testing::TestDatabase::new(service_testing::Kind::Postgres).await.url;
+    let opened = Database::open(&url, 2, &NEW).await.unwrap();
+    let Connections::Postgres(pool) = &opened.writer().connections else { panic!("it is a server") };
+    let mut outside = pool.connect_options().as_ref().clone().database("postgres").connect().await.unwrap();
+    let name = pool.connect_options().get_database().unwrap().to_owned();
+    let mut allow = async |allowed: bool| {
+        for sql in [
+            format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {allowed}"),
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut outside).await.unwrap();
+        }
+    };
+    opened.ping().await.unwrap();
+    allow(false).await;
+    let left_alone = async {
+        let (mut refused, mut left_alone) = (false, false);
+        while !(refused && left_alone) {
+            let error = opened.ping().await.unwrap_err().to_string();
+            refused |= error.contains("not currently accepting connections");
+            left_alone |= error.contains("a moment ago");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, left_alone).await.unwrap();
+    // However often it is asked for meanwhile.
+    let found = async {
+        while opened.ping().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, async { tokio::join!(allow(true), found) }).await.unwrap();
 }
 
 on_both_databases! {

@@ -22,13 +22,21 @@ pub(super) struct Trust {
 impl Trust {
     /// An operation failed for the state of the database: other connections may have ended with its own.
     pub(super) fn lose(&self) {
-        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.lost() = Some(Instant::now());
+    }
+
+    /// Whether an operation failed for the state of the database less than `time` ago.
+    pub(super) fn was_lost_within(&self, time: Duration) -> bool {
+        self.lost().is_some_and(|lost| lost.elapsed() < time)
     }
 
     /// Whether a connection is used untried that was used so long ago.
     pub(super) fn holds(&self, used: Duration) -> bool {
-        let lost = *self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        used < RESTED && lost.is_none_or(|lost| used < lost.elapsed())
+        used < RESTED && self.lost().is_none_or(|lost| used < lost.elapsed())
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) const SUCCESS: &str = "success";
 pub(super) const TIMEOUT: &str = "timeout";
 const UNIQUE_VIOLATION: &str = "unique_violation";
 const POOL_TIMEOUT: &str = "pool_timeout";
-const UNAVAILABLE: &str = "unavailable";
+pub(super) const UNAVAILABLE: &str = "unavailable";
 const FAULT: &str = "fault";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

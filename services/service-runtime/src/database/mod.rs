@@ -47,6 +47,10 @@ const POSTGRES_TIMEOUT: Duration = Duration::from_millis(800);
 /// How long an operation on SQLite may take: there is no network that could swallow it, but a slow disk can.
 const SQLITE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a server to which no connection is left is left alone once an operation failed. If every request tried to connect, a
+/// server that cannot answer would have hundreds of processes for clients long gone, and refuse the others when it can again.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// How long to wait for connections to end when the service stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -191,9 +195,19 @@ impl Pool {
         }
     }
 
-    /// The outcome of `query`, given up when it takes too long.
+    /// Whether the server is left alone for the moment.
+    fn pauses(&self) -> bool {
+        matches!(&self.connections, Connections::Postgres(pool) if pool.size() == 0)
+            && self.trust.was_lost_within(PAUSE)
+    }
+
+    /// The outcome of `query`, given up when it takes too long, and not begun while the server is left alone.
     #[doc(hidden)]
     pub async fn bounded<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
+        if self.pauses() {
+            self.durations.add(metrics::UNAVAILABLE, Duration::ZERO);
+            return Err(DatabaseError::Unavailable("the last connection was lost a moment ago".to_owned()));
+        }
         let limit = self.limit();
         let began = Instant::now();
         let (outcome, result) = match tokio::time::timeout(limit, query).await {
