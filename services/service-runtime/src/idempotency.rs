@@ -23,7 +23,7 @@ use sqlx::database::HasStatementCache;
 use sqlx::{Encode, Executor, IntoArguments, QueryBuilder, Transaction, Type};
 use tokio::task::JoinHandle;
 
-use crate::database::{Among, Batches, Database, DatabaseError, Lane, failed};
+use crate::database::{Among, Batches, Database, DatabaseError, Lane, Pool, failed};
 use crate::{on_lane, on_pool};
 
 /// How long an answer is kept at least.
@@ -31,7 +31,7 @@ const KEPT_FOR: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 /// How often older ones are removed.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How many are removed at a time: few, so that nobody waits for it.
-const PURGE_BATCH: i64 = 500;
+const PURGE_BATCH: u64 = 500;
 
 /// Why a request with a key is not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -127,14 +127,18 @@ impl Keys {
         let mut all = 0;
         loop {
             let some = on_pool!(self.database.writer(), |pool| async {
-                let query = sqlx::query(
-                    "DELETE FROM idempotency_keys WHERE idempotency_key IN
-                     (SELECT idempotency_key FROM idempotency_keys WHERE kept_at < $1 ORDER BY kept_at LIMIT $2)",
-                );
-                Ok(query.bind(time.trunc_subsecs(6)).bind(PURGE_BATCH).execute(pool).await?.rows_affected())
+                // Along the index by age alone: to look the keys up again PostgreSQL may read the whole table.
+                let time = time.trunc_subsecs(6);
+                let mut query = Pool::query_for(pool, "DELETE FROM idempotency_keys WHERE kept_at < ");
+                query
+                    .push_bind(time)
+                    .push(" AND kept_at <= COALESCE((SELECT kept_at FROM idempotency_keys WHERE kept_at < ");
+                query.push_bind(time).push(" ORDER BY kept_at LIMIT 1 OFFSET ").push(PURGE_BATCH - 1).push("), ");
+                query.push_bind(time).push(")");
+                Ok(query.build().execute(pool).await?.rows_affected())
             })?;
             all += some;
-            if some < PURGE_BATCH.unsigned_abs() {
+            if some < PURGE_BATCH {
                 return Ok(all);
             }
         }

@@ -16,7 +16,7 @@ use service_runtime::database::DatabaseUrl;
 use tempfile::TempDir;
 
 pub use log::{CapturedLog, KEEP_VARIABLE};
-pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, plans};
+pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, statements_along_an_index};
 
 /// Every kind of database.
 pub const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];

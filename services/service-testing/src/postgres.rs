@@ -137,9 +137,9 @@ pub(crate) async fn create_database(socket_directory: &str) -> Result<DatabaseUr
     Ok(DatabaseUrl::Postgres(Box::new(options.database(&name))))
 }
 
-/// Each statement that was prepared on the only connection of `database`, which is PostgreSQL, with the plan that it has for any values.
-/// Fails if one was planned for certain values.
-pub async fn plans(database: &Database) -> Result<Vec<(String, String)>> {
+/// The statements that were prepared on the only connection of `database`, which is PostgreSQL. Fails if one was planned for certain
+/// values, or does not find its rows along an index in the order in which it gives them.
+pub async fn statements_along_an_index(database: &Database) -> Result<Vec<String>> {
     let Connections::Postgres(pool) = &database.reader().connections else { bail!("SQLite makes a plan once") };
     let prepared: Vec<(String, String, i32, i64)> = sqlx::query_as(
         "SELECT name, statement, cardinality(parameter_types), custom_plans FROM pg_prepared_statements
@@ -147,15 +147,25 @@ pub async fn plans(database: &Database) -> Result<Vec<(String, String)>> {
     )
     .fetch_all(pool)
     .await?;
-    let mut plans = Vec::with_capacity(prepared.len());
+    let mut statements = Vec::with_capacity(prepared.len());
     for (name, statement, parameters, custom_plans) in prepared {
         ensure!(custom_plans == 0, "planned {custom_plans} times for its values: {statement}");
-        let values = vec!["NULL"; usize::try_from(parameters)?].join(", ");
-        let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE {name} ({values})"));
+        let values = match usize::try_from(parameters)? {
+            0 => String::new(),
+            number => format!("({})", vec!["NULL"; number].join(", ")),
+        };
+        let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE {name} {values}"));
         let lines: Vec<String> = sqlx::query_scalar(explain).persistent(false).fetch_all(pool).await?;
-        plans.push((statement, lines.join("\n")));
+        let detour =
+            lines.iter().find(|line| ["Seq Scan", "Bitmap", "Sort", "Join"].iter().any(|way| line.contains(way)));
+        let through_all = lines.iter().enumerate().find(|(number, line)| {
+            let condition = lines.get(number + 1).is_some_and(|next| next.trim_start().starts_with("Index Cond"));
+            line.contains("Index") && line.contains("Scan") && !condition
+        });
+        ensure!(detour.is_none() && through_all.is_none(), "{statement}\n{}", lines.join("\n"));
+        statements.push(statement);
     }
-    Ok(plans)
+    Ok(statements)
 }
 
 /// Where Debian, or whoever is first on the path, keeps the server's programs; the newest version.
