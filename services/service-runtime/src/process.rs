@@ -24,7 +24,7 @@ const SIGTERM: &str = "SIGTERM";
 /// go elsewhere before it closes.
 const NOTICE: Duration = Duration::from_secs(1);
 
-/// Shorter than anything that is limited in a request, long enough to cost nothing.
+/// Shorter than what is limited in a usual request, long enough to cost nothing.
 const TICK: Duration = Duration::from_millis(200);
 
 /// How long a stdout that is not read may hold up the end.
@@ -93,12 +93,11 @@ async fn serve(log: &Logger, start: impl Future<Output = Result<Vec<Server>>>) -
     }
 }
 
-/// Keeps a timer ahead of those of requests. To set one that is earlier than all others tokio wakes whoever waits for events: itself,
-/// by two system calls, several times for a lone request.
+/// Keeps a timer ahead of those of requests. For one that is set earlier than all others tokio wakes whoever waits for events, by a
+/// system call: a lone request would wake itself for each of its limits.
 async fn tick() {
-    let mut interval = tokio::time::interval(TICK);
     loop {
-        interval.tick().await;
+        tokio::time::sleep(TICK).await;
     }
 }
 
