@@ -63,6 +63,9 @@ async fn a_postgres_that_lets_nobody_in_is_left_alone_for_moments_and_found_when
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut outside).await.unwrap();
         }
     };
+    // Of two connections one is kept for batches, which then nobody asks for.
+    on_lane!(opened.writer(), |connection| sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&mut *connection))
+        .unwrap();
     opened.ping().await.unwrap();
     allow(false).await;
     let left_alone = async {

@@ -22,21 +22,13 @@ pub(super) struct Trust {
 impl Trust {
     /// An operation failed for the state of the database: other connections may have ended with its own.
     pub(super) fn lose(&self) {
-        *self.lost() = Some(Instant::now());
-    }
-
-    /// Whether an operation failed for the state of the database less than `time` ago.
-    pub(super) fn was_lost_within(&self, time: Duration) -> bool {
-        self.lost().is_some_and(|lost| lost.elapsed() < time)
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Whether a connection is used untried that was used so long ago.
     pub(super) fn holds(&self, used: Duration) -> bool {
-        used < RESTED && self.lost().is_none_or(|lost| used < lost.elapsed())
-    }
-
-    fn lost(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+        let lost = *self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        used < RESTED && lost.is_none_or(|lost| used < lost.elapsed())
     }
 }
 
@@ -60,8 +52,8 @@ pub struct Kept<DB: sqlx::Database> {
 }
 
 impl Lane {
-    /// Gives the connections back.
-    pub(super) fn close(&self) {
+    /// Gives the connections back to the pool, which tries them.
+    pub(super) fn give_back(&self) {
         match self {
             Self::Postgres(kept) => kept.lock().clear(),
             Self::Sqlite(kept) => kept.lock().clear(),

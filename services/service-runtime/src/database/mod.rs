@@ -19,6 +19,7 @@ mod error;
 mod lane;
 mod metrics;
 mod migrate;
+mod pause;
 mod postgres;
 mod sqlite;
 mod url;
@@ -40,16 +41,13 @@ pub use url::DatabaseUrl;
 use at_once::AtOnce;
 use lane::Trust;
 use metrics::Durations;
+use pause::Pause;
 
 /// How long an operation on PostgreSQL may take, waiting for a connection included: with what else a request needs, it
 /// is answered within a second when the server hangs.
 const POSTGRES_TIMEOUT: Duration = Duration::from_millis(800);
 /// How long an operation on SQLite may take: there is no network that could swallow it, but a slow disk can.
 const SQLITE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a server to which no connection is left is left alone once an operation failed. If every request tried to connect, a
-/// server that cannot answer would have hundreds of processes for clients long gone, and refuse the others when it can again.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long to wait for connections to end when the service stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -70,6 +68,7 @@ pub struct Pool {
     pub connections: Connections,
     lane: Arc<Lane>,
     trust: Trust,
+    pause: Pause,
     durations: Durations,
 }
 
@@ -98,18 +97,6 @@ macro_rules! on_pool {
 }
 
 impl Database {
-    fn new(reader: Connections, writer: Connections, trust: Trust, at_once: Option<AtOnce>) -> Self {
-        let durations = Durations::default();
-        let pool = |connections| {
-            let lane = match &connections {
-                Connections::Postgres(pool) => Lane::Postgres(Kept::new(pool.clone(), trust.clone())),
-                Connections::Sqlite(pool) => Lane::Sqlite(Kept::new(pool.clone(), trust.clone())),
-            };
-            Pool { connections, lane: Arc::new(lane), trust: trust.clone(), durations: durations.clone() }
-        };
-        Self { reader: pool(reader), writer: pool(writer), at_once: at_once.map(Arc::new) }
-    }
-
     /// Opens the database at `url` for the service that `migrations` belong to, and brings its schema up to date.
     ///
     /// A SQLite file and the directory it is in are created if missing. Fails with one clear line if the database
@@ -167,7 +154,7 @@ impl Database {
             at_once.close();
         }
         for pool in [&self.reader, &self.writer] {
-            pool.lane.close();
+            pool.lane.give_back();
             let closed = async {
                 match &pool.connections {
                     Connections::Postgres(pool) => pool.close().await,
@@ -181,6 +168,14 @@ impl Database {
 }
 
 impl Pool {
+    fn new(connections: Connections, trust: Trust, durations: Durations) -> Self {
+        let lane = match &connections {
+            Connections::Postgres(pool) => Lane::Postgres(Kept::new(pool.clone(), trust.clone())),
+            Connections::Sqlite(pool) => Lane::Sqlite(Kept::new(pool.clone(), trust.clone())),
+        };
+        Self { connections, lane: Arc::new(lane), trust, pause: Pause::default(), durations }
+    }
+
     /// The way of [`Batches`] to the database.
     #[doc(hidden)]
     pub fn lane(&self) -> &Lane {
@@ -195,18 +190,18 @@ impl Pool {
         }
     }
 
-    /// Whether the server is left alone for the moment.
-    fn pauses(&self) -> bool {
+    /// Whether there is no connection to a server, nor one being made.
+    fn is_unconnected(&self) -> bool {
         matches!(&self.connections, Connections::Postgres(pool) if pool.size() == 0)
-            && self.trust.was_lost_within(PAUSE)
     }
 
     /// The outcome of `query`, given up when it takes too long, and not begun while the server is left alone.
     #[doc(hidden)]
     pub async fn bounded<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
-        if self.pauses() {
+        let unconnected = self.is_unconnected();
+        if unconnected && let Some(cause) = self.pause.cause() {
             self.durations.add(metrics::UNAVAILABLE, Duration::ZERO);
-            return Err(DatabaseError::Unavailable("the last connection was lost a moment ago".to_owned()));
+            return Err(DatabaseError::Unavailable(cause));
         }
         let limit = self.limit();
         let began = Instant::now();
@@ -219,8 +214,12 @@ impl Pool {
             }
             Err(_) => (metrics::TIMEOUT, Err(DatabaseError::no_answer_within(limit))),
         };
-        if matches!(result, Err(DatabaseError::Unavailable(_))) {
+        if let Err(DatabaseError::Unavailable(cause)) = &result {
             self.trust.lose();
+            self.lane.give_back();
+            if unconnected {
+                self.pause.begin(cause);
+            }
         }
         self.durations.add(outcome, began.elapsed());
         result

@@ -8,8 +8,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::lane::Trust;
+use super::metrics::Durations;
 use super::migrate::{self, Dialect};
-use super::{Connections, Database, DatabaseUrl, Migrations};
+use super::{Connections, Database, DatabaseUrl, Migrations, Pool};
 
 const OLDEST_VERSION: u32 = 14;
 /// The code of a server that starts, stops or recovers: `cannot_connect_now`.
@@ -26,14 +27,12 @@ const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 /// A statement is planned once for each connection, whatever its values, and always along the index that it is written for. Left to
 /// itself the server would plan every batch anew, which takes as long as a lone read; and a plan made once while the table was
 /// empty would go through all of it, or collect and sort, when it no longer is.
-const PLANNED_ONCE: [(&str, &str); 6] = [
+const PLANNED_ONCE: [(&str, &str); 5] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_sort", "off"),
     ("enable_incremental_sort", "off"),
-    // Where there is no index after all, as for the number of the newest migration, nothing is to be compiled for it.
-    ("jit", "off"),
 ];
 
 pub(super) async fn open(options: &PgConnectOptions, connections: u32, migrations: &Migrations) -> Result<Database> {
@@ -69,7 +68,8 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
             })
         })
         .connect_lazy_with(bounded);
-    Ok(Database::new(Connections::Postgres(pool.clone()), Connections::Postgres(pool), trust, None))
+    let pool = Pool::new(Connections::Postgres(pool), trust, Durations::default());
+    Ok(Database { reader: pool.clone(), writer: pool, at_once: None })
 }
 
 /// Waits until the server answers, if only to refuse.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,8 +11,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 use super::at_once::AtOnce;
 use super::lane::Trust;
+use super::metrics::Durations;
 use super::migrate::{self, Dialect};
-use super::{Connections, Database, Migrations};
+use super::{Connections, Database, Migrations, Pool};
 
 /// How many statements may read at the same time.
 const READERS: u32 = 4;
@@ -43,7 +45,12 @@ pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Databas
     migrate_alone(path, &writer, migrations).await.with_context(cannot_use)?;
     let reader = pool(READERS, options.read_only(true));
     let at_once = AtOnce::new(path.to_owned(), CACHE_SIZE);
-    Ok(Database::new(Connections::Sqlite(reader), Connections::Sqlite(writer), Trust::default(), Some(at_once)))
+    let (trust, durations) = (Trust::default(), Durations::default());
+    Ok(Database {
+        reader: Pool::new(Connections::Sqlite(reader), trust.clone(), durations.clone()),
+        writer: Pool::new(Connections::Sqlite(writer), trust, durations),
+        at_once: Some(Arc::new(at_once)),
+    })
 }
 
 fn pool(connections: u32, options: SqliteConnectOptions) -> SqlitePool {
