@@ -4,7 +4,7 @@
 //! [`on_pool!`](crate::on_pool), which compiles it for each. Where one must differ, the store matches on [`Connections`],
 //! visibly. What a store needs to know of a failure is in [`DatabaseError`].
 //!
-//! Four rules for stores, each learned the hard way:
+//! Five rules for stores, each learned the hard way:
 //!
 //! - A statement that writes is run with `execute` or `fetch_all`, never `fetch_one` or `fetch_optional`: on SQLite
 //!   those return the row of `RETURNING` before the statement has committed, and swallow a failing commit.
@@ -12,6 +12,8 @@
 //! - A value that must be unique and may be taken is written with `ON CONFLICT DO NOTHING`, and [`sqlx::Error::RowNotFound`]
 //!   then means taken: PostgreSQL logs the values of a violation, which can be personal.
 //! - Times are bound, in whole microseconds; no `now()` in SQL.
+//! - A statement finds its rows along an index, in the order in which it gives them: PostgreSQL plans it once, and has every other
+//!   way switched off. The tests of a store have it checked (`service_testing::statements_along_an_index`).
 
 mod at_once;
 mod batches;
