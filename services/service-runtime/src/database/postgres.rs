@@ -41,8 +41,8 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
         .await
         .with_context(|| format!("cannot use the database {}", DatabaseUrl::Postgres(Box::new(options.clone()))))?;
 
-    // The server gives up on what the client has given up on.
-    let bounded = options.options([("statement_timeout", "1000"), ("lock_timeout", "800")]).options(PLANNED_ONCE);
+    // The server gives up on what the client has given up on; on a lock before it, so that nothing was written for certain.
+    let bounded = options.options([("statement_timeout", "1000"), ("lock_timeout", "700")]).options(PLANNED_ONCE);
     let trust = Trust::default();
     let tried = trust.clone();
     let pool = PgPoolOptions::new()
