@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use crate::client::format;
 
-/// An option that progenitor announces with the help `XXX`, and that does nothing.
-const UNFINISHED_OPTION: &str = r#"
+/// Where an option begins that progenitor announces and that does nothing, and where it ends.
+const UNFINISHED_OPTION: [&str; 2] = [
+    r#"
             .arg(
-                ::clap::Arg::new("json-body-template")
-                    .long("json-body-template")
-                    .action(::clap::ArgAction::SetTrue)
-                    .help("XXX"),
-            )"#;
+                ::clap::Arg::new("json-body-template")"#,
+    r#"
+            )"#,
+];
 
 /// The commands that `document` makes of `service`, whose client is the crate `client`.
 pub(crate) fn generate(service: &str, client: &str, document: &str) -> Result<String> {
@@ -31,7 +31,7 @@ pub(crate) fn generate(service: &str, client: &str, document: &str) -> Result<St
     // Nothing reads the schemas of the types, and to have them would burden every user of the clients.
     replace(&mut code, "schemars::JsonSchema + ", "")?;
     if code.contains("json-body") {
-        replace(&mut code, UNFINISHED_OPTION, "")?;
+        cut(&mut code, UNFINISHED_OPTION)?;
     }
     if let Some(longest) = longest_page {
         let page = format!("request.limit(u64::from(value.get()).min({longest}))");
@@ -44,6 +44,18 @@ pub(crate) fn generate(service: &str, client: &str, document: &str) -> Result<St
 fn replace(code: &mut String, from: &str, to: &str) -> Result<()> {
     ensure!(code.contains(from), "progenitor no longer makes what is to be replaced in its commands: {from}");
     *code = code.replace(from, to);
+    Ok(())
+}
+
+/// Cuts out everything from a `begin` to the next `end`, of which there must be one.
+fn cut(code: &mut String, [begin, end]: [&str; 2]) -> Result<()> {
+    let mut parts = code.split(begin);
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    ensure!(kept.len() < code.len(), "progenitor no longer makes what is to be cut out of its commands: {begin}");
+    for part in parts {
+        kept += part.split_once(end).with_context(|| format!("there is no end to what begins with {begin}"))?.1;
+    }
+    *code = kept;
     Ok(())
 }
 
