@@ -93,8 +93,8 @@ async fn serve(log: &Logger, start: impl Future<Output = Result<Vec<Server>>>) -
     }
 }
 
-/// Keeps a timer ahead of those of requests. For one that is set earlier than all others tokio wakes whoever waits for events, by a
-/// system call: a lone request would wake itself for each of its limits.
+/// Keeps a timer ahead of those of requests. For one that is set earlier than all others tokio wakes whoever waits for
+/// events, by a system call: a lone request would wake itself for each of its limits.
 async fn tick() {
     loop {
         tokio::time::sleep(TICK).await;

@@ -7,8 +7,8 @@ use reqwest::redirect;
 /// The most attempts of one call, the first included.
 pub const MOST_ATTEMPTS: u32 = 3;
 
-/// How long an unused connection may rest and still be used: less than the 30 seconds after which a service closes it, so that hardly ever
-/// one is used that is just being closed.
+/// How long an unused connection may rest and still be used: less than the 30 seconds after which a service closes it,
+/// so that hardly ever one is used that is just being closed.
 pub const IDLE_CONNECTION: Duration = Duration::from_secs(20);
 
 /// How long an attempt waits for one of [`Settings::concurrency`] places.

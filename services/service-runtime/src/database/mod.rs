@@ -12,8 +12,8 @@
 //! - A value that must be unique and may be taken is written with `ON CONFLICT DO NOTHING`, and [`sqlx::Error::RowNotFound`]
 //!   then means taken: PostgreSQL logs the values of a violation, which can be personal.
 //! - Times are bound, in whole microseconds; no `now()` in SQL.
-//! - A statement finds its rows along an index, in the order in which it gives them: PostgreSQL plans it once, and has every other
-//!   way switched off. The tests of a store have it checked (`service_testing::statements_along_an_index`).
+//! - A statement finds its rows along an index, in the order in which it gives them: PostgreSQL plans it once, and has
+//!   every other way switched off. The tests of a store have it checked (`service_testing::statements_along_an_index`).
 
 mod at_once;
 mod batches;

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long. If every request tried to connect, a server that cannot answer would have hundreds of processes for clients long gone,
-/// and refuse the others when it can again.
+/// How long. If every request tried to connect, a server that cannot answer would have hundreds of processes for clients
+/// long gone, and refuse the others when it can again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// When an operation failed last that began without any connection, and why. Clones share it.

@@ -24,9 +24,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a connection that was used may take to prove that it is still good.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A statement is planned once for each connection, whatever its values, and always along the index that it is written for. Left to
-/// itself the server would plan every batch anew, which takes as long as a lone read; and a plan made once while the table was
-/// empty would go through all of it, or collect and sort, when it no longer is.
+/// A statement is planned once for each connection, whatever its values, and always along the index that it is written
+/// for. Left to itself the server would plan every batch anew, a fifth of the time of a lone read; and a plan made once
+/// while the table was empty would go through all of it, or collect and sort, when it no longer is.
 const PLANNED_ONCE: [(&str, &str); 5] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
@@ -41,7 +41,7 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
         .await
         .with_context(|| format!("cannot use the database {}", DatabaseUrl::Postgres(Box::new(options.clone()))))?;
 
-    // The server gives up on what the client has given up on; on a lock before it, so that nothing was written for certain.
+    // The server gives up on what the client has given up on; on a lock before it, so that certainly nothing was written.
     let bounded = options.options([("statement_timeout", "1000"), ("lock_timeout", "700")]).options(PLANNED_ONCE);
     let trust = Trust::default();
     let tried = trust.clone();
