@@ -33,6 +33,13 @@ impl<T: CliConfig> Cli<T> {
                     ),
             )
             .arg(
+                ::clap::Arg::new("ids")
+                    .long("ids")
+                    .value_parser(::clap::value_parser!(types::UserIds))
+                    .required(false)
+                    .help("Only the users with these ids."),
+            )
+            .arg(
                 ::clap::Arg::new("limit")
                     .long("limit")
                     .value_parser(::clap::value_parser!(::std::num::NonZeroU32))
@@ -40,7 +47,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("The most users to print; all if absent."),
             )
             .about(
-                "List users\n\nUsers in the order of their ids, a page at a time. Pass the `next_page` of an answer as `page_token` to get the page after it; the last page has none. No user appears twice; one created while you page through may be missing.\n\nWith `email` the list holds the one user with that address, or nobody.",
+                "List users\n\nUsers in the order of their ids, a page at a time. Pass the `next_page` of an answer as `page_token` to get the page after it; the last page has none. No user appears twice; one created while you page through may be missing.\n\nWith `ids` the list holds the users with those ids, each once, all on one page unless `limit` says fewer; with `email` the one user with that address; with both, a user must match both. Whoever does not exist is left out.",
             )
     }
     pub fn cli_user_create() -> ::clap::Command {
@@ -173,6 +180,9 @@ impl<T: CliConfig> Cli<T> {
         let mut request = self.client.user_list();
         if let Some(value) = matches.get_one::<types::EmailAddress>("email") {
             request = request.email(value.clone());
+        }
+        if let Some(value) = matches.get_one::<types::UserIds>("ids") {
+            request = request.ids(value.clone());
         }
         if let Some(value) = matches.get_one::<::std::num::NonZeroU32>("limit") {
             request = request.limit(u64::from(value.get()).min(1000));

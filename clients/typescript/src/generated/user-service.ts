@@ -12,7 +12,7 @@ export interface paths {
          * List users
          * @description Users in the order of their ids, a page at a time. Pass the `next_page` of an answer as `page_token` to get the page after it; the last page has none. No user appears twice; one created while you page through may be missing.
          *
-         *     With `email` the list holds the one user with that address, or nobody.
+         *     With `ids` the list holds the users with those ids, each once, all on one page unless `limit` says fewer; with `email` the one user with that address; with both, a user must match both. Whoever does not exist is left out.
          */
         get: operations["user_list"];
         put?: never;
@@ -198,6 +198,11 @@ export interface components {
          */
         PageLimit: number;
         /**
+         * @description Ids of users, 1 to 100 of them, separated by commas, in any order.
+         * @example 1,2,3
+         */
+        UserIds: string;
+        /**
          * @description A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
          * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
          */
@@ -221,9 +226,11 @@ export interface operations {
             query?: {
                 /** @description Only the user with this e-mail address, compared without regard to case. */
                 email?: components["schemas"]["EmailAddress"];
+                /** @description Only the users with these ids. */
+                ids?: components["schemas"]["UserIds"];
                 /** @description The most users on a page; 100 if absent. Beside a `page_token` it changes the length of the pages from there on. */
                 limit?: components["schemas"]["PageLimit"];
-                /** @description The `next_page` of the page before. Not together with `email`. */
+                /** @description The `next_page` of the page before. Not together with `ids` or `email`. */
                 page_token?: string;
             };
             header?: never;

@@ -408,6 +408,74 @@ pub mod types {
             value.parse()
         }
     }
+    ///Ids of users, 1 to 100 of them, separated by commas, in any order.
+    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+    #[serde(transparent)]
+    pub struct UserIds(::std::string::String);
+    impl ::std::ops::Deref for UserIds {
+        type Target = ::std::string::String;
+        fn deref(&self) -> &::std::string::String {
+            &self.0
+        }
+    }
+    impl ::std::convert::From<UserIds> for ::std::string::String {
+        fn from(value: UserIds) -> Self {
+            value.0
+        }
+    }
+    impl ::std::str::FromStr for UserIds {
+        type Err = self::error::ConversionError;
+        fn from_str(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            if value.chars().count() > 1699usize {
+                return Err("longer than 1699 characters".into());
+            }
+            if value.chars().count() < 1usize {
+                return Err("shorter than 1 characters".into());
+            }
+            static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
+            {
+                ::regress::Regex::new("^[1-9][0-9]{0,15}(,[1-9][0-9]{0,15}){0,99}$")
+                    .unwrap()
+            });
+            if PATTERN.find(value).is_none() {
+                return Err(
+                    "doesn't match pattern \"^[1-9][0-9]{0,15}(,[1-9][0-9]{0,15}){0,99}$\""
+                        .into(),
+                );
+            }
+            Ok(Self(value.to_string()))
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for UserIds {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<::std::string::String> for UserIds {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: ::std::string::String,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl<'de> ::serde::Deserialize<'de> for UserIds {
+        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
+        where
+            D: ::serde::Deserializer<'de>,
+        {
+            ::std::string::String::deserialize(deserializer)?
+                .parse()
+                .map_err(|e: self::error::ConversionError| {
+                    <D::Error as ::serde::de::Error>::custom(e.to_string())
+                })
+        }
+    }
     ///A person's name, in any script: no control characters, and at least one visible character.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
@@ -963,7 +1031,7 @@ Any request may say in the header `Request-Timeout-Ms` how many milliseconds (1 
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
-Version: 0.2.0*/
+Version: 0.3.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
@@ -1005,7 +1073,7 @@ impl Client {
 }
 impl ClientInfo<crate::policy::Policy> for Client {
     fn api_version() -> &'static str {
-        "0.2.0"
+        "0.3.0"
     }
     fn baseurl(&self) -> &str {
         self.baseurl.as_str()
@@ -1023,17 +1091,19 @@ impl Client {
 
 Users in the order of their ids, a page at a time. Pass the `next_page` of an answer as `page_token` to get the page after it; the last page has none. No user appears twice; one created while you page through may be missing.
 
-With `email` the list holds the one user with that address, or nobody.
+With `ids` the list holds the users with those ids, each once, all on one page unless `limit` says fewer; with `email` the one user with that address; with both, a user must match both. Whoever does not exist is left out.
 
 Sends a `GET` request to `/api/v1/users`
 
 Arguments:
 - `email`: Only the user with this e-mail address, compared without regard to case.
+- `ids`: Only the users with these ids.
 - `limit`: The most users on a page; 100 if absent. Beside a `page_token` it changes the length of the pages from there on.
-- `page_token`: The `next_page` of the page before. Not together with `email`.
+- `page_token`: The `next_page` of the page before. Not together with `ids` or `email`.
 ```text
 let response = client.user_list()
     .email(email)
+    .ids(ids)
     .limit(limit)
     .page_token(page_token)
     .send()
@@ -1163,6 +1233,7 @@ pub mod builder {
     pub struct UserList<'a> {
         client: &'a super::Client,
         email: Result<Option<types::EmailAddress>, String>,
+        ids: Result<Option<types::UserIds>, String>,
         limit: Result<Option<types::PageLimit>, String>,
         page_token: Result<Option<::std::string::String>, String>,
     }
@@ -1171,6 +1242,7 @@ pub mod builder {
             Self {
                 client: client,
                 email: Ok(None),
+                ids: Ok(None),
                 limit: Ok(None),
                 page_token: Ok(None),
             }
@@ -1185,6 +1257,16 @@ pub mod builder {
                 .map_err(|_| {
                     "conversion to `EmailAddress` for email failed".to_string()
                 });
+            self
+        }
+        pub fn ids<V>(mut self, value: V) -> Self
+        where
+            V: std::convert::TryInto<types::UserIds>,
+        {
+            self.ids = value
+                .try_into()
+                .map(Some)
+                .map_err(|_| "conversion to `UserIds` for ids failed".to_string());
             self
         }
         pub fn limit<V>(mut self, value: V) -> Self
@@ -1214,8 +1296,9 @@ pub mod builder {
         pub async fn send(
             self,
         ) -> Result<ResponseValue<types::UserPage>, Error<types::Error>> {
-            let Self { client, email, limit, page_token } = self;
+            let Self { client, email, ids, limit, page_token } = self;
             let email = email.map_err(Error::InvalidRequest)?;
+            let ids = ids.map_err(Error::InvalidRequest)?;
             let limit = limit.map_err(Error::InvalidRequest)?;
             let page_token = page_token.map_err(Error::InvalidRequest)?;
             let url = format!("{}/api/v1/users", client.baseurl,);
@@ -1236,6 +1319,7 @@ pub mod builder {
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
                 .query(&progenitor_client::QueryParam::new("email", &email))
+                .query(&progenitor_client::QueryParam::new("ids", &ids))
                 .query(&progenitor_client::QueryParam::new("limit", &limit))
                 .query(&progenitor_client::QueryParam::new("page_token", &page_token))
                 .headers(header_map)
@@ -1284,6 +1368,7 @@ pub mod builder {
             use ::futures::TryStreamExt;
             let next = Self {
                 email: Ok(None),
+                ids: Ok(None),
                 page_token: Ok(None),
                 ..self.clone()
             };

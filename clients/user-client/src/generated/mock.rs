@@ -28,6 +28,16 @@ pub mod operations {
                 Self(self.0.query_param_missing("email"))
             }
         }
+        pub fn ids<'a, T>(self, value: T) -> Self
+        where
+            T: Into<Option<&'a types::UserIds>>,
+        {
+            if let Some(value) = value.into() {
+                Self(self.0.query_param("ids", value.to_string()))
+            } else {
+                Self(self.0.query_param_missing("ids"))
+            }
+        }
         pub fn limit<'a, T>(self, value: T) -> Self
         where
             T: Into<Option<&'a types::PageLimit>>,

@@ -68,7 +68,8 @@ pub trait UserServiceApi {
     /// get the page after it; the last page has none. No user appears twice; one created while you page through
     /// may be missing.
     ///
-    /// With `email` the list holds the one user with that address, or nobody.
+    /// With `ids` the list holds the users with those ids, each once, all on one page unless `limit` says fewer; with
+    /// `email` the one user with that address; with both, a user must match both. Whoever does not exist is left out.
     #[endpoint { method = GET, path = "/api/v1/users", tags = ["users"] }]
     async fn user_list(
         rqctx: RequestContext<Self::Context>,
@@ -123,6 +124,16 @@ pub trait UserServiceApi {
 contract::integer_type! {
     /// A user's id, given out by user-service.
     pub struct UserId in 1..=contract::constrained::MAX_SAFE_INTEGER, example 1;
+}
+
+contract::string_type! {
+    /// Ids of users, 1 to 100 of them, separated by commas, in any order.
+    pub struct UserIds {
+        length: 1..=1699,
+        pattern: "^[1-9][0-9]{0,15}(,[1-9][0-9]{0,15}){0,99}$",
+        expected: "1 to 100 ids of users, separated by commas",
+        example: "1,2,3",
+    }
 }
 
 contract::string_type! {
@@ -190,12 +201,14 @@ pub struct UserPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserListQuery {
+    /// Only the users with these ids.
+    pub ids: Option<UserIds>,
     /// Only the user with this e-mail address, compared without regard to case.
     pub email: Option<EmailAddress>,
     /// The most users on a page; 100 if absent. Beside a `page_token` it changes the length of the pages from
     /// there on.
     pub limit: Option<PageLimit>,
-    /// The `next_page` of the page before. Not together with `email`.
+    /// The `next_page` of the page before. Not together with `ids` or `email`.
     #[schemars(with = "String")]
     #[serde(default)]
     pub page_token: Option<String>,
@@ -224,6 +237,19 @@ mod tests {
     fn the_examples_are_valid() {
         assert!(EmailAddress::RULES.example.parse::<EmailAddress>().is_ok());
         assert!(UserName::RULES.example.parse::<UserName>().is_ok());
+        assert!(UserIds::RULES.example.parse::<UserIds>().is_ok());
+    }
+
+    #[test]
+    fn up_to_a_hundred_ids_are_separated_by_commas() {
+        let longest = vec![UserId::MAX.to_string(); 100].join(",");
+        for good in ["1", "3,1,2", "1,1", "9999999999999999", longest.as_str()] {
+            assert!(good.parse::<UserIds>().is_ok(), "{good:?}");
+        }
+        let too_many = vec!["1"; 101].join(",");
+        for bad in ["", ",", "1,", ",1", "1,,2", "1, 2", "0", "01", "-1", "1.0", "a", "10000000000000000", &too_many] {
+            assert!(bad.parse::<UserIds>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

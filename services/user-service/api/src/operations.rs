@@ -44,7 +44,7 @@ pub fn document() -> Result<String, DocumentError> {
 fn about() -> About {
     About {
         title: "User Service",
-        version: semver::Version::new(0, 2, 0),
+        version: semver::Version::new(0, 3, 0),
         description: "Owns the users of the Orders & Notifications Platform.\n\n\
             Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of \
             a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.\n\n\
