@@ -36,6 +36,8 @@ impl From<PageError> for HttpError {
 ///
 /// Beside its bytes a token holds their CRC-32, so that one damaged on its way is refused, not taken for
 /// another. It is no secret and no permission: whoever may read the list may read its tokens.
+///
+/// Deny unknown fields: an older instance must refuse the token of a newer one rather than forget one of its filters.
 pub trait PageState: Serialize + DeserializeOwned {
     /// The list's name. A token of one list is not a token of another.
     const LIST: &'static str;

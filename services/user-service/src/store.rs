@@ -34,6 +34,7 @@ pub const MIGRATIONS: Migrations = Migrations {
 pub struct UserStore {
     database: Database,
     finds: Batches<UserId, Option<User>>,
+    lists: Batches<Vec<UserId>, Vec<User>>,
 }
 
 type UserRow = (i64, String, String);
@@ -42,7 +43,8 @@ impl UserStore {
     /// The users in `database`.
     pub fn new(database: Database) -> Self {
         let finds = Batches::new(&database, find_all);
-        Self { database, finds }
+        let lists = Batches::new(&database, list_all);
+        Self { database, finds, lists }
     }
 
     /// Stores a new user and gives them with the `answer` about them, which is kept under the key of `claim`.
@@ -82,6 +84,11 @@ impl UserStore {
     /// The user with this id.
     pub async fn find(&self, id: UserId) -> Result<Option<User>, DatabaseError> {
         self.finds.run(id).await
+    }
+
+    /// The users with these ids, in their order; those that there are.
+    pub async fn find_each(&self, ids: Vec<UserId>) -> Result<Vec<User>, DatabaseError> {
+        self.lists.run(ids).await
     }
 
     /// The user with this e-mail address, in whatever case.
@@ -163,6 +170,12 @@ async fn find_all(database: Database, ids: Vec<UserId>) -> Vec<Result<Option<Use
     };
     // Several may ask for the same.
     ids.iter().map(|id| Ok(found.get(id).cloned().map(user).transpose()?)).collect()
+}
+
+/// Of each list the users that there are.
+async fn list_all(database: Database, lists: Vec<Vec<UserId>>) -> Vec<Result<Vec<User>, DatabaseError>> {
+    let mut found = find_all(database, lists.concat()).await.into_iter();
+    lists.iter().map(|ids| found.by_ref().take(ids.len()).filter_map(Result::transpose).collect()).collect()
 }
 
 fn first(rows: Vec<UserRow>) -> sqlx::Result<Option<User>> {

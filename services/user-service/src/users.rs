@@ -1,5 +1,7 @@
 //! The rules about users.
 
+use std::collections::BTreeSet;
+
 use contract::answer::Created;
 use contract::idempotency::IdempotencyKey;
 use contract::page::PageLimit;
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
 use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of};
-use user_service_api::{User, UserCreate, UserId, UserListQuery, UserPage, UserReplace};
+use user_service_api::{User, UserCreate, UserId, UserIds, UserListQuery, UserPage, UserReplace};
 
 use crate::store::UserStore;
 
@@ -36,10 +38,14 @@ impl From<DatabaseError> for UserError {
     }
 }
 
-/// Where the next page of users begins. It holds no e-mail address: a list by address has one page.
+/// Where the next page of users begins, and which users the list is of. It holds no e-mail address: a list by address has one
+/// page.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NextUsers {
     after: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ids: Option<UserIds>,
     limit: PageLimit,
 }
 
@@ -98,21 +104,33 @@ impl Users {
     }
 
     pub(crate) async fn list(&self, query: UserListQuery) -> Result<UserPage, UserError> {
+        if query.page_token.is_some() && (query.ids.is_some() || query.email.is_some()) {
+            return Err(PageError::TokenBesideFilters.into());
+        }
         if let Some(email) = &query.email {
-            if query.page_token.is_some() {
-                return Err(PageError::TokenBesideFilters.into());
-            }
-            let items = self.store.find_by_email(email).await?.into_iter().collect();
-            return Ok(UserPage { items, next_page: None });
+            let user = self.store.find_by_email(email).await?;
+            let is_listed = |user: &User| query.ids.as_ref().is_none_or(|ids| named(ids).contains(&user.id));
+            return Ok(UserPage { items: user.into_iter().filter(is_listed).collect(), next_page: None });
         }
         let from = match &query.page_token {
             Some(token) => NextUsers::from_token(token)?,
-            None => NextUsers { after: 0, limit: PageLimit::default() },
+            None => NextUsers { after: 0, ids: query.ids, limit: PageLimit::default() },
         };
         let limit = query.limit.unwrap_or(from.limit);
-        let rows = self.store.list_after(from.after, limit.get() + 1).await?;
-        let next = |last: &User| NextUsers { after: last.id.get(), limit };
+        let rows = match &from.ids {
+            Some(ids) => {
+                let ids = named(ids).into_iter().filter(|id| id.get() > from.after);
+                self.store.find_each(ids.collect()).await?
+            }
+            None => self.store.list_after(from.after, limit.get() + 1).await?,
+        };
+        let next = |last: &User| NextUsers { after: last.id.get(), ids: from.ids, limit };
         let (items, next_page) = page_of(rows, limit, next)?;
         Ok(UserPage { items, next_page })
     }
+}
+
+/// The ids in `ids`, but for those that are too large for any user.
+fn named(ids: &UserIds) -> BTreeSet<UserId> {
+    ids.as_str().split(',').filter_map(|id| id.parse::<i64>().ok()?.try_into().ok()).collect()
 }

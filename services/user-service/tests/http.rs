@@ -138,6 +138,38 @@ on_both_databases! {
         assert_eq!(list("jane@example.com").await.len(), 0);
     }
 
+    async fn a_list_by_ids_holds_each_of_those_users_once_whatever_the_page_length(database: TestDatabase) {
+        let service = start(&database).await;
+        for number in 1..=7 {
+            service.create(&format!("u{number}@example.com")).await;
+        }
+        service.client.user_delete().user_id(4).send().await.unwrap();
+        let list = service.client.user_list().ids("7,4,2,2,8,5,9007199254740991,9999999999999999");
+        for limit in [1, 2, 3, 100] {
+            let users: Vec<types::User> = list.clone().limit(limit).stream().try_collect().await.unwrap();
+            let ids: Vec<u64> = users.iter().map(|user| user.id.get()).collect();
+            assert_eq!(ids, [2, 5, 7], "limit {limit}");
+        }
+        let page = list.send().await.unwrap();
+        assert_eq!((page.items.len(), &page.next_page), (3, &None));
+        // Each filter counts.
+        let both = async |ids: &str| service.client.user_list().ids(ids).email("U5@example.com").send().await.unwrap();
+        assert_eq!(both("7,5").await.items.len(), 1);
+        assert_eq!(both("7").await.items.len(), 0);
+    }
+
+    async fn a_hundred_users_are_listed_by_their_ids_and_no_more(database: TestDatabase) {
+        let service = start(&database).await;
+        service.create("john@example.com").await;
+        let ids = |number| (1..=number).map(|id: u64| id.to_string()).collect::<Vec<_>>().join(",");
+        let (status, page) = service.get(&format!("/api/v1/users?ids={}", ids(100))).await;
+        assert_eq!((status.as_u16(), page["items"].as_array().unwrap().len()), (200, 1));
+        for bad in [&ids(101), "", "1,", "1;2", "0"] {
+            let (status, body) = service.get(&format!("/api/v1/users?ids={bad}")).await;
+            assert_eq!((status.as_u16(), &body["error_code"]), (400, &json!("invalid_request")), "{bad}");
+        }
+    }
+
     async fn a_page_token_beside_a_filter_or_damaged_is_refused(database: TestDatabase) {
         let service = start(&database).await;
         service.create("a@example.com").await;
@@ -147,6 +179,7 @@ on_both_databases! {
         let damaged = format!("{}x", &token[1..]);
         for query in [
             format!("email=a@example.com&page_token={token}"),
+            format!("ids=1,2&page_token={token}"),
             format!("page_token={damaged}"),
             "page_token=".to_owned(),
             "page_token=%00".to_owned(),

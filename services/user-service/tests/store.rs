@@ -105,6 +105,23 @@ on_both_databases! {
         assert_eq!(ids(store.list_after(5, 10).await.unwrap()), [0_i64; 0]);
     }
 
+    async fn of_many_ids_those_that_there_are_are_found_in_their_order(database: TestDatabase) {
+        let store = store(&database).await;
+        for number in 1..=5 {
+            insert(&store, &format!("u{number}@example.com")).await;
+        }
+        let find = async |ids: &[i64]| {
+            let users = store.find_each(ids.iter().copied().map(id).collect()).await.unwrap();
+            users.iter().map(|user| user.id.get()).collect::<Vec<_>>()
+        };
+        assert_eq!(find(&[2, 4, 7, UserId::MAX]).await, [2, 4]);
+        assert_eq!(find(&[6]).await, [0_i64; 0]);
+        assert_eq!(find(&[]).await, [0_i64; 0]);
+        // At once, each list has its own.
+        let lists = futures::future::join_all([find(&[1, 2]), find(&[2, 9]), find(&[]), find(&[5])]).await;
+        assert_eq!(lists, [vec![1, 2], vec![2], vec![], vec![5]]);
+    }
+
     async fn an_update_replaces_address_and_name(database: TestDatabase) {
         let store = store(&database).await;
         let user = insert(&store, "john@example.com").await;
