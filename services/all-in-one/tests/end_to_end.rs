@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use service_runtime::server::Server;
 use service_testing::{CapturedLog, Kind, TestDatabase, on_both_databases};
@@ -67,6 +68,16 @@ async fn the_platform_works_from_end_to_end(users_database: TestDatabase, orders
     let (status, body) = create_user(&users).await;
     assert_eq!((status, &body["id"]), (201, &json!(2)));
     assert_eq!(place_order(&orders, 2).await, (201, json!({"order_id": 2, "status": "created"})));
+
+    // At once, each has an outcome of its own.
+    let user_ids = [2, 1, 2, 3].repeat(10);
+    let placed = join_all(user_ids.iter().map(|id| place_order(&orders, *id))).await;
+    for (id, (status, body)) in user_ids.iter().zip(&placed) {
+        let expected = if *id == 2 { (201, Value::Null) } else { (404, json!("user_not_found")) };
+        assert_eq!((*status, &body["error_code"]), (expected.0, &expected.1), "user {id}: {body}");
+    }
+    let page: Value = reqwest::get(format!("{}/api/v1/orders", orders.url())).await.unwrap().json().await.unwrap();
+    assert_eq!(page["items"].as_array().unwrap().len(), 22);
     orders.stop().await;
     users.stop().await;
 }

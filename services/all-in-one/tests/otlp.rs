@@ -176,7 +176,7 @@ async fn an_order_is_one_trace_of_three_spans() {
     platform.stop().await;
 
     let order = collector.span("POST /api/v1/orders");
-    let call = collector.span("user-service user_view");
+    let call = collector.span("user-service user_check");
     let user = collector.span("GET /api/v1/users/{user_id}");
     for (span, parent, service, kind) in [
         (&order, "00f067aa0ba902b7", "order-service", SpanKind::Server),
@@ -204,7 +204,7 @@ async fn a_failure_names_its_error_code_and_what_clients_write_is_not_told() {
     let order = collector.span("POST /api/v1/orders");
     assert_eq!((order.attribute("error.type"), order.parent.as_str()), ("user_not_found", ""));
     assert!(!order.failed, "who asks for what is not there has made a mistake, not the service");
-    assert_eq!(collector.span("user-service user_view").attribute("outcome"), "not_found");
+    assert_eq!(collector.span("user-service user_check").attribute("outcome"), "not_found");
     assert_eq!(collector.span("none").attribute("http.response.status_code"), "404");
 }
 

@@ -9,6 +9,7 @@ mod insert;
 mod orders;
 pub mod store;
 mod user_check;
+mod user_lookup;
 
 use std::time::Duration;
 

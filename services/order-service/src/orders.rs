@@ -45,6 +45,7 @@ fn predecessors(to: OrderStatus) -> &'static [OrderStatus] {
 
 /// Where the next page of orders begins, and which orders the list is of.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NextOrders {
     before: i64,
     filter: Filter,
@@ -94,8 +95,7 @@ impl Orders {
         if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
             return Ok((None, answer));
         }
-        // On the heap: many requests wait for their batch afterwards, without the room that a call takes.
-        Box::pin(self.user_check.check(order.user_id, deadline, trace)).await?;
+        self.user_check.check(order.user_id, deadline, trace).await?;
         match self.store.insert(&order, Utc::now(), claim.as_ref(), receipt).await {
             Ok((order, answer)) => Ok((Some(order), answer)),
             // Another instance has kept the key meanwhile.

@@ -32,6 +32,7 @@ pub const MIGRATIONS: Migrations = Migrations {
 
 /// Which orders a list is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Filter {
     /// Only orders of this user.
     pub user_id: Option<UserId>,

@@ -351,6 +351,20 @@ async fn a_user_service_that_keeps_failing_is_left_alone_until_it_is_well() {
 }
 
 #[tokio::test]
+async fn a_user_service_that_keeps_hanging_is_left_alone_however_little_time_there_is() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
+    config.user_service_timeout_ms = 50;
+    let service = start_with(config).await;
+    while changes(&service.log).is_empty() {
+        assert_eq!(service.place_order().await.0, 503);
+    }
+    assert_eq!(changes(&service.log), [(json!("WARNING"), json!("calls are refused, but for one a second"))]);
+}
+
+#[tokio::test]
 async fn a_user_service_that_hangs_takes_no_more_calls_than_allowed() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let database = TestDatabase::new(Kind::Sqlite).await;
@@ -360,10 +374,14 @@ async fn a_user_service_that_hangs_takes_no_more_calls_than_allowed() {
     config.user_service_timeout_ms = 60_000;
     config.user_service_concurrency = 1;
     let service = start_with(config).await;
-    // One of the two hangs; the other one is refused, whichever it is.
+    let second = async {
+        // Once user-service has been called for the first.
+        let _connection = tokio::task::spawn_blocking(move || silent.accept()).await.unwrap().unwrap();
+        service.place_order().await
+    };
     let (status, body, _) = tokio::select! {
         answer = service.place_order() => answer,
-        answer = service.place_order() => answer,
+        answer = second => answer,
     };
     assert_eq!((status, &body["error_code"]), (503, &json!("user_service_unavailable")));
 }

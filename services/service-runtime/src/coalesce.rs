@@ -9,8 +9,6 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-/// The most items of a batch: about as many as a service works on at a time.
-const MOST_AT_ONCE: usize = 256;
 /// The most items that wait for their batch.
 const MOST_WAITING: usize = 4096;
 /// How often all tasks that are ready run before a batch begins: a connection's, and the one that it spawns.
@@ -40,21 +38,21 @@ pub enum NoOutcome {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Coalescer<I, O> {
-    /// Starts a task that runs batches by `run`, which gives the outcomes of the items in their order. It must limit its
-    /// own time. A panic ends its batch, not the task; the task ends with the last clone.
-    pub fn new<F>(run: impl Fn(Vec<I>) -> F + Send + Sync + 'static) -> Self
+    /// Starts a task that runs batches of up to `most_at_once` items by `run`, which gives the outcomes of the items in their
+    /// order. It must limit its own time. A panic ends its batch, not the task; the task ends with the last clone.
+    pub fn new<F>(most_at_once: usize, run: impl Fn(Vec<I>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Vec<O>> + Send,
     {
         let (line, mut waiting) = mpsc::channel(MOST_WAITING);
         tokio::spawn(async move {
             let mut asks = Vec::new();
-            while waiting.recv_many(&mut asks, MOST_AT_ONCE).await > 0 {
+            while waiting.recv_many(&mut asks, most_at_once).await > 0 {
                 // Whoever is about to ask comes along; where nobody is, this takes no time.
                 for _ in 0..ROUNDS {
                     tokio::task::yield_now().await;
                 }
-                while asks.len() < MOST_AT_ONCE
+                while asks.len() < most_at_once
                     && let Ok(ask) = waiting.try_recv()
                 {
                     asks.push(ask);
@@ -106,6 +104,8 @@ mod tests {
 
     use super::*;
 
+    const MOST_AT_ONCE: usize = 256;
+
     /// The items of each batch that began.
     type Batches = Arc<Mutex<Vec<Vec<i32>>>>;
 
@@ -113,7 +113,7 @@ mod tests {
     fn tenfold() -> (Coalescer<i32, i32>, Batches, Arc<Semaphore>) {
         let (batches, gate) = (Batches::default(), Arc::new(Semaphore::new(0)));
         let (began, closed) = (batches.clone(), gate.clone());
-        let coalescer = Coalescer::new(move |items: Vec<i32>| {
+        let coalescer = Coalescer::new(MOST_AT_ONCE, move |items: Vec<i32>| {
             began.lock().unwrap_or_else(|error| error.into_inner()).push(items.clone());
             let closed = closed.clone();
             async move {
@@ -207,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outcome_that_is_missing_is_no_hang() {
-        let coalescer = Coalescer::new(|items: Vec<i32>| async move { items[1..].to_vec() });
+        let coalescer = Coalescer::new(MOST_AT_ONCE, |items: Vec<i32>| async move { items[1..].to_vec() });
         assert_eq!(coalescer.run(1).await, Err(NoOutcome::BrokeOff));
     }
 

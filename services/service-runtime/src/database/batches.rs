@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::{Database, DatabaseError};
 use crate::coalesce::Coalescer;
 
+/// The most items of a batch: about as many as a service works on at a time.
+const MOST_AT_ONCE: usize = 256;
+
 /// One kind of statement of a store, made for all requests at once that wait for it. Clones share the batches.
 ///
 /// Each request is answered after the statement has committed, and with an outcome of its own. It waits no longer than
@@ -29,7 +32,7 @@ impl<I: Send + 'static, T: Send + 'static> Batches<I, T> {
             let outcomes = run(database.clone(), items);
             async move { tokio::time::timeout(limit * 2, outcomes).await.unwrap_or_default() }
         };
-        Self { coalescer: Coalescer::new(run), limit }
+        Self { coalescer: Coalescer::new(MOST_AT_ONCE, run), limit }
     }
 
     /// The outcome of `item`. A write that is [`DatabaseError::Unavailable`] may or may not have happened.
