@@ -131,6 +131,11 @@ impl<'a> Platform<'a> {
     pub(crate) async fn create_user(&self) -> Result<i64> {
         create_user(self.users.address).await
     }
+
+    /// Some new users.
+    pub(crate) async fn create_users(&self) -> Result<Users> {
+        Users::create(self.users.address).await
+    }
 }
 
 /// A new user at the user-service at `address`; gives their id.
@@ -139,6 +144,37 @@ pub(crate) async fn create_user(address: SocketAddr) -> Result<i64> {
     let reply = Client::new(address, Duration::from_secs(5)).send(&request).await?;
     ensure!(reply.status == 201, "a user was answered with {}", reply.status);
     reply.json()["id"].as_i64().context("a user has an id")
+}
+
+/// More users than one question to user-service can be about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Users {
+    first: i64,
+}
+
+impl Users {
+    const NUMBER: i64 = 200;
+
+    /// For a user-service that knows everybody.
+    pub(crate) const ANY: Self = Self { first: 1 };
+
+    /// New ones at the user-service at `address`, when nobody else creates any.
+    pub(crate) async fn create(address: SocketAddr) -> Result<Self> {
+        let first = create_user(address).await?;
+        for id in first + 1..first + Self::NUMBER {
+            ensure!(create_user(address).await? == id, "the ids of new users have a gap before {id}");
+        }
+        Ok(Self { first })
+    }
+
+    /// Each in turn.
+    pub(crate) fn next(self) -> i64 {
+        self.first + unique() as i64 % Self::NUMBER
+    }
+
+    pub(crate) fn all(self) -> Vec<i64> {
+        (self.first..self.first + Self::NUMBER).collect()
+    }
 }
 
 /// The settings of an order-service that finds user-service at `users`.

@@ -69,12 +69,19 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()
         }
         shared.calls.fetch_add(1, Ordering::Relaxed);
         let target = String::from_utf8_lossy(&head);
-        let id = target.split(' ').nth(1).and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+        let target = target.split(' ').nth(1).unwrap_or_default();
+        let user = |id: &str| format!(r#"{{"id":{id},"email":"a@b","name":"A"}}"#);
         let (status, body) = if shared.failing.load(Ordering::Relaxed) {
             let error = r#"{"request_id":"stub","error_code":"database_unavailable","message":"Database unavailable"}"#;
             ("503 Service Unavailable\r\nRetry-After: 1", error.to_owned())
         } else {
-            ("200 OK", format!(r#"{{"id":{id},"email":"a@b","name":"A"}}"#))
+            let body = match target.rsplit_once("?ids=") {
+                Some((_, ids)) => {
+                    format!(r#"{{"items":[{}]}}"#, ids.split(',').map(user).collect::<Vec<_>>().join(","))
+                }
+                None => user(target.rsplit('/').next().unwrap_or_default()),
+            };
+            ("200 OK", body)
         };
         let length = body.len();
         let answer =
@@ -95,8 +102,10 @@ mod tests {
         let mut client = Client::new(stub.address, std::time::Duration::from_secs(5));
         let reply = client.send(&get("/api/v1/users/7")).await.unwrap();
         assert_eq!((reply.status, reply.json()["id"].as_i64()), (200, Some(7)));
+        let reply = client.send(&get("/api/v1/users?ids=7,8")).await.unwrap();
+        assert_eq!((reply.status, reply.json()["items"][1]["id"].as_i64()), (200, Some(8)));
         stub.set_failing(true);
         assert_eq!(client.send(&get("/api/v1/users/7")).await.unwrap().status, 503);
-        assert_eq!(stub.calls(), 2);
+        assert_eq!(stub.calls(), 3);
     }
 }

@@ -23,9 +23,9 @@ const MEMORY_BYTES: u64 = 32 * 1024 * 1024;
 pub(crate) async fn judge(run: &Run) -> Result<Tried> {
     let time = Duration::from_secs(run.choose(10, 60));
     let platform = Platform::start(run, Kind::Sqlite, Setup::default()).await?;
-    let user_id = platform.create_user().await?;
+    let users = platform.create_users().await?;
     let address = platform.orders.address;
-    let source = move || (address, post(ORDERS, None, &order(user_id, unique())));
+    let source = move || (address, post(ORDERS, None, &order(users.next(), unique())));
     // Every code path that is needed anyway has been there before its memory is counted.
     let warm_up = Load::start(8, Duration::from_secs(5), Duration::ZERO, Arc::new(source));
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -15,7 +15,7 @@ use crate::figures::ms;
 use crate::http1::{Client, post};
 use crate::load::{Load, Sample, latencies, outcomes};
 use crate::lone_runtime::LoneRuntime;
-use crate::platform::{ORDERS, Platform, Setup, order, unique};
+use crate::platform::{ORDERS, Platform, Setup, Users, order, unique};
 use crate::run::Run;
 
 const OVERLOAD: f64 = 5.0;
@@ -32,19 +32,19 @@ pub(crate) async fn judge(run: &Run) -> Result<Tried> {
     let mut figures = Vec::new();
     for kind in KINDS {
         let platform = Platform::start(run, kind, Setup { direct: true, apart: true }).await?;
-        let user_id = platform.create_user().await?;
+        let users = platform.create_users().await?;
         let address = platform.orders.address;
         let step = Duration::from_millis(run.choose(1000, 5000));
         let (mut peak, mut at) = (0.0, 0);
         for clients in CONCURRENCY {
-            let samples = on_its_own(closed(clients, address, user_id, step)).await?;
+            let samples = on_its_own(closed(clients, address, users, step)).await?;
             let goodput = rate(&samples, step);
             if goodput > peak {
                 (peak, at) = (goodput, clients);
             }
         }
         let time = Duration::from_secs(run.choose(4, 60));
-        let samples = on_its_own(offer(peak * OVERLOAD, address, user_id, time)).await?;
+        let samples = on_its_own(offer(peak * OVERLOAD, address, users, time)).await?;
         let goodput = rate(&samples, time);
         let offered = samples.len() as f64 / time.as_secs_f64();
         let (shed, answered): (Vec<_>, Vec<_>) = samples.iter().partition(|sample| sample.status != Some(201));
@@ -88,8 +88,8 @@ fn rate(samples: &[Sample], time: Duration) -> f64 {
     samples.iter().filter(|sample| sample.status == Some(201)).count() as f64 / time.as_secs_f64()
 }
 
-async fn closed(clients: usize, address: SocketAddr, user_id: i64, time: Duration) -> Vec<Sample> {
-    let source = move || (address, post(ORDERS, None, &order(user_id, unique())));
+async fn closed(clients: usize, address: SocketAddr, users: Users, time: Duration) -> Vec<Sample> {
+    let source = move || (address, post(ORDERS, None, &order(users.next(), unique())));
     let load = Load::start(clients, PATIENCE, Duration::ZERO, Arc::new(source));
     sleep(Duration::from_millis(200)).await;
     load.take_samples();
@@ -98,7 +98,7 @@ async fn closed(clients: usize, address: SocketAddr, user_id: i64, time: Duratio
 }
 
 /// Offers `rate` orders a second at even intervals, whatever becomes of them, as far as there is a connection free.
-async fn offer(rate: f64, address: SocketAddr, user_id: i64, time: Duration) -> Vec<Sample> {
+async fn offer(rate: f64, address: SocketAddr, users: Users, time: Duration) -> Vec<Sample> {
     let next = Arc::new(AtomicU64::new(0));
     let mut clients = JoinSet::new();
     let begin = Instant::now() + Duration::from_millis(500);
@@ -115,7 +115,7 @@ async fn offer(rate: f64, address: SocketAddr, user_id: i64, time: Duration) -> 
                     return samples;
                 }
                 sleep_until((begin + due).into()).await;
-                let request = post(ORDERS, None, &order(user_id, unique()));
+                let request = post(ORDERS, None, &order(users.next(), unique()));
                 let sent = Instant::now();
                 let reply = client.send(&request).await;
                 let took = sent.elapsed();

@@ -10,7 +10,7 @@ use super::{Tried, Verdict};
 use crate::figures::ms;
 use crate::http1::post;
 use crate::load::{Load, Sample, outcomes};
-use crate::platform::{Databases, ORDERS, Setup, order, order_settings, start, unique};
+use crate::platform::{Databases, ORDERS, Setup, Users, order, order_settings, start, unique};
 use crate::process::Program;
 use crate::run::Run;
 use crate::stub::StubUserService;
@@ -31,7 +31,7 @@ pub(crate) async fn judge(run: &Run) -> Result<Tried> {
         let settings = order_settings(&databases, stub.address);
         let service = start(run, Program::OrderService, Setup::default(), &settings).await?;
         let address = service.address;
-        let source = move || (address, post(ORDERS, None, &order(1, unique())));
+        let source = move || (address, post(ORDERS, None, &order(Users::ANY.next(), unique())));
         let patience = Duration::from_secs(10);
         let warm_up = Load::start(clients, patience, pause, Arc::new(source));
         tokio::time::sleep(Duration::from_secs(1)).await;

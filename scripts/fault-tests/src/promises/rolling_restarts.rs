@@ -10,7 +10,7 @@ use super::{Tried, Verdict};
 use crate::balancer::Balancer;
 use crate::figures::ms;
 use crate::ledger::list;
-use crate::platform::{Databases, ORDERS, Setup, USERS, create_user, order_settings, start};
+use crate::platform::{Databases, ORDERS, Setup, USERS, Users, order_settings, start};
 use crate::process::{Program, Service};
 use crate::run::Run;
 use crate::writers::Writers;
@@ -27,10 +27,10 @@ pub(crate) async fn judge(run: &Run) -> Result<Tried> {
     let mut users = Group::start(run, Program::UserService, databases.settings(Program::UserService)).await?;
     let settings = order_settings(&databases, users.balancer.address());
     let mut orders = Group::start(run, Program::OrderService, settings).await?;
-    let user_id = create_user(users.balancer.address()).await?;
+    let user_ids = Users::create(users.balancer.address()).await?.all();
 
     let fronts = (orders.balancer.address(), users.balancer.address());
-    let writers = Writers::start(WRITERS, fronts, vec![user_id], PATIENCE, &mut random);
+    let writers = Writers::start(WRITERS, fronts, user_ids, PATIENCE, &mut random);
     writers.progress(WRITERS).await?;
     let rounds = run.choose(2, 50);
     let mut slowest = Duration::ZERO;

@@ -30,13 +30,13 @@ const SPARE_DESCRIPTORS: u64 = 1000;
 pub(crate) async fn judge(run: &Run) -> Result<Tried> {
     let time = Duration::from_secs(run.choose(3, 30));
     let platform = Platform::start(run, Kind::Sqlite, Setup { direct: true, apart: true }).await?;
-    let user_id = platform.create_user().await?;
+    let users = platform.create_users().await?;
     let address = platform.orders.address;
     let well_behaved = LoneRuntime::new(0)?;
     let measure = async || {
         let turn = AtomicUsize::new(0);
         let source = move || match turn.fetch_add(1, Ordering::Relaxed) % 2 {
-            0 => (address, post(ORDERS, None, &order(user_id, unique()))),
+            0 => (address, post(ORDERS, None, &order(users.next(), unique()))),
             _ => (address, get("/api/v1/orders?limit=10")),
         };
         let measured = well_behaved.spawn(async move {
