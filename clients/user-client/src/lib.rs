@@ -60,7 +60,8 @@
 //!
 //! # Lists
 //!
-//! `user_list().stream()` gives the users one by one and asks for the next page when it needs it.
+//! `user_list().stream()` gives the users one by one and asks for the next page when it needs it. Whoever has ids asks for up
+//! to a hundred users at once: `user_list().ids("1,2,3")`.
 //!
 //! # Testing your code
 //!

@@ -58,7 +58,7 @@ impl Telemetry {
         let calls = Durations::new_with_constructor(dependency::histogram);
         registry.register(
             "dependency_call_duration_seconds",
-            "How long calls to other services took, all attempts included, by how they ended",
+            "How long requests waited for another service, all attempts included, by how that ended",
             calls.clone(),
         );
         Ok(Self { registry, calls, attempts: AllAttempts::default(), spans })
