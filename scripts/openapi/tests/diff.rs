@@ -12,14 +12,22 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn document() -> Value {
-    let contracts = contracts().unwrap();
-    let orders = contracts.iter().find(|contract| contract.service == "order-service").unwrap();
-    serde_json::from_str(&orders.document).unwrap()
+    document_of("order-service")
 }
 
-/// The version that the documents are at.
+fn document_of(service: &str) -> Value {
+    let contracts = contracts().unwrap();
+    let contract = contracts.iter().find(|contract| contract.service == service).unwrap();
+    serde_json::from_str(&contract.document).unwrap()
+}
+
+/// The version that order-service's document is at.
 fn version() -> String {
-    document()["info"]["version"].as_str().unwrap().to_owned()
+    version_of("order-service")
+}
+
+fn version_of(service: &str) -> String {
+    document_of(service)["info"]["version"].as_str().unwrap().to_owned()
 }
 
 /// The difference that `edit` makes to the order-service's contract at this version.
@@ -162,9 +170,9 @@ fn the_changelog_names_the_version_of_each_document() {
 
     let root = TempDir::new().unwrap();
     fs::create_dir(root.path().join("docs")).unwrap();
-    let version = version();
+    let (version, of_orders) = (version_of("user-service"), version());
     let text = format!(
-        "## user-service\n\n### 9.9.9 - later\n\n### {version} - now\n\n## order-service\n\n### {version} - now\n"
+        "## user-service\n\n### 9.9.9 - later\n\n### {version} - now\n\n## order-service\n\n### {of_orders} - now\n"
     );
     fs::write(root.path().join("docs/api-changelog.md"), text).unwrap();
     let message = check_changelog(root.path(), &contracts).unwrap_err().to_string();
