@@ -218,13 +218,18 @@ async fn what_user_service_wrote_is_repeated_neither_to_the_client_nor_in_the_lo
     }
 }
 
-#[tokio::test]
-async fn a_user_service_that_does_not_answer_in_time_is_a_timeout() {
-    // The kernel takes the connection; nobody ever answers on it.
+/// A user-service of which the kernel takes the connections, while nobody answers on them.
+async fn with_silent_user_service() -> (TcpListener, TestDatabase, Config) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let database = TestDatabase::new(Kind::Sqlite).await;
     let url = format!("http://{}", silent.local_addr().unwrap());
-    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
+    let config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
+    (silent, database, config)
+}
+
+#[tokio::test]
+async fn a_user_service_that_does_not_answer_in_time_is_a_timeout() {
+    let (_silent, _database, mut config) = with_silent_user_service().await;
     config.user_service_timeout_ms = 50;
     let service = start_with(config).await;
     service.is_refused(503, "user_service_timeout", "silence").await;
@@ -352,10 +357,7 @@ async fn a_user_service_that_keeps_failing_is_left_alone_until_it_is_well() {
 
 #[tokio::test]
 async fn a_user_service_that_keeps_hanging_is_left_alone_however_little_time_there_is() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let database = TestDatabase::new(Kind::Sqlite).await;
-    let url = format!("http://{}", silent.local_addr().unwrap());
-    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
+    let (_silent, _database, mut config) = with_silent_user_service().await;
     config.user_service_timeout_ms = 50;
     let service = start_with(config).await;
     while changes(&service.log).is_empty() {
@@ -366,10 +368,7 @@ async fn a_user_service_that_keeps_hanging_is_left_alone_however_little_time_the
 
 #[tokio::test]
 async fn a_user_service_that_hangs_takes_no_more_calls_than_allowed() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let database = TestDatabase::new(Kind::Sqlite).await;
-    let url = format!("http://{}", silent.local_addr().unwrap());
-    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), url);
+    let (silent, _database, mut config) = with_silent_user_service().await;
     config.user_service_attempt_timeout_ms = 60_000;
     config.user_service_timeout_ms = 60_000;
     config.user_service_concurrency = 1;

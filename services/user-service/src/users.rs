@@ -134,3 +134,29 @@ impl Users {
 fn named(ids: &UserIds) -> BTreeSet<UserId> {
     ids.as_str().split(',').filter_map(|id| id.parse::<i64>().ok()?.try_into().ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the next page begins, by a later version that has one filter more.
+    #[derive(Serialize, Deserialize)]
+    struct LaterUsers {
+        after: i64,
+        limit: PageLimit,
+        colour: String,
+    }
+
+    impl PageState for LaterUsers {
+        const LIST: &'static str = NextUsers::LIST;
+    }
+
+    #[test]
+    fn a_token_with_a_filter_that_is_not_known_is_refused() {
+        let limit = PageLimit::default();
+        let known = NextUsers { after: 7, ids: None, limit }.to_token().unwrap();
+        assert_eq!(NextUsers::from_token(&known).unwrap().after, 7);
+        let later = LaterUsers { after: 7, limit, colour: "red".to_owned() }.to_token().unwrap();
+        assert!(matches!(NextUsers::from_token(&later), Err(PageError::InvalidToken)));
+    }
+}
