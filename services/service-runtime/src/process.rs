@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ where
     F: Future<Output = Result<Vec<Server>>>,
 {
     allocator::give_back_at_once();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(processors()).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure(name, &error.into()),
     };
@@ -57,9 +56,10 @@ where
     }
 }
 
-/// How many processors the process may use, by its affinity and its control group.
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
+/// One for every two processors, at least one: the database, and often the other service, run beside. Where there are fewer
+/// of them they wake each other less.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 /// Asks the process that listens on `address`, in a container next to this one, whether it is ready: the health check of
