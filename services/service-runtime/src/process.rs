@@ -10,7 +10,6 @@ use slog::{Logger, error, info};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::allocator;
 use crate::edge::panic_text;
 use crate::log::flush_stdout;
 use crate::readiness;
@@ -40,7 +39,6 @@ pub fn run<F>(name: &str, log: &Logger, start: F) -> ExitCode
 where
     F: Future<Output = Result<Vec<Server>>>,
 {
-    allocator::give_back_at_once();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure(name, &error.into()),

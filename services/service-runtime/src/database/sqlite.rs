@@ -22,9 +22,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// After how many pages, of 4 KiB, what was written is moved from the write-ahead log into the file: four times SQLite's
 /// default. A page that many orders change is then moved once, not four times.
 const CHECKPOINT_PAGES: &str = "4000";
-/// How much of the file each connection keeps in memory, a quarter of SQLite's default: -500 are 500 KiB. What is not there the
+/// How much of the file each connection keeps in memory, half of SQLite's default: -1000 are 1000 KiB. What is not there the
 /// system has, as a rule.
-const CACHE_SIZE: &str = "-500";
+const CACHE_SIZE: &str = "-1000";
 
 pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Database> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
