@@ -27,6 +27,11 @@ pub const MIGRATIONS: Migrations = Migrations {
             name: "create idempotency keys",
             sql: include_str!("../../../migrations/order-service/0002_create_idempotency_keys.sql"),
         },
+        Migration {
+            version: 3,
+            name: "drop orders by user",
+            sql: include_str!("../../../migrations/order-service/0003_drop_orders_by_user.sql"),
+        },
     ],
 };
 
@@ -107,10 +112,7 @@ impl OrderStore {
     /// At most `limit` orders of `filter` with ids below `before`, by falling id.
     pub async fn list_before(&self, before: i64, filter: Filter, limit: i64) -> Result<Vec<Order>, DatabaseError> {
         let rows: Vec<OrderRow> = on_pool!(self.database.reader(), |pool| async {
-            let mut query = Pool::query_for(
-                pool,
-                "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders",
-            );
+            let mut query = Pool::query_for(pool, "");
             Along::push_list(&mut query, before, filter);
             // Not bound: with a number that it does not know PostgreSQL would make a new plan for every page.
             query.push(" LIMIT ").push(limit);
@@ -120,20 +122,32 @@ impl OrderStore {
     }
 }
 
-/// Which orders a list is of and in which order, said so that the database reads along the index that the list has.
+/// A list, said so that the database reads along the index that it has for it.
 trait Along: sqlx::Database {
-    /// Adds the orders of `filter` with ids below `before`, by falling id. What is not asked for is left out.
+    /// Adds the statement for the orders of `filter` with ids below `before`, by falling id, without its limit.
     fn push_list(query: &mut QueryBuilder<Self>, before: i64, filter: Filter);
 }
 
+/// Orders, whichever.
+const SELECT: &str = "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders";
+
+/// The orders of a user are those in each status: SQLite merges them as it reads, and needs no index of their own, of which
+/// each order would change another page.
 impl Along for Sqlite {
     fn push_list(query: &mut QueryBuilder<Self>, before: i64, filter: Filter) {
-        query.push(" WHERE id < ").push_bind(before);
-        if let Some(user_id) = filter.user_id {
-            query.push(" AND user_id = ").push_bind(user_id.get());
-        }
-        if let Some(status) = filter.status {
-            query.push(" AND status = ").push_bind(status.as_str());
+        let statuses = match filter {
+            Filter { user_id: Some(_), status: None } => OrderStatus::ALL.map(Some).to_vec(),
+            Filter { status, .. } => vec![status],
+        };
+        for (index, status) in statuses.into_iter().enumerate() {
+            query.push(if index == 0 { "" } else { " UNION ALL " }).push(SELECT);
+            query.push(" WHERE id < ").push_bind(before);
+            if let Some(user_id) = filter.user_id {
+                query.push(" AND user_id = ").push_bind(user_id.get());
+            }
+            if let Some(status) = status {
+                query.push(" AND status = ").push_bind(status.as_str());
+            }
         }
         query.push(" ORDER BY id DESC");
     }
@@ -149,6 +163,7 @@ impl Along for Postgres {
             (None, Some(_)) => ("(status, id)", "status DESC, id DESC"),
             (Some(_), Some(_)) => ("(user_id, status, id)", "user_id DESC, status DESC, id DESC"),
         };
+        query.push(SELECT);
         // No id is 0.
         for (conjunction, comparison, id) in [(" WHERE ", " > (", 0), (" AND ", " < (", before)] {
             query.push(conjunction).push(columns).push(comparison);
@@ -204,4 +219,35 @@ pub(crate) fn order(
         created_at,
         updated_at,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+mod tests {
+    use service_runtime::database::Connections;
+    use service_testing::{Kind, TestDatabase};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sqlite_reads_every_list_along_its_index_and_sorts_none() {
+        let database = TestDatabase::new(Kind::Sqlite).await;
+        let database = Database::open(&database.url, 1, &MIGRATIONS).await.unwrap();
+        let Connections::Sqlite(pool) = &database.reader().connections else { panic!("it is a file") };
+        let (user_id, status) = (Some(1.try_into().unwrap()), Some(OrderStatus::Confirmed));
+        for (filter, along) in [
+            (Filter::default(), "INTEGER PRIMARY KEY (rowid<?)"),
+            (Filter { user_id, status: None }, "orders_by_user_and_status (user_id=? AND status=? AND id<?)"),
+            (Filter { user_id: None, status }, "orders_by_status (status=? AND id<?)"),
+            (Filter { user_id, status }, "orders_by_user_and_status (user_id=? AND status=? AND id<?)"),
+        ] {
+            let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
+            Along::push_list(&mut query, 7, filter);
+            let plan: Vec<(i64, i64, i64, String)> = query.build_query_as().fetch_all(pool).await.unwrap();
+            for step in plan.into_iter().map(|(.., step)| step) {
+                let merges = ["MERGE", "LEFT", "RIGHT"].iter().any(|word| step.starts_with(word));
+                assert!(merges || step.starts_with("SEARCH") && step.contains(along), "{filter:?}: {step}");
+            }
+        }
+    }
 }
