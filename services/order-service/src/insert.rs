@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use order_service_api::{Order, OrderCreate, OrderReceipt, OrderStatus};
-use service_runtime::database::{Database, DatabaseError, failed};
+use rusqlite::Connection;
+use service_runtime::database::{Database, DatabaseError, Kept, Pool, Together, failed, time_text};
 use service_runtime::idempotency::{AnswerOf, Claim};
 use service_runtime::on_lane;
-use sqlx::{Connection, PgConnection, QueryBuilder, SqliteConnection};
+use sqlx::{Connection as _, PgConnection, Postgres};
 
 use crate::store::{OrderRow, order};
 
@@ -26,10 +27,41 @@ pub(crate) type Placed = (Order, Created<OrderReceipt>);
 
 /// Stores each of `orders`, or says why not.
 pub(crate) async fn all(database: Database, orders: Vec<NewOrder>) -> Vec<Result<Placed, DatabaseError>> {
+    match database.together() {
+        Together::Postgres(pool, lane) => by_one_statement(pool, lane, &orders).await,
+        Together::Sqlite(group_commit) => group_commit.write_each(orders, by_its_own).await,
+    }
+}
+
+/// Stores `new`, and its key if it has one.
+fn by_its_own(connection: &Connection, new: &NewOrder) -> Result<Placed, DatabaseError> {
+    let (user_id, product_id, quantity) = new.values();
+    let status = OrderStatus::Created;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $5)",
+    )?;
+    let id = insert.insert((user_id, product_id, quantity, status.as_str(), time_text(new.created_at)))?;
+    let OrderCreate { user_id, product_id, quantity } = new.order;
+    let (id, time) = (id.try_into().map_err(DatabaseError::unreadable)?, new.time());
+    let order = Order { id, user_id, product_id, quantity, status, created_at: time, updated_at: time };
+    let answer = (new.answer)(&order).map_err(DatabaseError::unreadable)?;
+    if let Some(claim) = &new.claim {
+        claim.keep_by(connection, &answer, new.created_at)?;
+    }
+    Ok((order, answer))
+}
+
+/// Stores `orders` by one statement for all.
+async fn by_one_statement(
+    pool: &Pool,
+    lane: &Kept<Postgres>,
+    orders: &[NewOrder],
+) -> Vec<Result<Placed, DatabaseError>> {
     let mut outcomes = Vec::with_capacity(orders.len());
-    let mut parts = vec![orders.as_slice()];
+    let mut parts = vec![orders];
     while let Some(part) = parts.pop() {
-        match together(&database, part).await {
+        match together(pool, lane, part).await {
             Ok(placed) => outcomes.extend(placed.into_iter().map(Ok)),
             // One is bad, and nothing was written: it is looked for by halves, so that it costs the others little.
             Err(error) if error.is_refusal() && part.len() > 1 => {
@@ -43,13 +75,13 @@ pub(crate) async fn all(database: Database, orders: Vec<NewOrder>) -> Vec<Result
 }
 
 /// Stores all of `orders`, or none.
-async fn together(database: &Database, orders: &[NewOrder]) -> Result<Vec<Placed>, DatabaseError> {
-    on_lane!(database.writer(), |connection| async {
+async fn together(pool: &Pool, lane: &Kept<Postgres>, orders: &[NewOrder]) -> Result<Vec<Placed>, DatabaseError> {
+    on_lane!(pool, lane, |connection| async {
         if orders.iter().all(|order| order.claim.is_none()) {
-            return matched(orders, connection.insert(orders).await?);
+            return matched(orders, insert(&mut connection, orders).await?);
         }
         let mut transaction = connection.begin().await?;
-        let placed = matched(orders, transaction.insert(orders).await?)?;
+        let placed = matched(orders, insert(&mut transaction, orders).await?)?;
         let answered = orders.iter().zip(&placed);
         let answers =
             answered.filter_map(|(new, (_, answer))| new.claim.as_ref().map(|claim| (claim, answer, new.created_at)));
@@ -87,48 +119,26 @@ impl NewOrder {
     }
 }
 
-/// The one statement that the databases want differently.
-trait Insert {
-    /// Inserts `orders` with the status `created`, and gives the rows in any order.
-    async fn insert(&mut self, orders: &[NewOrder]) -> sqlx::Result<Vec<OrderRow>>;
-}
-
-impl Insert for PgConnection {
-    async fn insert(&mut self, orders: &[NewOrder]) -> sqlx::Result<Vec<OrderRow>> {
-        let column = |value: fn((i64, i64, i64)) -> i64| orders.iter().map(|new| value(new.values())).collect();
-        let (user_ids, product_ids, quantities): (Vec<i64>, Vec<i64>, Vec<i64>) =
-            (column(|values| values.0), column(|values| values.1), column(|values| values.2));
-        let times: Vec<_> = orders.iter().map(NewOrder::time).collect();
-        // One text for any number of rows, so that it is prepared once.
-        sqlx::query_as(
-            "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
-             SELECT user_id, product_id, quantity, $5, created_at, created_at
-             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::timestamptz[])
-                  WITH ORDINALITY AS new (user_id, product_id, quantity, created_at, place)
-             ORDER BY place
-             RETURNING id, user_id, product_id, quantity, status, created_at, updated_at",
-        )
-        .bind(user_ids)
-        .bind(product_ids)
-        .bind(quantities)
-        .bind(times)
-        .bind(OrderStatus::Created.as_str())
-        .fetch_all(self)
-        .await
-    }
-}
-
-impl Insert for SqliteConnection {
-    async fn insert(&mut self, orders: &[NewOrder]) -> sqlx::Result<Vec<OrderRow>> {
-        let mut query =
-            QueryBuilder::new("INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at) ");
-        query.push_values(orders, |mut row, new| {
-            let (user_id, product_id, quantity) = new.values();
-            row.push_bind(user_id).push_bind(product_id).push_bind(quantity).push_bind(OrderStatus::Created.as_str());
-            row.push_bind(new.time()).push_bind(new.time());
-        });
-        query.push(" RETURNING id, user_id, product_id, quantity, status, created_at, updated_at");
-        // A text for each number of rows is not worth keeping.
-        query.build_query_as().persistent(orders.len() == 1).fetch_all(self).await
-    }
+/// Inserts `orders` with the status `created`, and gives the rows in any order.
+async fn insert(connection: &mut PgConnection, orders: &[NewOrder]) -> sqlx::Result<Vec<OrderRow>> {
+    let column = |value: fn((i64, i64, i64)) -> i64| orders.iter().map(|new| value(new.values())).collect();
+    let (user_ids, product_ids, quantities): (Vec<i64>, Vec<i64>, Vec<i64>) =
+        (column(|values| values.0), column(|values| values.1), column(|values| values.2));
+    let times: Vec<_> = orders.iter().map(NewOrder::time).collect();
+    // One text for any number of rows, so that it is prepared once.
+    sqlx::query_as(
+        "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
+         SELECT user_id, product_id, quantity, $5, created_at, created_at
+         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::timestamptz[])
+              WITH ORDINALITY AS new (user_id, product_id, quantity, created_at, place)
+         ORDER BY place
+         RETURNING id, user_id, product_id, quantity, status, created_at, updated_at",
+    )
+    .bind(user_ids)
+    .bind(product_ids)
+    .bind(quantities)
+    .bind(times)
+    .bind(OrderStatus::Created.as_str())
+    .fetch_all(connection)
+    .await
 }

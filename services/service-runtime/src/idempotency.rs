@@ -16,6 +16,7 @@ use contract::answer::Created;
 use contract::error_code::{IDEMPOTENCY_KEY_IN_USE, IDEMPOTENCY_KEY_REUSED};
 use contract::idempotency::IdempotencyKey;
 use dropshot::HttpError;
+use rusqlite::Connection;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use slog::{Logger, info, warn};
@@ -23,7 +24,7 @@ use sqlx::database::HasStatementCache;
 use sqlx::{Encode, Executor, IntoArguments, QueryBuilder, Transaction, Type};
 use tokio::task::JoinHandle;
 
-use crate::database::{Among, Batches, Database, DatabaseError, Lane, Pool, failed};
+use crate::database::{Among, Batches, Database, DatabaseError, Lane, Pool, failed, time_text};
 use crate::{on_lane, on_pool};
 
 /// How long an answer is kept at least.
@@ -235,6 +236,23 @@ impl Claim {
         // A text for each number of keys is not worth keeping.
         let kept = query.build().persistent(false).fetch_all(&mut **transaction).await?.len();
         if kept == number { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+    }
+
+    /// Like [`keep`](Self::keep), where SQLite is written to by a [`GroupCommit`](crate::database::GroupCommit).
+    pub fn keep_by<T>(
+        &self,
+        connection: &Connection,
+        answer: &Created<T>,
+        kept_at: DateTime<Utc>,
+    ) -> Result<(), DatabaseError> {
+        let Claimed { key, fingerprint, .. } = &*self.0;
+        let kept = connection
+            .prepare_cached(
+                "INSERT INTO idempotency_keys (idempotency_key, fingerprint, body, location, kept_at)
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (idempotency_key) DO NOTHING",
+            )?
+            .execute((key.as_str(), fingerprint, &answer.body, &answer.location, time_text(kept_at)))?;
+        if kept == 1 { Ok(()) } else { Err(DatabaseError::UniqueViolation) }
     }
 }
 

@@ -4,40 +4,29 @@
 //! its key. So that is done by rusqlite, on the same SQLite library, without leaving the thread that serves the request.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::file::File;
 
 /// How long the reads of a batch may keep the thread: ten times what the largest takes while the file is in memory.
 const LONGEST: Duration = Duration::from_millis(5);
 /// How long nothing is read at once after that took too long: a slow disk costs the thread that much in a second.
 const REST: Duration = Duration::from_secs(1);
-/// How long a connection lives, as long as one of sqlx's pool: a file that was replaced is noticed.
-const LIFE: Duration = Duration::from_secs(30 * 60);
-
 /// Connections that read rows at once. There are as many as threads that read at the same time.
 pub(super) struct AtOnce {
-    path: PathBuf,
-    cache_size: &'static str,
+    file: File,
     longest: Duration,
-    /// `None` once they are closed for good.
-    state: Mutex<Option<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Those that nobody uses, with when they were opened.
-    connections: Vec<(Connection, Instant)>,
     /// Until then nothing is read at once.
-    rests_until: Option<Instant>,
+    rests_until: Mutex<Option<Instant>>,
 }
 
 impl AtOnce {
-    /// Connections to the file at `path`, each of which keeps `cache_size` of it in memory (as SQLite's pragma says it).
-    pub(super) fn new(path: PathBuf, cache_size: &'static str) -> Self {
-        Self { path, cache_size, longest: LONGEST, state: Mutex::new(Some(State::default())) }
+    /// Reads `file`.
+    pub(super) fn new(file: File) -> Self {
+        Self { file, longest: LONGEST, rests_until: Mutex::default() }
     }
 
     /// The row that `sql` gives for each of `keys`, if it gives one; `None` if that cannot be told at once, whatever the
@@ -47,36 +36,23 @@ impl AtOnce {
         R: for<'row> TryFrom<&'row Row<'row>, Error = rusqlite::Error>,
     {
         let began = Instant::now();
-        let kept = self.with(|state| {
-            let rests = state.rests_until.is_some_and(|end| began < end);
-            (!rests).then(|| state.connections.pop().filter(|(_, opened)| opened.elapsed() < LIFE))
-        })??;
-        let (connection, opened) = kept.map_or_else(|| self.open().map(|opened| (opened, began)), Ok).ok()?;
+        if self.rests_until().is_some_and(|end| began < end) {
+            return None;
+        }
+        let taken = self.file.take().ok()?;
         // A connection on which it failed is not used again.
-        let rows = rows(&connection, sql, keys, began + self.longest).ok()?;
-        self.with(|state| {
-            state.connections.push((connection, opened));
-            state.rests_until = rows.is_none().then(|| Instant::now() + REST);
-        });
+        let rows = rows(&taken.connection, sql, keys, began + self.longest).ok()?;
+        self.file.give_back(taken);
+        *self.rests_until() = rows.is_none().then(|| Instant::now() + REST);
         rows
     }
 
     pub(super) fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.file.close();
     }
 
-    fn open(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        // Who would have to wait for a lock is better off on a thread that may.
-        connection.busy_timeout(Duration::ZERO)?;
-        connection.pragma_update(None, "cache_size", self.cache_size)?;
-        Ok(connection)
-    }
-
-    /// What `use_it` makes of the state; `None` once all is closed.
-    fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> Option<T> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(use_it)
+    fn rests_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,6 +92,8 @@ impl fmt::Debug for AtOnce {
 mod tests {
     use std::path::Path;
 
+    use rusqlite::OpenFlags;
+
     use super::*;
 
     const FOREVER: Duration = Duration::from_secs(60 * 60);
@@ -127,7 +105,8 @@ mod tests {
         let create = "PRAGMA journal_mode = WAL; CREATE TABLE things (id INTEGER PRIMARY KEY);
                       INSERT INTO things VALUES (1), (7)";
         writer.execute_batch(create).unwrap();
-        (AtOnce { longest: FOREVER, ..AtOnce::new(path, "-1000") }, writer)
+        let file = File::new(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO, &[]);
+        (AtOnce { longest: FOREVER, ..AtOnce::new(file) }, writer)
     }
 
     fn read(at_once: &AtOnce, sql: &'static str, ids: &[i64]) -> Option<Vec<Option<i64>>> {
@@ -161,9 +140,9 @@ mod tests {
         at_once.longest = Duration::ZERO;
         assert_eq!(read(&at_once, THING, &[7]), None);
         at_once.longest = FOREVER;
-        at_once.with(|state| state.rests_until.as_mut().map(|end| *end += FOREVER));
+        *at_once.rests_until() = Some(Instant::now() + FOREVER);
         assert_eq!(read(&at_once, THING, &[7]), None, "it rests");
-        at_once.with(|state| state.rests_until = Some(Instant::now()));
+        *at_once.rests_until() = Some(Instant::now());
         assert_eq!(read(&at_once, THING, &[7]), Some(vec![Some(7)]));
     }
 }

@@ -1,10 +1,12 @@
 //! What can go wrong with a database, as far as a store or a client needs to know.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use contract::error_code::{DATABASE_UNAVAILABLE, INTERNAL_ERROR};
 use dropshot::HttpError;
+use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 
 /// Why an operation on the database failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,7 +19,7 @@ pub enum DatabaseError {
     Unavailable(String),
     /// A fault of ours: a statement, a type or a schema that is wrong.
     #[error("{0}")]
-    Fault(Arc<sqlx::Error>),
+    Fault(Arc<dyn Error + Send + Sync>),
 }
 
 impl DatabaseError {
@@ -35,7 +37,7 @@ impl DatabaseError {
         match self {
             Self::UniqueViolation => true,
             Self::Unavailable(_) => false,
-            Self::Fault(error) => matches!(**error, sqlx::Error::Database(_)),
+            Self::Fault(error) => matches!(error.downcast_ref(), Some(sqlx::Error::Database(_))),
         }
     }
 }
@@ -52,6 +54,17 @@ impl From<sqlx::Error> for DatabaseError {
                 Self::Unavailable(error.to_string())
             }
             error => Self::Fault(Arc::new(error)),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for DatabaseError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error().map_or(0, |error| error.extended_code);
+        match code {
+            SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY => Self::UniqueViolation,
+            code if passes(&code.to_string()) => Self::Unavailable(error.to_string()),
+            _ => Self::Fault(Arc::new(error)),
         }
     }
 }

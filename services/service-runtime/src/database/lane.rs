@@ -34,12 +34,12 @@ impl Trust {
 
 /// The way of batches to the database: one follows another on the same connection, without the trials that the pool puts
 /// a connection to whenever it goes out and comes back. There are as many connections as there are batches at a time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Lane {
     /// PostgreSQL.
-    Postgres(Kept<Postgres>),
+    Postgres(Arc<Kept<Postgres>>),
     /// SQLite.
-    Sqlite(Kept<Sqlite>),
+    Sqlite(Arc<Kept<Sqlite>>),
 }
 
 /// Connections of a pool, kept from one batch to the next.
@@ -138,16 +138,18 @@ where
 /// Evaluates to the outcome of `$query`, awaited with `$connection` bound to a connection that `$pool` keeps for batches:
 /// `Result<_, DatabaseError>`. It is limited as by [`on_pool!`](crate::on_pool). A connection on which it failed is left
 /// to the pool's judgement.
+///
+/// Of which kind the database is may also be said: `$lane` is then a lane of `$pool`.
 #[macro_export]
 macro_rules! on_lane {
     ($pool:expr, |$connection:ident| $query:expr) => {{
         let pool: &$crate::database::Pool = $pool;
         match pool.lane() {
-            $crate::database::Lane::Postgres(lane) => $crate::on_lane!(@kind pool, lane, |$connection| $query),
-            $crate::database::Lane::Sqlite(lane) => $crate::on_lane!(@kind pool, lane, |$connection| $query),
+            $crate::database::Lane::Postgres(lane) => $crate::on_lane!(pool, lane, |$connection| $query),
+            $crate::database::Lane::Sqlite(lane) => $crate::on_lane!(pool, lane, |$connection| $query),
         }
     }};
-    (@kind $pool:ident, $lane:ident, |$connection:ident| $query:expr) => {
+    ($pool:ident, $lane:ident, |$connection:ident| $query:expr) => {
         $pool
             .bounded(async {
                 let mut $connection = $lane.connection().await?;

@@ -49,15 +49,21 @@ impl Durations {
     }
 }
 
-/// How an operation ended, in one word. A timeout of the pool is told apart: nobody gave a connection back in time, or
-/// none could be made.
-pub(super) fn outcome(error: &DatabaseError, pool_timed_out: bool) -> &'static str {
+/// How an operation that failed ended, in one word.
+pub(super) fn outcome(error: &DatabaseError) -> &'static str {
     match error {
         DatabaseError::UniqueViolation => UNIQUE_VIOLATION,
-        DatabaseError::Unavailable(_) if pool_timed_out => POOL_TIMEOUT,
         DatabaseError::Unavailable(_) => UNAVAILABLE,
         DatabaseError::Fault(_) => FAULT,
     }
+}
+
+/// The same of an operation by sqlx. A timeout of the pool is told apart: nobody gave a connection back in time, or none
+/// could be made.
+pub(super) fn outcome_of(error: sqlx::Error) -> (&'static str, DatabaseError) {
+    let pool_timed_out = matches!(error, sqlx::Error::PoolTimedOut);
+    let error = DatabaseError::from(error);
+    (if pool_timed_out { POOL_TIMEOUT } else { outcome(&error) }, error)
 }
 
 impl Database {

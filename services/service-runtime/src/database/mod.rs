@@ -18,6 +18,8 @@
 mod at_once;
 mod batches;
 mod error;
+mod file;
+mod group_commit;
 mod lane;
 mod metrics;
 mod migrate;
@@ -32,10 +34,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use slog::Logger;
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{PgPool, Postgres, SqlitePool};
+use tokio::sync::Semaphore;
 
 pub use batches::{Batches, failed};
 pub use error::DatabaseError;
+pub use group_commit::{GroupCommit, time_text};
 pub use lane::{Among, Kept, Lane};
 pub use migrate::{Migration, Migrations};
 pub use url::DatabaseUrl;
@@ -61,6 +65,16 @@ pub struct Database {
     writer: Pool,
     /// SQLite alone has it.
     at_once: Option<Arc<AtOnce>>,
+    together: Together,
+}
+
+/// How many requests write together.
+#[derive(Clone, Debug)]
+pub enum Together {
+    /// PostgreSQL: by one statement, along this lane of this pool.
+    Postgres(Pool, Arc<Kept<Postgres>>),
+    /// SQLite: each by its own, in one transaction.
+    Sqlite(GroupCommit),
 }
 
 /// Connections to the database, and what they tell of themselves.
@@ -68,9 +82,11 @@ pub struct Database {
 pub struct Pool {
     /// The connections, where a store must know of which kind.
     pub connections: Connections,
-    lane: Arc<Lane>,
+    lane: Lane,
     trust: Trust,
     pause: Pause,
+    /// Whose turn it is, where one writes at a time: SQLite's writers.
+    turn: Option<Arc<Semaphore>>,
     durations: Durations,
 }
 
@@ -144,6 +160,11 @@ impl Database {
         Some(rows)
     }
 
+    /// The way of [`Batches`] to write.
+    pub fn together(&self) -> &Together {
+        &self.together
+    }
+
     /// Asks the database for a sign of life: something that it has to look up in what it stores.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
         let newest = "SELECT MAX(version) FROM _sqlx_migrations";
@@ -154,6 +175,9 @@ impl Database {
     pub async fn close(&self) {
         if let Some(at_once) = &self.at_once {
             at_once.close();
+        }
+        if let Together::Sqlite(group_commit) = &self.together {
+            group_commit.close();
         }
         for pool in [&self.reader, &self.writer] {
             pool.lane.give_back();
@@ -170,12 +194,8 @@ impl Database {
 }
 
 impl Pool {
-    fn new(connections: Connections, trust: Trust, durations: Durations) -> Self {
-        let lane = match &connections {
-            Connections::Postgres(pool) => Lane::Postgres(Kept::new(pool.clone(), trust.clone())),
-            Connections::Sqlite(pool) => Lane::Sqlite(Kept::new(pool.clone(), trust.clone())),
-        };
-        Self { connections, lane: Arc::new(lane), trust, pause: Pause::default(), durations }
+    fn new(connections: Connections, lane: Lane, trust: Trust, durations: Durations) -> Self {
+        Self { connections, lane, trust, pause: Pause::default(), turn: None, durations }
     }
 
     /// The way of [`Batches`] to the database.
@@ -200,6 +220,14 @@ impl Pool {
     /// The outcome of `query`, given up when it takes too long, and not begun while the server is left alone.
     #[doc(hidden)]
     pub async fn bounded<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
+        self.limited(async { query.await.map_err(metrics::outcome_of) }).await
+    }
+
+    /// The outcome of `operation`, limited as by [`bounded`](Self::bounded). When it fails it says how in one word too.
+    async fn limited<T>(
+        &self,
+        operation: impl Future<Output = Result<T, (&'static str, DatabaseError)>>,
+    ) -> Result<T, DatabaseError> {
         let unconnected = self.is_unconnected();
         if unconnected && let Some(cause) = self.pause.cause() {
             self.durations.add(metrics::UNAVAILABLE, Duration::ZERO);
@@ -207,13 +235,17 @@ impl Pool {
         }
         let limit = self.limit();
         let began = Instant::now();
-        let (outcome, result) = match tokio::time::timeout(limit, query).await {
+        let in_turn = async {
+            let _turn = match &self.turn {
+                // It is never closed.
+                Some(turn) => turn.acquire().await.ok(),
+                None => None,
+            };
+            operation.await
+        };
+        let (outcome, result) = match tokio::time::timeout(limit, in_turn).await {
             Ok(Ok(done)) => (metrics::SUCCESS, Ok(done)),
-            Ok(Err(error)) => {
-                let pool_timed_out = matches!(error, sqlx::Error::PoolTimedOut);
-                let error = DatabaseError::from(error);
-                (metrics::outcome(&error, pool_timed_out), Err(error))
-            }
+            Ok(Err((outcome, error))) => (outcome, Err(error)),
             Err(_) => (metrics::TIMEOUT, Err(DatabaseError::no_answer_within(limit))),
         };
         if let Err(DatabaseError::Unavailable(cause)) = &result {

@@ -1,5 +1,6 @@
 //! PostgreSQL, 14 or later.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -7,10 +8,10 @@ use slog::{Logger, warn};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use super::lane::Trust;
+use super::lane::{Kept, Lane, Trust};
 use super::metrics::Durations;
 use super::migrate::{self, Dialect};
-use super::{Connections, Database, DatabaseUrl, Migrations, Pool};
+use super::{Connections, Database, DatabaseUrl, Migrations, Pool, Together};
 
 const OLDEST_VERSION: u32 = 14;
 /// The code of a server that starts, stops or recovers: `cannot_connect_now`.
@@ -68,8 +69,10 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
             })
         })
         .connect_lazy_with(bounded);
-    let pool = Pool::new(Connections::Postgres(pool), trust, Durations::default());
-    Ok(Database { reader: pool.clone(), writer: pool, at_once: None })
+    let lane = Arc::new(Kept::new(pool.clone(), trust.clone()));
+    let pool = Pool::new(Connections::Postgres(pool), Lane::Postgres(lane.clone()), trust, Durations::default());
+    let together = Together::Postgres(pool.clone(), lane);
+    Ok(Database { reader: pool.clone(), writer: pool, at_once: None, together })
 }
 
 /// Waits until the server answers, if only to refuse.

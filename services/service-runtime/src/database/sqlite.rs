@@ -1,19 +1,22 @@
 //! SQLite, in one file.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rusqlite::OpenFlags;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::Semaphore;
 
 use super::at_once::AtOnce;
-use super::lane::Trust;
+use super::file::File;
+use super::group_commit::GroupCommit;
+use super::lane::{Kept, Lane, Trust};
 use super::metrics::Durations;
 use super::migrate::{self, Dialect};
-use super::{Connections, Database, Migrations, Pool};
+use super::{Connections, Database, Migrations, Pool, Together};
 
 /// How many statements may read at the same time.
 const READERS: u32 = 4;
@@ -22,6 +25,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// After how many pages, of 4 KiB, what was written is moved from the write-ahead log into the file: four times SQLite's
 /// default. A page that many orders change is then moved once, not four times.
 const CHECKPOINT_PAGES: &str = "4000";
+/// How the connection that writes for many is set up: like sqlx's.
+const WRITING: [(&str, &str); 3] =
+    [("synchronous", "FULL"), ("wal_autocheckpoint", CHECKPOINT_PAGES), ("cache_size", CACHE_SIZE)];
 /// How much of the file each connection keeps in memory, half of SQLite's default: -1000 are 1000 KiB. What is not there the
 /// system has, as a rule.
 const CACHE_SIZE: &str = "-1000";
@@ -43,14 +49,19 @@ pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Databas
 
     let writer = pool(1, options.clone().create_if_missing(true));
     migrate_alone(path, &writer, migrations).await.with_context(cannot_use)?;
-    let reader = pool(READERS, options.read_only(true));
-    let at_once = AtOnce::new(path.to_owned(), CACHE_SIZE);
     let (trust, durations) = (Trust::default(), Durations::default());
-    Ok(Database {
-        reader: Pool::new(Connections::Sqlite(reader), trust.clone(), durations.clone()),
-        writer: Pool::new(Connections::Sqlite(writer), trust, durations),
-        at_once: Some(Arc::new(at_once)),
-    })
+    let to_pool = |pool: SqlitePool| {
+        let lane = Lane::Sqlite(Arc::new(Kept::new(pool.clone(), trust.clone())));
+        Pool::new(Connections::Sqlite(pool), lane, trust.clone(), durations.clone())
+    };
+    let reader = to_pool(pool(READERS, options.read_only(true)));
+    let writer = Pool { turn: Some(Arc::new(Semaphore::new(1))), ..to_pool(writer) };
+    // Who would have to wait for a lock is better off on a thread that may.
+    let to_read =
+        File::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO, &[("cache_size", CACHE_SIZE)]);
+    let to_write = File::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, &WRITING);
+    let together = Together::Sqlite(GroupCommit::new(to_write, writer.clone()));
+    Ok(Database { reader, writer, at_once: Some(Arc::new(AtOnce::new(to_read))), together })
 }
 
 fn pool(connections: u32, options: SqliteConnectOptions) -> SqlitePool {
@@ -64,7 +75,7 @@ async fn migrate_alone(path: &Path, writer: &SqlitePool, migrations: &Migrations
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".migration-lock");
     let lock = tokio::task::spawn_blocking(move || {
-        let file = File::create(&lock_path)?;
+        let file = std::fs::File::create(&lock_path)?;
         file.lock()?;
         Ok::<_, std::io::Error>(file)
     });
