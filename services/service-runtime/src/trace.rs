@@ -8,6 +8,7 @@ use std::io::Write;
 use std::num::{NonZeroU64, NonZeroU128};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
 
 /// The header that says where a request stands in a trace.
 pub(crate) const TRACEPARENT: &str = "traceparent";
@@ -43,8 +44,7 @@ impl TraceContext {
 
     /// Like [`of_request`](Self::of_request), without what tracing systems add.
     pub(crate) fn of(request_id: &str, traceparent: Option<&str>, sampled: bool) -> Self {
-        let digits = request_id.chars().filter_map(|character| character.to_digit(16));
-        let own_id = digits.fold(0, |id, digit| (id << 4) | u128::from(digit));
+        let own_id = Uuid::try_parse(request_id).unwrap_or_default().as_u128();
         let span_id = NonZeroU64::new(own_id as u64).unwrap_or(NonZeroU64::MIN);
         match traceparent.and_then(parse) {
             Some((trace_id, parent, sampled)) => Self { trace_id, span_id, parent: Some(parent), sampled, state: None },

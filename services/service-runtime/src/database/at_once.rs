@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::file::File;
+use super::file::{File, run};
 
 /// How long the reads of a batch may keep the thread: ten times what the largest takes while the file is in memory.
 const LONGEST: Duration = Duration::from_millis(5);
@@ -31,7 +31,7 @@ impl AtOnce {
 
     /// The row that `sql` gives for each of `keys`, if it gives one; `None` if that cannot be told at once, whatever the
     /// reason is.
-    pub(super) fn rows<R>(&self, sql: &'static str, keys: impl Iterator<Item = i64>) -> Option<Vec<Option<R>>>
+    pub(super) fn rows<R>(&self, sql: &'static str, keys: impl ExactSizeIterator<Item = i64>) -> Option<Vec<Option<R>>>
     where
         R: for<'row> TryFrom<&'row Row<'row>, Error = rusqlite::Error>,
     {
@@ -60,25 +60,29 @@ impl AtOnce {
 fn rows<R>(
     connection: &Connection,
     sql: &str,
-    keys: impl Iterator<Item = i64>,
+    keys: impl ExactSizeIterator<Item = i64>,
     end: Instant,
 ) -> rusqlite::Result<Option<Vec<Option<R>>>>
 where
     R: for<'row> TryFrom<&'row Row<'row>, Error = rusqlite::Error>,
 {
-    // In one transaction the locks are taken once.
-    let transaction = connection.unchecked_transaction()?;
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = Vec::new();
-    for key in keys {
-        rows.push(statement.query_row([key], |row| R::try_from(row)).optional()?);
-        if Instant::now() >= end {
-            return Ok(None);
-        }
+    // In one transaction the locks are taken once. A statement alone is one.
+    let several = keys.len() > 1;
+    if several {
+        run(connection, "BEGIN")?;
     }
-    drop(statement);
-    transaction.commit()?;
-    Ok(Some(rows))
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = Some(Vec::with_capacity(keys.len()));
+    for key in keys {
+        let row = statement.query_row([key], |row| R::try_from(row)).optional()?;
+        rows = rows.filter(|_| Instant::now() < end);
+        let Some(rows) = &mut rows else { break };
+        rows.push(row);
+    }
+    if several {
+        run(connection, "COMMIT")?;
+    }
+    Ok(rows)
 }
 
 impl fmt::Debug for AtOnce {

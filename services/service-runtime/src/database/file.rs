@@ -73,3 +73,8 @@ impl File {
         Ok(connection)
     }
 }
+
+/// Runs `sql`, which gives no rows, and keeps it prepared.
+pub(super) fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}

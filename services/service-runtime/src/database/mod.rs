@@ -29,6 +29,7 @@ mod sqlite;
 mod url;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,7 @@ pub struct Database {
     writer: Pool,
     /// SQLite alone has it.
     at_once: Option<Arc<AtOnce>>,
-    together: Together,
+    together: Arc<Together>,
 }
 
 /// How many requests write together.
@@ -150,7 +151,7 @@ impl Database {
     /// cannot be, because the database is PostgreSQL, or for a reason that an ordinary statement meets and tells.
     ///
     /// `sql` has one parameter and looks up at most one row along an index: the thread does nothing else meanwhile.
-    pub fn rows_at_once<R>(&self, sql: &'static str, keys: impl Iterator<Item = i64>) -> Option<Vec<Option<R>>>
+    pub fn rows_at_once<R>(&self, sql: &'static str, keys: impl ExactSizeIterator<Item = i64>) -> Option<Vec<Option<R>>>
     where
         R: for<'row> TryFrom<&'row rusqlite::Row<'row>, Error = rusqlite::Error>,
     {
@@ -176,7 +177,7 @@ impl Database {
         if let Some(at_once) = &self.at_once {
             at_once.close();
         }
-        if let Together::Sqlite(group_commit) = &self.together {
+        if let Together::Sqlite(group_commit) = &*self.together {
             group_commit.close();
         }
         for pool in [&self.reader, &self.writer] {
@@ -220,6 +221,8 @@ impl Pool {
     /// The outcome of `query`, given up when it takes too long, and not begun while the server is left alone.
     #[doc(hidden)]
     pub async fn bounded<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
+        // What awaits it holds but a pointer: each that held it would make room for it twice.
+        let query = pin!(query);
         self.limited(async { query.await.map_err(metrics::outcome_of) }).await
     }
 

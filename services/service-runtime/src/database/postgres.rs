@@ -71,7 +71,7 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
         .connect_lazy_with(bounded);
     let lane = Arc::new(Kept::new(pool.clone(), trust.clone()));
     let pool = Pool::new(Connections::Postgres(pool), Lane::Postgres(lane.clone()), trust, Durations::default());
-    let together = Together::Postgres(pool.clone(), lane);
+    let together = Arc::new(Together::Postgres(pool.clone(), lane));
     Ok(Database { reader: pool.clone(), writer: pool, at_once: None, together })
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Databas
     let to_read =
         File::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO, &[("cache_size", CACHE_SIZE)]);
     let to_write = File::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, &WRITING);
-    let together = Together::Sqlite(GroupCommit::new(to_write, writer.clone()));
+    let together = Arc::new(Together::Sqlite(GroupCommit::new(to_write, writer.clone())));
     Ok(Database { reader, writer, at_once: Some(Arc::new(AtOnce::new(to_read))), together })
 }
 
