@@ -142,11 +142,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut at_once, _) = things(directory.path());
         at_once.longest = Duration::ZERO;
-        assert_eq!(read(&at_once, THING, &[7]), None);
+        assert_eq!(read(&at_once, THING, &[7, 1]), None);
         at_once.longest = FOREVER;
         *at_once.rests_until() = Some(Instant::now() + FOREVER);
         assert_eq!(read(&at_once, THING, &[7]), None, "it rests");
         *at_once.rests_until() = Some(Instant::now());
-        assert_eq!(read(&at_once, THING, &[7]), Some(vec![Some(7)]));
+        assert_eq!(read(&at_once, THING, &[7, 1]), Some(vec![Some(7), Some(1)]));
     }
 }
