@@ -61,7 +61,7 @@ async fn by_one_statement(
     let mut outcomes = Vec::with_capacity(orders.len());
     let mut parts = vec![orders];
     while let Some(part) = parts.pop() {
-        match together(pool, lane, part).await {
+        match all_or_none(pool, lane, part).await {
             Ok(placed) => outcomes.extend(placed.into_iter().map(Ok)),
             // One is bad, and nothing was written: it is looked for by halves, so that it costs the others little.
             Err(error) if error.is_refusal() && part.len() > 1 => {
@@ -75,7 +75,7 @@ async fn by_one_statement(
 }
 
 /// Stores all of `orders`, or none.
-async fn together(pool: &Pool, lane: &Kept<Postgres>, orders: &[NewOrder]) -> Result<Vec<Placed>, DatabaseError> {
+async fn all_or_none(pool: &Pool, lane: &Kept<Postgres>, orders: &[NewOrder]) -> Result<Vec<Placed>, DatabaseError> {
     on_lane!(pool, lane, |connection| async {
         if orders.iter().all(|order| order.claim.is_none()) {
             return matched(orders, insert(&mut connection, orders).await?);

@@ -131,8 +131,8 @@ trait Along: sqlx::Database {
 /// Orders, whichever.
 const SELECT: &str = "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders";
 
-/// The orders of a user are those in each status: SQLite merges them as it reads, and needs no index of their own, of which
-/// each order would change another page.
+/// The orders of a user are those in each status (`ALL` must have them all): SQLite merges them as it reads, and needs no
+/// index of their own, of which each order would change another page.
 impl Along for Sqlite {
     fn push_list(query: &mut QueryBuilder<Self>, before: i64, filter: Filter) {
         let statuses = match filter {

@@ -1,5 +1,5 @@
-//! What becomes of orders that are placed together when the database is in the way. On PostgreSQL: SQLite has nobody who
-//! could be.
+//! What becomes of orders that are placed together when the database is in the way. On PostgreSQL; for SQLite the same is
+//! tested where it is done, in service-runtime's `group_commit`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 

@@ -281,5 +281,7 @@ mod tests {
         for status in OrderStatus::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
+        let schema = serde_json::to_value(schemars::schema_for!(OrderStatus)).unwrap();
+        assert_eq!(schema["enum"], serde_json::json!(OrderStatus::ALL), "all of them");
     }
 }

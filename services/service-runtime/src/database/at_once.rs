@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::file::{File, run};
+use super::file::{PlainFile, run};
 
 /// How long the reads of a batch may keep the thread: ten times what the largest takes while the file is in memory.
 const LONGEST: Duration = Duration::from_millis(5);
 /// How long nothing is read at once after that took too long: a slow disk costs the thread that much in a second.
 const REST: Duration = Duration::from_secs(1);
+
 /// Connections that read rows at once. There are as many as threads that read at the same time.
 pub(super) struct AtOnce {
-    file: File,
+    file: PlainFile,
     longest: Duration,
     /// Until then nothing is read at once.
     rests_until: Mutex<Option<Instant>>,
@@ -25,7 +26,7 @@ pub(super) struct AtOnce {
 
 impl AtOnce {
     /// Reads `file`.
-    pub(super) fn new(file: File) -> Self {
+    pub(super) fn new(file: PlainFile) -> Self {
         Self { file, longest: LONGEST, rests_until: Mutex::default() }
     }
 
@@ -109,7 +110,7 @@ mod tests {
         let create = "PRAGMA journal_mode = WAL; CREATE TABLE things (id INTEGER PRIMARY KEY);
                       INSERT INTO things VALUES (1), (7)";
         writer.execute_batch(create).unwrap();
-        let file = File::new(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO, &[]);
+        let file = PlainFile::new(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO);
         (AtOnce { longest: FOREVER, ..AtOnce::new(file) }, writer)
     }
 

@@ -11,7 +11,7 @@ const MOST_AT_ONCE: usize = 256;
 
 /// One kind of statement of a store, made for all requests at once that wait for it. Clones share the batches.
 ///
-/// Each request is answered after the statement has committed, and with an outcome of its own. It waits no longer than
+/// Each request is answered after its commit, and with an outcome of its own. It waits no longer than
 /// for any other statement, its place in the line included.
 #[derive(Debug)]
 pub struct Batches<I, T> {
@@ -21,7 +21,7 @@ pub struct Batches<I, T> {
 
 impl<I: Send + 'static, T: Send + 'static> Batches<I, T> {
     /// Batches on `database`, each run by `run`, which gives an outcome for each item, in their order. It is given up after
-    /// twice as long as any other operation: a batch that is refused is tried item by item.
+    /// twice as long as any other operation: a statement that is refused is tried for fewer items.
     pub fn new<F>(database: &Database, run: impl Fn(Database, Vec<I>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Vec<Result<T, DatabaseError>>> + Send,

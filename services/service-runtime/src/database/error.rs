@@ -32,7 +32,7 @@ impl DatabaseError {
         Self::Unavailable(format!("no answer within {} ms", limit.as_millis()))
     }
 
-    /// Whether the database refused what it was told, as a whole, for what it says: nothing was written.
+    /// Whether the database refused what sqlx told it, as a whole, for what it says: nothing was written.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::UniqueViolation => true,
@@ -60,10 +60,9 @@ impl From<sqlx::Error> for DatabaseError {
 
 impl From<rusqlite::Error> for DatabaseError {
     fn from(error: rusqlite::Error) -> Self {
-        let code = error.sqlite_error().map_or(0, |error| error.extended_code);
-        match code {
-            SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY => Self::UniqueViolation,
-            code if passes(&code.to_string()) => Self::Unavailable(error.to_string()),
+        match error.sqlite_error().map(|error| error.extended_code) {
+            Some(SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY) => Self::UniqueViolation,
+            Some(code) if passes_on_sqlite(code) => Self::Unavailable(error.to_string()),
             _ => Self::Fault(Arc::new(error)),
         }
     }
@@ -89,8 +88,11 @@ fn passes(code: &str) -> bool {
     if code.len() == 5 {
         return matches!(&code[..2], "08" | "25" | "28" | "3D" | "40" | "53" | "55" | "57" | "58");
     }
-    let primary = code.parse::<u32>().map(|code| code & 0xff);
-    matches!(primary, Ok(5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26))
+    code.parse().is_ok_and(passes_on_sqlite)
+}
+
+fn passes_on_sqlite(code: i32) -> bool {
+    matches!(code & 0xff, 5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26)
 }
 
 #[cfg(test)]

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 
 use super::DatabaseError;
+use super::sqlite::SETTINGS;
 
 /// How long a connection lives, as long as one of sqlx's pool: a file that was replaced is noticed.
 const LIFE: Duration = Duration::from_secs(30 * 60);
 
 /// Connections to one file. There are as many as are used at the same time.
-pub(super) struct File {
+pub(super) struct PlainFile {
     path: PathBuf,
     flags: OpenFlags,
     busy_timeout: Duration,
-    pragmas: &'static [(&'static str, &'static str)],
     /// Those that nobody uses, with when they were opened; `None` once they are closed for good.
     idle: Mutex<Option<Vec<(Connection, Instant)>>>,
 }
@@ -27,18 +27,12 @@ pub(super) struct Taken {
     opened: Instant,
 }
 
-impl File {
-    /// Connections to the file at `path`, each opened with `flags` and set up by `pragmas`, that wait for locks up to
-    /// `busy_timeout`.
-    pub(super) fn new(
-        path: PathBuf,
-        flags: OpenFlags,
-        busy_timeout: Duration,
-        pragmas: &'static [(&'static str, &'static str)],
-    ) -> Self {
+impl PlainFile {
+    /// Connections to the file at `path`, each opened with `flags`, that wait for locks up to `busy_timeout`.
+    pub(super) fn new(path: PathBuf, flags: OpenFlags, busy_timeout: Duration) -> Self {
         // Each is used by one thread at a time.
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self { path, flags, busy_timeout, pragmas, idle: Mutex::new(Some(Vec::new())) }
+        Self { path, flags, busy_timeout, idle: Mutex::new(Some(Vec::new())) }
     }
 
     /// A connection that nobody uses, or a new one. It is not used again unless it is given back.
@@ -67,7 +61,7 @@ impl File {
     fn open(&self) -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(&self.path, self.flags)?;
         connection.busy_timeout(self.busy_timeout)?;
-        for (name, value) in self.pragmas {
+        for (name, value) in SETTINGS {
             connection.pragma_update(None, name, value)?;
         }
         Ok(connection)

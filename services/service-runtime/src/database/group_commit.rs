@@ -1,4 +1,4 @@
-//! Writes of many requests to SQLite in one transaction, on a thread of its own.
+//! Writes of many requests to SQLite in one transaction, on a thread that may wait.
 //!
 //! To wait for the disk takes longer than all that is written, so many wait together. By sqlx the rows of a statement come back
 //! one by one, each of them waking the thread that serves requests; here all outcomes come at once.
@@ -10,26 +10,27 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::batches::failed;
-use super::file::File;
+use super::file::PlainFile;
 use super::{DatabaseError, Pool, metrics};
 
 /// The way of [`Batches`](super::Batches) to write to SQLite.
 #[derive(Clone)]
 pub struct GroupCommit {
-    file: Arc<File>,
+    file: Arc<PlainFile>,
     writer: Pool,
 }
 
 impl GroupCommit {
     /// Writes to `file`, in turn with what writes through `writer`.
-    pub(super) fn new(file: File, writer: Pool) -> Self {
+    pub(super) fn new(file: PlainFile, writer: Pool) -> Self {
         Self { file: Arc::new(file), writer }
     }
 
     /// Writes each of `items` by `write`, all in one transaction, and gives their outcomes after its commit, in their order.
     ///
     /// What `write` has written of an item for which it fails is undone, and the others stay, unless it fails with
-    /// [`DatabaseError::Unavailable`]: then nothing of any is written. If the commit fails, nobody knows.
+    /// [`DatabaseError::Unavailable`]: then nothing of any is written. If the commit fails, nobody knows. When what is
+    /// returned is dropped before the transaction begins, it does not; afterwards it is finished.
     pub async fn write_each<I, T>(
         &self,
         items: Vec<I>,
@@ -41,32 +42,61 @@ impl GroupCommit {
     {
         let number = items.len();
         let file = Arc::clone(&self.file);
-        let written = async {
+        let awaited = Arc::new(());
+        let is_awaited = Arc::downgrade(&awaited);
+        let operation = |turn| async move {
             let written = tokio::task::spawn_blocking(move || {
+                // Until it is done, whoever has given up on it.
+                let _turn = turn;
                 let mut taken = file.take()?;
-                let outcomes = write_all(&mut taken.connection, &items, write)?;
+                let outcomes = write_all(&mut taken.connection, &items, write, || is_awaited.strong_count() > 0)?;
                 // A connection on which it failed is not used again.
                 file.give_back(taken);
                 Ok(outcomes)
             });
-            written.await.unwrap_or_else(|_| Err(DatabaseError::Unavailable("the thread that writes broke off".into())))
+            let broke_off = |_| Err(DatabaseError::Unavailable("the thread that writes broke off".to_owned()));
+            let written = written.await.unwrap_or_else(broke_off);
+            drop(awaited);
+            (outcome(&written), written)
         };
-        let written = async { written.await.map_err(|error| (metrics::outcome(&error), error)) };
-        self.writer.limited(written).await.unwrap_or_else(|error| failed(number, &error))
+        self.writer.limited(operation).await.unwrap_or_else(|error| failed(number, &error))
     }
 
-    pub(super) fn close(&self) {
-        self.file.close();
+    /// Moves the write-ahead log into the file and closes it.
+    pub(super) async fn close(&self) {
+        let file = Arc::clone(&self.file);
+        let closed = tokio::task::spawn_blocking(move || {
+            // Who closes it last moves the log, if it has looked at it.
+            let last = file.take();
+            file.close();
+            last.is_ok_and(|last| last.connection.query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).is_ok())
+        });
+        // What is left in the log is found there at the next start.
+        let _ = closed.await;
     }
+}
+
+/// How a batch ended, in one word: the worst of what became of its items.
+fn outcome<T>(written: &Result<Vec<Result<T, DatabaseError>>, DatabaseError>) -> &'static str {
+    let errors: Vec<_> = match written {
+        Ok(outcomes) => outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect(),
+        Err(error) => vec![error],
+    };
+    let fault = errors.iter().find(|error| matches!(error, DatabaseError::Fault(_)));
+    fault.or(errors.first()).map_or(metrics::SUCCESS, |error| metrics::outcome(error))
 }
 
 fn write_all<I, T>(
     connection: &mut Connection,
     items: &[I],
     write: fn(&Connection, &I) -> Result<T, DatabaseError>,
+    is_awaited: impl FnOnce() -> bool,
 ) -> Result<Vec<Result<T, DatabaseError>>, DatabaseError> {
     // From the begin: to become the writer later fails if another was it meanwhile.
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if !is_awaited() {
+        return Err(DatabaseError::Unavailable("its callers were told that it is not done".to_owned()));
+    }
     let mut outcomes = Vec::with_capacity(items.len());
     for item in items {
         let savepoint = transaction.savepoint()?;
@@ -83,7 +113,7 @@ fn write_all<I, T>(
     Ok(outcomes)
 }
 
-/// `time` as sqlx writes it into SQLite, in whole microseconds.
+/// `time` as sqlx writes it into SQLite, in whole microseconds. rusqlite would write it otherwise, and texts are compared.
 pub fn time_text(time: DateTime<Utc>) -> String {
     time.trunc_subsecs(6).to_rfc3339_opts(SecondsFormat::AutoSi, false)
 }
@@ -163,6 +193,84 @@ mod tests {
         assert!(matches!(group_commit.write_each(vec![1], thing).await[..], [Ok(10)]));
         database.close().await;
         assert!(matches!(group_commit.write_each(vec![2], thing).await[..], [Err(DatabaseError::Unavailable(_))]));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_fills_the_disk_writes_nothing_and_the_next_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let (database, group_commit) = open(&directory).await;
+        let outcomes = group_commit.write_each(vec![1, 2, 3], |connection, id| {
+            connection.pragma_update(None, "max_page_count", 10)?;
+            let length = if *id == 2 { 100_000 } else { 10 };
+            connection.execute("INSERT INTO things (id, at) VALUES ($1, zeroblob($2))", [*id, length])?;
+            Ok(())
+        });
+        for outcome in outcomes.await {
+            assert!(
+                matches!(&outcome, Err(DatabaseError::Unavailable(cause)) if cause.contains("full")),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(stored(&database).await, (0, 0));
+        assert!(matches!(group_commit.write_each(vec![1], thing).await[..], [Ok(10)]));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_given_up_before_it_begins_writes_nothing_and_the_next_waits_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (database, group_commit) = open(&directory).await;
+        // Another process writes.
+        let other = Connection::open(directory.path().join("things.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut given_up = Box::pin(group_commit.write_each(vec![1], thing));
+        assert!(futures::poll!(&mut given_up).is_pending());
+        drop(given_up);
+        // The thread has its turn still.
+        assert_eq!(database.writer().turn.as_ref().unwrap().available_permits(), 0);
+        let mut next = Box::pin(group_commit.write_each(vec![2], thing));
+        assert!(futures::poll!(&mut next).is_pending());
+        other.execute_batch("COMMIT").unwrap();
+        assert!(matches!(next.await[..], [Ok(20)]));
+        assert_eq!(stored(&database).await, (1, 1));
+        assert_eq!(count(&database, "SELECT id FROM things").await, 2);
+    }
+
+    #[tokio::test]
+    async fn its_commits_wait_for_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_database, group_commit) = open(&directory).await;
+        let settings = group_commit.write_each(vec![()], |connection, ()| {
+            let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+            let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+            Ok((number("synchronous")?, number("wal_autocheckpoint")?, journal))
+        });
+        // FULL (sqlite.org/pragma, synchronous).
+        assert!(matches!(&settings.await[..], [Ok((2, 4000, journal))] if journal == "wal"));
+    }
+
+    #[tokio::test]
+    async fn after_the_end_all_is_in_the_file_although_nothing_was_written_by_sqlx() {
+        let directory = tempfile::tempdir().unwrap();
+        let (database, group_commit) = open(&directory).await;
+        let super::super::Connections::Sqlite(writer) = &database.writer().connections else { panic!("it is a file") };
+        // As after a while without a use.
+        writer.close().await;
+        group_commit.write_each(vec![1], thing).await;
+        assert_eq!(stored(&database).await, (1, 1));
+        let log = directory.path().join("things.db-wal");
+        assert!(log.exists());
+        database.close().await;
+        assert!(!log.exists());
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_counted_by_the_worst_that_became_of_it() {
+        let fault = || Err(DatabaseError::Fault(Arc::new(std::io::Error::other("ours"))));
+        let taken = || Err(DatabaseError::UniqueViolation);
+        assert_eq!(outcome(&Ok(vec![Ok(1), Ok(2)])), "success");
+        assert_eq!(outcome(&Ok(vec![Ok(1), taken()])), "unique_violation");
+        assert_eq!(outcome(&Ok(vec![taken(), fault(), Ok(1)])), "fault");
+        assert_eq!(outcome::<()>(&Err(DatabaseError::Unavailable("full".to_owned()))), "unavailable");
     }
 
     #[tokio::test]

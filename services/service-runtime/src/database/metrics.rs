@@ -58,12 +58,17 @@ pub(super) fn outcome(error: &DatabaseError) -> &'static str {
     }
 }
 
-/// The same of an operation by sqlx. A timeout of the pool is told apart: nobody gave a connection back in time, or none
+/// How an operation by sqlx ended. A timeout of the pool is told apart: nobody gave a connection back in time, or none
 /// could be made.
-pub(super) fn outcome_of(error: sqlx::Error) -> (&'static str, DatabaseError) {
-    let pool_timed_out = matches!(error, sqlx::Error::PoolTimedOut);
-    let error = DatabaseError::from(error);
-    (if pool_timed_out { POOL_TIMEOUT } else { outcome(&error) }, error)
+pub(super) fn outcome_by_sqlx<T>(result: sqlx::Result<T>) -> (&'static str, Result<T, DatabaseError>) {
+    match result {
+        Ok(done) => (SUCCESS, Ok(done)),
+        Err(error @ sqlx::Error::PoolTimedOut) => (POOL_TIMEOUT, Err(error.into())),
+        Err(error) => {
+            let error = DatabaseError::from(error);
+            (outcome(&error), Err(error))
+        }
+    }
 }
 
 impl Database {

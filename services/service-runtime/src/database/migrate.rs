@@ -40,7 +40,8 @@ impl Migrations {
             sqlx::migrate::Migration::new(step.version, Cow::Borrowed(step.name), MigrationType::Simple, sql, false)
         };
         let mut migrator = Migrator::with_migrations(self.steps.iter().map(step).collect());
-        // A newer release may have gone on: its steps only add, so that this one runs beside it while it is replaced.
+        // A newer release may have gone on: its steps only add, or drop an index, so that this one runs beside it while it is
+        // replaced.
         migrator.set_ignore_missing(true);
         migrator
     }

@@ -1,8 +1,8 @@
 //! One store on two databases: PostgreSQL, or SQLite in a file.
 //!
 //! A query is written once, in SQL that both speak (`$1`, `RETURNING`, `ON CONFLICT`), and run by
-//! [`on_pool!`](crate::on_pool), which compiles it for each. Where one must differ, the store matches on [`Connections`],
-//! visibly. What a store needs to know of a failure is in [`DatabaseError`].
+//! [`on_pool!`](crate::on_pool), which compiles it for each. Where one must differ, the store matches on [`Connections`] or
+//! [`Together`], visibly. What a store needs to know of a failure is in [`DatabaseError`].
 //!
 //! Five rules for stores, each learned the hard way:
 //!
@@ -11,7 +11,7 @@
 //! - What decides and what writes is one statement (`UPDATE … WHERE … RETURNING`), never a read and then a write.
 //! - A value that must be unique and may be taken is written with `ON CONFLICT DO NOTHING`, and [`sqlx::Error::RowNotFound`]
 //!   then means taken: PostgreSQL logs the values of a violation, which can be personal.
-//! - Times are bound, in whole microseconds; no `now()` in SQL.
+//! - Times are bound, in whole microseconds, by rusqlite as [`time_text`]; no `now()` in SQL.
 //! - A statement finds its rows along an index, in the order in which it gives them: PostgreSQL plans it once, and has
 //!   every other way switched off. The tests of a store have it checked (`service_testing::statements_along_an_index`).
 
@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use slog::Logger;
 use sqlx::{PgPool, Postgres, SqlitePool};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use batches::{Batches, failed};
 pub use error::DatabaseError;
@@ -91,6 +91,9 @@ pub struct Pool {
     durations: Durations,
 }
 
+/// The right to write, where one writes at a time.
+type Turn = Option<OwnedSemaphorePermit>;
+
 /// Connections to the one kind of database that this process was configured with.
 #[derive(Clone, Debug)]
 pub enum Connections {
@@ -141,8 +144,9 @@ impl Database {
         &self.reader
     }
 
-    /// Connections for statements that write. On SQLite it is a single one: writers queue for it instead of
-    /// failing on each other's locks.
+    /// Connections for statements that write. On SQLite it is a single one, and takes turns with that of
+    /// [`together`](Self::together): writers queue instead of failing on each other's locks. Only
+    /// [`on_pool!`](crate::on_pool) waits for its turn.
     pub fn writer(&self) -> &Pool {
         &self.writer
     }
@@ -177,9 +181,6 @@ impl Database {
         if let Some(at_once) = &self.at_once {
             at_once.close();
         }
-        if let Together::Sqlite(group_commit) = &*self.together {
-            group_commit.close();
-        }
         for pool in [&self.reader, &self.writer] {
             pool.lane.give_back();
             let closed = async {
@@ -190,6 +191,10 @@ impl Database {
             };
             // What has not said goodbye by now never will; the end of the process closes it.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
+        }
+        if let Together::Sqlite(group_commit) = &*self.together {
+            // After those that only read: they cannot move the log.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, group_commit.close()).await;
         }
     }
 }
@@ -223,14 +228,19 @@ impl Pool {
     pub async fn bounded<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
         // What awaits it holds but a pointer: each that held it would make room for it twice.
         let query = pin!(query);
-        self.limited(async { query.await.map_err(metrics::outcome_of) }).await
+        let operation = |turn| async move {
+            let _turn = turn;
+            metrics::outcome_by_sqlx(query.await)
+        };
+        self.limited(operation).await
     }
 
-    /// The outcome of `operation`, limited as by [`bounded`](Self::bounded). When it fails it says how in one word too.
-    async fn limited<T>(
-        &self,
-        operation: impl Future<Output = Result<T, (&'static str, DatabaseError)>>,
-    ) -> Result<T, DatabaseError> {
+    /// The outcome of `operation`, which says it in one word too, limited as by [`bounded`](Self::bounded). It is given its
+    /// turn, and others have theirs when it is dropped.
+    async fn limited<T, F>(&self, operation: impl FnOnce(Turn) -> F) -> Result<T, DatabaseError>
+    where
+        F: Future<Output = (&'static str, Result<T, DatabaseError>)>,
+    {
         let unconnected = self.is_unconnected();
         if unconnected && let Some(cause) = self.pause.cause() {
             self.durations.add(metrics::UNAVAILABLE, Duration::ZERO);
@@ -239,18 +249,15 @@ impl Pool {
         let limit = self.limit();
         let began = Instant::now();
         let in_turn = async {
-            let _turn = match &self.turn {
+            let turn = match &self.turn {
                 // It is never closed.
-                Some(turn) => turn.acquire().await.ok(),
+                Some(turn) => Arc::clone(turn).acquire_owned().await.ok(),
                 None => None,
             };
-            operation.await
+            operation(turn).await
         };
-        let (outcome, result) = match tokio::time::timeout(limit, in_turn).await {
-            Ok(Ok(done)) => (metrics::SUCCESS, Ok(done)),
-            Ok(Err((outcome, error))) => (outcome, Err(error)),
-            Err(_) => (metrics::TIMEOUT, Err(DatabaseError::no_answer_within(limit))),
-        };
+        let no_answer = |_| (metrics::TIMEOUT, Err(DatabaseError::no_answer_within(limit)));
+        let (outcome, result) = tokio::time::timeout(limit, in_turn).await.unwrap_or_else(no_answer);
         if let Err(DatabaseError::Unavailable(cause)) = &result {
             self.trust.lose();
             self.lane.give_back();

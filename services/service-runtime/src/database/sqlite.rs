@@ -1,5 +1,6 @@
 //! SQLite, in one file.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rusqlite::OpenFlags;
 use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use tokio::sync::Semaphore;
 
 use super::at_once::AtOnce;
-use super::file::File;
+use super::file::PlainFile;
 use super::group_commit::GroupCommit;
 use super::lane::{Kept, Lane, Trust};
 use super::metrics::Durations;
@@ -22,15 +23,17 @@ use super::{Connections, Database, Migrations, Pool, Together};
 const READERS: u32 = 4;
 /// How long to wait for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
-/// After how many pages, of 4 KiB, what was written is moved from the write-ahead log into the file: four times SQLite's
-/// default. A page that many orders change is then moved once, not four times.
-const CHECKPOINT_PAGES: &str = "4000";
-/// How the connection that writes for many is set up: like sqlx's.
-const WRITING: [(&str, &str); 3] =
-    [("synchronous", "FULL"), ("wal_autocheckpoint", CHECKPOINT_PAGES), ("cache_size", CACHE_SIZE)];
-/// How much of the file each connection keeps in memory, half of SQLite's default: -1000 are 1000 KiB. What is not there the
-/// system has, as a rule.
-const CACHE_SIZE: &str = "-1000";
+/// How every connection to a file is set up.
+pub(super) const SETTINGS: [(&str, &str); 3] = [
+    // What was acknowledged survives a loss of power; NORMAL would lose the last commits.
+    ("synchronous", "FULL"),
+    // After how many pages, of 4 KiB, what was written is moved from the write-ahead log into the file: four times SQLite's
+    // default. A page that many orders change is then moved once, not four times.
+    ("wal_autocheckpoint", "4000"),
+    // How much of the file a connection keeps in memory, half of SQLite's default: -1000 are 1000 KiB. What is not there the
+    // system has, as a rule.
+    ("cache_size", "-1000"),
+];
 
 pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Database> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
@@ -38,14 +41,9 @@ pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Databas
             .with_context(|| format!("cannot create the data directory {}", directory.display()))?;
     }
     let cannot_use = || format!("cannot use the database sqlite:{}", path.display());
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .busy_timeout(BUSY_TIMEOUT)
-        .journal_mode(SqliteJournalMode::Wal)
-        // What was acknowledged survives a loss of power; NORMAL would lose the last commits.
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-        .pragma("cache_size", CACHE_SIZE);
+    let options =
+        SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).journal_mode(SqliteJournalMode::Wal);
+    let options = SETTINGS.into_iter().fold(options, |options, (name, value)| options.pragma(name, value));
 
     let writer = pool(1, options.clone().create_if_missing(true));
     migrate_alone(path, &writer, migrations).await.with_context(cannot_use)?;
@@ -57,9 +55,8 @@ pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Databas
     let reader = to_pool(pool(READERS, options.read_only(true)));
     let writer = Pool { turn: Some(Arc::new(Semaphore::new(1))), ..to_pool(writer) };
     // Who would have to wait for a lock is better off on a thread that may.
-    let to_read =
-        File::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO, &[("cache_size", CACHE_SIZE)]);
-    let to_write = File::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT, &WRITING);
+    let to_read = PlainFile::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO);
+    let to_write = PlainFile::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT);
     let together = Arc::new(Together::Sqlite(GroupCommit::new(to_write, writer.clone())));
     Ok(Database { reader, writer, at_once: Some(Arc::new(AtOnce::new(to_read))), together })
 }
@@ -75,7 +72,7 @@ async fn migrate_alone(path: &Path, writer: &SqlitePool, migrations: &Migrations
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".migration-lock");
     let lock = tokio::task::spawn_blocking(move || {
-        let file = std::fs::File::create(&lock_path)?;
+        let file = File::create(&lock_path)?;
         file.lock()?;
         Ok::<_, std::io::Error>(file)
     });
