@@ -1,13 +1,15 @@
-//! Writes of many requests to SQLite in one transaction, on a thread that may wait.
+//! Writes of many requests to SQLite in one transaction, on a thread of its own.
 //!
 //! To wait for the disk takes longer than all that is written, so many wait together. By sqlx the rows of a statement come back
 //! one by one, each of them waking the thread that serves requests; here all outcomes come at once.
 
-use std::fmt;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::{fmt, io, thread};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::oneshot;
 
 use super::batches::failed;
 use super::file::PlainFile;
@@ -16,14 +18,37 @@ use super::{DatabaseError, Pool, metrics};
 /// The way of [`Batches`](super::Batches) to write to SQLite.
 #[derive(Clone)]
 pub struct GroupCommit {
+    thread: mpsc::Sender<Job>,
     file: Arc<PlainFile>,
     writer: Pool,
 }
 
+type Job = Box<dyn FnOnce() + Send>;
+
 impl GroupCommit {
-    /// Writes to `file`, in turn with what writes through `writer`.
-    pub(super) fn new(file: PlainFile, writer: Pool) -> Self {
-        Self { file: Arc::new(file), writer }
+    /// Writes to `file`, in turn with what writes through `writer`. Fails if there can be no thread for it.
+    pub(super) fn new(file: PlainFile, writer: Pool) -> io::Result<Self> {
+        let (thread, jobs) = mpsc::channel::<Job>();
+        // Always the same: tokio's would be one and another, each with memory of its own. It ends with the last clone.
+        thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
+            for job in jobs {
+                // Who waits for it is told, by getting nothing.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+            }
+        })?;
+        Ok(Self { thread, file: Arc::new(file), writer })
+    }
+
+    /// The outcome of `work` on the thread; `None` if it broke off.
+    async fn on_thread<T: Send + 'static>(&self, work: impl FnOnce(&PlainFile) -> T + Send + 'static) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let file = Arc::clone(&self.file);
+        let job = Box::new(move || {
+            // Nobody may wait for it any more.
+            let _ = answer.send(work(&file));
+        });
+        self.thread.send(job).ok()?;
+        answered.await.ok()
     }
 
     /// Writes each of `items` by `write`, all in one transaction, and gives their outcomes after its commit, in their order.
@@ -41,11 +66,10 @@ impl GroupCommit {
         T: Send + 'static,
     {
         let number = items.len();
-        let file = Arc::clone(&self.file);
         let awaited = Arc::new(());
         let is_awaited = Arc::downgrade(&awaited);
         let operation = |turn| async move {
-            let written = tokio::task::spawn_blocking(move || {
+            let written = self.on_thread(move |file| {
                 // Until it is done, whoever has given up on it.
                 let _turn = turn;
                 let mut taken = file.take()?;
@@ -54,7 +78,7 @@ impl GroupCommit {
                 file.give_back(taken);
                 Ok(outcomes)
             });
-            let broke_off = |_| Err(DatabaseError::Unavailable("the thread that writes broke off".to_owned()));
+            let broke_off = || Err(DatabaseError::Unavailable("the thread that writes broke off".to_owned()));
             let written = written.await.unwrap_or_else(broke_off);
             drop(awaited);
             (outcome(&written), written)
@@ -64,8 +88,7 @@ impl GroupCommit {
 
     /// Moves the write-ahead log into the file and closes it.
     pub(super) async fn close(&self) {
-        let file = Arc::clone(&self.file);
-        let closed = tokio::task::spawn_blocking(move || {
+        let closed = self.on_thread(|file| {
             // Who closes it last moves the log, if it has looked at it.
             let last = file.take();
             file.close();

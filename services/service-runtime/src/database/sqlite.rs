@@ -57,7 +57,8 @@ pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Databas
     // Who would have to wait for a lock is better off on a thread that may.
     let to_read = PlainFile::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO);
     let to_write = PlainFile::new(path.to_owned(), OpenFlags::SQLITE_OPEN_READ_WRITE, BUSY_TIMEOUT);
-    let together = Arc::new(Together::Sqlite(GroupCommit::new(to_write, writer.clone())));
+    let group_commit = GroupCommit::new(to_write, writer.clone()).context("cannot start the thread that writes")?;
+    let together = Arc::new(Together::Sqlite(group_commit));
     Ok(Database { reader, writer, at_once: Some(Arc::new(AtOnce::new(to_read))), together })
 }
 
