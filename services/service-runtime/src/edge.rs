@@ -36,10 +36,16 @@ const DEFAULT_REQUESTS: u32 = 256;
 /// Longer than the slowest operation that succeeds: a call to another service, and a wait for a busy SQLite file.
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
 
+/// How long a client that is refused waits for it: to refuse at once those who ask again at once would take all of the
+/// time that there is for the others.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(20);
+/// The most who wait so: each takes some kilobytes.
+const MOST_PAUSED: usize = 1024;
+
 /// How much a service takes on.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Limits {
-    /// The most requests to work on at a time; more are refused at once with 503.
+    /// The most requests to work on at a time; more are refused with 503.
     #[arg(long, env = "MAX_REQUESTS_IN_FLIGHT", value_name = "NUMBER", default_value_t = DEFAULT_REQUESTS, value_parser = requests)]
     pub max_requests_in_flight: u32,
 
@@ -60,6 +66,7 @@ pub struct Edge<C> {
     probe: ReadinessProbe,
     in_flight: Arc<Semaphore>,
     limit: usize,
+    paused: Semaphore,
     timeout: Duration,
     /// Whether a trace that begins here is recorded.
     sampled: bool,
@@ -72,6 +79,7 @@ impl<C> Edge<C> {
             probe,
             in_flight: Arc::new(Semaphore::new(limits.max_requests_in_flight as usize)),
             limit: limits.max_requests_in_flight as usize,
+            paused: Semaphore::new(MOST_PAUSED),
             timeout: Duration::from_millis(limits.request_timeout_ms.into()),
             sampled,
         }
@@ -114,7 +122,7 @@ pub struct Admitted<C> {
 
 /// Lets a request in to `operation`.
 ///
-/// Refuses with `overloaded` when the service works on as many as it takes, and with `invalid_request` a
+/// Refuses with `overloaded`, after a moment, when the service works on as many as it takes, and with `invalid_request` a
 /// `Request-Timeout-Ms` that is none. Gives `operation` up with `deadline_exceeded` at its deadline. A panic becomes an
 /// `internal_error`; where it was is logged by [`crate::process`].
 ///
@@ -130,7 +138,12 @@ where
 {
     let edge = rqctx.context();
     let timeout = caller_timeout(rqctx.request.headers())?.map_or(edge.timeout, |asked| asked.min(edge.timeout));
-    let Ok(place) = Arc::clone(&edge.in_flight).try_acquire_owned() else { return Err(OVERLOADED.plain()) };
+    let Ok(place) = Arc::clone(&edge.in_flight).try_acquire_owned() else {
+        if let Ok(_paused) = edge.paused.try_acquire() {
+            tokio::time::sleep(REFUSAL_PAUSE.min(timeout)).await;
+        }
+        return Err(OVERLOADED.plain());
+    };
     if timeout.is_zero() {
         return Err(DEADLINE_EXCEEDED.plain());
     }

@@ -146,7 +146,7 @@ fn limits(max_requests_in_flight: u32) -> Limits {
 }
 
 #[tokio::test]
-async fn more_requests_than_the_limit_are_refused_at_once_and_those_inside_finish() {
+async fn more_requests_than_the_limit_are_refused_and_those_inside_finish() {
     let service = start(limits(1)).await;
     let waiting = service.at_gate(Method::GET).await;
     service.is_refused(service.get("/at-once").await, 503, "overloaded").await;
