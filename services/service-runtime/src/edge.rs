@@ -6,7 +6,6 @@
 //! `contract::extract`.
 
 use std::any::Any;
-use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,14 +17,13 @@ use contract::health::{Health, Readiness};
 use dropshot::{HttpError, HttpResponseOk, RequestContext, ServerContext};
 use futures::FutureExt;
 use http::HeaderMap;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
 use slog::{Logger, warn};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
 
+use crate::admission::Admission;
 use crate::config::{milliseconds, requests};
 use crate::server::ReadinessProbe;
-use crate::telemetry::Encode;
 use crate::trace::TraceContext;
 
 /// How long the sender of a request still waits, in milliseconds.
@@ -36,16 +34,10 @@ const DEFAULT_REQUESTS: u32 = 256;
 /// Longer than the slowest operation that succeeds: a call to another service, and a wait for a busy SQLite file.
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
 
-/// How long a client that is refused waits for it: to refuse at once those who ask again at once would take all of the
-/// time that there is for the others.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(20);
-/// The most who wait so: each takes some kilobytes.
-const MOST_PAUSED: usize = 1024;
-
 /// How much a service takes on.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Limits {
-    /// The most requests to work on at a time; more are refused with 503.
+    /// The most requests to work on at a time; more wait a moment, then are refused with 503.
     #[arg(long, env = "MAX_REQUESTS_IN_FLIGHT", value_name = "NUMBER", default_value_t = DEFAULT_REQUESTS, value_parser = requests)]
     pub max_requests_in_flight: u32,
 
@@ -64,9 +56,7 @@ impl Default for Limits {
 pub struct Edge<C> {
     state: Arc<C>,
     probe: ReadinessProbe,
-    in_flight: Arc<Semaphore>,
-    limit: usize,
-    paused: Semaphore,
+    admission: Admission,
     timeout: Duration,
     /// Whether a trace that begins here is recorded.
     sampled: bool,
@@ -77,33 +67,15 @@ impl<C> Edge<C> {
         Self {
             state: Arc::new(state),
             probe,
-            in_flight: Arc::new(Semaphore::new(limits.max_requests_in_flight as usize)),
-            limit: limits.max_requests_in_flight as usize,
-            paused: Semaphore::new(MOST_PAUSED),
+            admission: Admission::new(limits.max_requests_in_flight as usize),
             timeout: Duration::from_millis(limits.request_timeout_ms.into()),
             sampled,
         }
     }
 
-    /// How many requests are inside.
-    pub(crate) fn load(&self) -> Load {
-        Load { in_flight: Arc::clone(&self.in_flight), limit: self.limit }
-    }
-}
-
-/// How much a service works on at the moment.
-#[derive(Debug)]
-pub(crate) struct Load {
-    in_flight: Arc<Semaphore>,
-    limit: usize,
-}
-
-impl Collector for Load {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let active = self.limit - self.in_flight.available_permits();
-        encoder.gauge("http_server_active_requests", "Requests being worked on.", active)?;
-        let limit = "The most requests to work on at a time; more are refused.";
-        encoder.gauge("http_server_active_requests_limit", limit, self.limit)
+    /// Which requests are let in.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
     }
 }
 
@@ -122,9 +94,9 @@ pub struct Admitted<C> {
 
 /// Lets a request in to `operation`.
 ///
-/// Refuses with `overloaded`, after a moment, when the service works on as many as it takes, and with `invalid_request` a
-/// `Request-Timeout-Ms` that is none. Gives `operation` up with `deadline_exceeded` at its deadline. A panic becomes an
-/// `internal_error`; where it was is logged by [`crate::process`].
+/// Refuses with `overloaded` when the service works on as many as it takes and the line of those who wait is too long, and
+/// with `invalid_request` a `Request-Timeout-Ms` that is none. Gives `operation` up with `deadline_exceeded` at its
+/// deadline, to which the wait belongs. A panic becomes an `internal_error`; where it was is logged by [`crate::process`].
 ///
 /// When the client goes away, an operation with a safe method (RFC 9110, section 9.2.1) ends; any other is finished.
 pub async fn handle<C, R, F>(
@@ -138,23 +110,18 @@ where
 {
     let edge = rqctx.context();
     let timeout = caller_timeout(rqctx.request.headers())?.map_or(edge.timeout, |asked| asked.min(edge.timeout));
-    let Ok(place) = Arc::clone(&edge.in_flight).try_acquire_owned() else {
-        if let Ok(_paused) = edge.paused.try_acquire() {
-            tokio::time::sleep(REFUSAL_PAUSE.min(timeout)).await;
-        }
-        return Err(OVERLOADED.plain());
-    };
+    let deadline = Instant::now() + timeout;
+    let place = edge.admission.admit(timeout).await.ok_or_else(|| OVERLOADED.plain())?;
     if timeout.is_zero() {
         return Err(DEADLINE_EXCEEDED.plain());
     }
     let trace = TraceContext::of_request(&rqctx.request_id, rqctx.request.headers(), edge.sampled);
-    let admitted =
-        Admitted { state: Arc::clone(&edge.state), deadline: Instant::now() + timeout, trace, log: rqctx.log.clone() };
+    let admitted = Admitted { state: Arc::clone(&edge.state), deadline, trace, log: rqctx.log.clone() };
     // On the heap, because it is large, and is moved into what guards it.
     let operation = Box::pin(AssertUnwindSafe(operation(admitted)).catch_unwind());
     let guarded = async move {
         let _place = place;
-        match tokio::time::timeout(timeout, operation).await {
+        match timeout_at(deadline.into(), operation).await {
             Ok(Ok(result)) => result.map(Answer::passed),
             Ok(Err(panic)) => Err(INTERNAL_ERROR.because(panic_text(panic.as_ref()))),
             Err(_) => Err(DEADLINE_EXCEEDED.because(format_args!("no answer within {} ms", timeout.as_millis()))),

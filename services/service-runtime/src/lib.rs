@@ -14,6 +14,7 @@
 //! | [`server`] | a dropshot server with the document, the docs portal and readiness, started and stopped |
 //! | [`process`] | `main`: start, wait for a signal, stop |
 
+mod admission;
 pub mod coalesce;
 pub mod config;
 pub mod database;

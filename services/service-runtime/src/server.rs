@@ -128,7 +128,7 @@ impl Server {
         };
         let Complete { mut registry, requests, spans } = telemetry.complete(document);
         let edge = Edge::new(state, probe.clone(), &limits, spans.are_sent());
-        registry.register_collector(Box::new(edge.load()));
+        registry.register_collector(Box::new(edge.admission().clone()));
         probe.database.register(&mut registry);
         telemetry::register(&mut api, registry)?;
         let server =

@@ -155,6 +155,7 @@ async fn more_requests_than_the_limit_are_refused_and_those_inside_finish() {
     for line in [
         "http_server_active_requests 1",
         "http_server_active_requests_limit 1",
+        "http_server_waiting_requests 0",
         r#"http_server_requests_total{operation="at_once",status="503",error_code="overloaded"} 1"#,
     ] {
         assert!(metrics.lines().any(|present| present == line), "{line}: {metrics}");

@@ -1,0 +1,248 @@
+//! Which requests are worked on: so many at a time, and the next when one of them is done.
+//!
+//! To refuse a request costs up to half as much as to work on it, and who is refused comes again. A service that refused at
+//! once all who are too many would do little else. Here they wait in a line, which is worked off, and no more are refused
+//! than leaves time for that.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::telemetry::Encode;
+
+/// How long a request waits for a place before it may be refused. With what a busy process adds, a refusal should come
+/// within 50 ms.
+const WAIT: Duration = Duration::from_millis(20);
+/// How often it is looked who has waited so long.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
+/// The most requests that are refused together, which is 6,400 a second: a tenth of a processor's time.
+const REFUSED_TOGETHER: usize = 32;
+/// The most requests that wait, each of which takes some kilobytes. More are refused at once.
+const MOST_WAITING: usize = 4096;
+
+/// The places for requests, and the line before them. Clones share both.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    places: usize,
+    hall: Arc<Mutex<Hall>>,
+}
+
+#[derive(Debug)]
+struct Hall {
+    free: usize,
+    line: VecDeque<Waiting>,
+    /// Whether there is a task that refuses who has waited too long.
+    attended: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    /// Dropped unsent, it is a refusal.
+    turn: oneshot::Sender<Place>,
+}
+
+/// Held by a request that is worked on. Dropped, it goes to who is first in the line.
+#[derive(Debug)]
+pub(crate) struct Place {
+    hall: Option<Arc<Mutex<Hall>>>,
+}
+
+impl Admission {
+    pub(crate) fn new(places: usize) -> Self {
+        Self { places, hall: Arc::new(Mutex::new(Hall { free: places, line: VecDeque::new(), attended: false })) }
+    }
+
+    /// Gives a place at once if one is free, otherwise when it is this request's turn: who came first is first. `None` if
+    /// it is refused: after `patience`, after some time in the line, or at once if the line is too long.
+    pub(crate) async fn admit(&self, patience: Duration) -> Option<Place> {
+        let waiting = {
+            let mut hall = enter(&self.hall);
+            if hall.free > 0 {
+                hall.free -= 1;
+                return Some(Place { hall: Some(Arc::clone(&self.hall)) });
+            }
+            if hall.line.len() >= MOST_WAITING {
+                return None;
+            }
+            if !hall.attended {
+                hall.attended = true;
+                tokio::spawn(attend(Arc::clone(&self.hall)));
+            }
+            let (turn, waiting) = oneshot::channel();
+            hall.line.push_back(Waiting { since: Instant::now(), turn });
+            waiting
+        };
+        timeout(patience, waiting).await.ok()?.ok()
+    }
+}
+
+fn enter(hall: &Mutex<Hall>) -> MutexGuard<'_, Hall> {
+    hall.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Refuses who has waited too long, some at a time, until nobody waits.
+async fn attend(hall: Arc<Mutex<Hall>>) {
+    loop {
+        sleep(REFUSAL_PAUSE).await;
+        let mut hall = enter(&hall);
+        hall.line.retain(|waiting| !waiting.turn.is_closed());
+        let longest = hall.line.iter().take(REFUSED_TOGETHER);
+        let refused = longest.take_while(|waiting| waiting.since.elapsed() >= WAIT).count();
+        hall.line.drain(..refused);
+        if hall.line.is_empty() {
+            hall.attended = false;
+            return;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        while let Some(hall) = self.hall.take() {
+            let first = {
+                let mut hall = enter(&hall);
+                let first = hall.line.pop_front();
+                if first.is_none() {
+                    hall.free += 1;
+                }
+                first
+            };
+            // Who has left does not take it; then it is the next one's.
+            if let Some(Waiting { turn, .. }) = first
+                && let Err(mut refused) = turn.send(Place { hall: Some(hall) })
+            {
+                self.hall = refused.hall.take();
+            }
+        }
+    }
+}
+
+impl Collector for Admission {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (free, waiting) = {
+            let hall = enter(&self.hall);
+            (hall.free, hall.line.len())
+        };
+        encoder.gauge("http_server_active_requests", "Requests being worked on.", self.places - free)?;
+        let limit = "The most requests to work on at a time; more wait, and are refused when that takes too long.";
+        encoder.gauge("http_server_active_requests_limit", limit, self.places)?;
+        encoder.gauge("http_server_waiting_requests", "Requests that wait to be worked on.", waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::{join_all, poll_immediate};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    /// Polls once: then the request is in the line.
+    macro_rules! wait {
+        ($admission:expr) => {{
+            let mut waiting = Box::pin($admission.admit(PATIENCE));
+            assert!(poll_immediate(&mut waiting).await.is_none());
+            waiting
+        }};
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_becomes_free_is_for_who_waits_longest() {
+        let admission = Admission::new(1);
+        let begin = Instant::now();
+        let place = admission.admit(PATIENCE).await;
+        assert!(place.is_some());
+        let (first, mut second) = (wait!(admission), wait!(admission));
+        drop(place);
+        let place = first.await;
+        assert!(place.is_some());
+        assert!(poll_immediate(&mut second).await.is_none());
+        drop(place);
+        assert!(second.await.is_some());
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gets_no_place_is_refused_after_a_moment_or_their_patience() {
+        let admission = Admission::new(0);
+        for (patience, least, most) in [(PATIENCE, WAIT, WAIT + 2 * REFUSAL_PAUSE), (WAIT / 2, WAIT / 2, WAIT / 2)] {
+            let begin = Instant::now();
+            assert!(admission.admit(patience).await.is_none());
+            // A timer counts whole milliseconds.
+            let waited = begin.elapsed().as_millis();
+            assert!((least.as_millis()..=most.as_millis()).contains(&waited), "{waited} ms");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_some_are_refused_at_a_time_and_the_others_still_get_their_turn() {
+        let admission = Admission::new(1);
+        let place = admission.admit(PATIENCE).await;
+        let mut waiting = Vec::new();
+        for _ in 0..3 * REFUSED_TOGETHER {
+            waiting.push(wait!(admission));
+        }
+        let next = waiting.split_off(2 * REFUSED_TOGETHER);
+        assert!(join_all(waiting).await.iter().all(Option::is_none));
+        drop(place);
+        for waiting in next {
+            assert!(waiting.await.is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_the_line_is_passed_over() {
+        let admission = Admission::new(1);
+        let place = admission.admit(PATIENCE).await;
+        let (left, next) = (wait!(admission), wait!(admission));
+        drop(left);
+        drop(place);
+        assert!(next.await.is_some());
+        assert!(admission.admit(PATIENCE).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_left_is_not_among_those_that_are_refused() {
+        let admission = Admission::new(0);
+        for _ in 0..4 * REFUSED_TOGETHER {
+            drop(wait!(admission));
+        }
+        let begin = Instant::now();
+        assert!(admission.admit(PATIENCE).await.is_none());
+        assert!(begin.elapsed() < WAIT + 2 * REFUSAL_PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_when_it_is_their_turn_gives_up_the_place() {
+        let admission = Admission::new(1);
+        let place = admission.admit(PATIENCE).await;
+        let first = wait!(admission);
+        drop(place);
+        drop(first);
+        assert!(admission.admit(Duration::ZERO).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_line_is_bounded_and_free_again_afterwards() {
+        let admission = Admission::new(0);
+        for _ in 0..2 {
+            let mut waiting = Vec::new();
+            for _ in 0..MOST_WAITING {
+                waiting.push(wait!(admission));
+            }
+            let begin = Instant::now();
+            assert!(admission.admit(PATIENCE).await.is_none());
+            assert_eq!(begin.elapsed(), Duration::ZERO);
+            assert!(join_all(waiting).await.iter().all(Option::is_none));
+        }
+    }
+}
