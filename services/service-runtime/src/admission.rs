@@ -243,6 +243,7 @@ mod tests {
             assert!(admission.admit(PATIENCE).await.is_none());
             assert_eq!(begin.elapsed(), Duration::ZERO);
             assert!(join_all(waiting).await.iter().all(Option::is_none));
+            assert!(begin.elapsed() < PATIENCE);
         }
     }
 }
