@@ -23,7 +23,7 @@ const GOODPUT: f64 = 0.9;
 const SHED_P99: Duration = Duration::from_millis(50);
 /// The numbers of clients at which the peak is looked for.
 const CONCURRENCY: [usize; 5] = [16, 32, 64, 128, 256];
-/// More than a service works on at a time, so that there is always one free to send the next request.
+/// Several times as many as a service works on at a time. Who waits for an answer sends nothing, so these bound the load.
 const CONNECTIONS: usize = 900;
 const PATIENCE: Duration = Duration::from_secs(10);
 
