@@ -30,11 +30,11 @@ const MOST_WAITING: usize = 4096;
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     places: usize,
-    hall: Arc<Mutex<Hall>>,
+    queue: Arc<Mutex<Queue>>,
 }
 
 #[derive(Debug)]
-struct Hall {
+struct Queue {
     free: usize,
     line: VecDeque<Waiting>,
     /// Whether there is a task that refuses who has waited too long.
@@ -51,53 +51,53 @@ struct Waiting {
 /// Held by a request that is worked on. Dropped, it goes to who is first in the line.
 #[derive(Debug)]
 pub(crate) struct Place {
-    hall: Option<Arc<Mutex<Hall>>>,
+    queue: Option<Arc<Mutex<Queue>>>,
 }
 
 impl Admission {
     pub(crate) fn new(places: usize) -> Self {
-        Self { places, hall: Arc::new(Mutex::new(Hall { free: places, line: VecDeque::new(), attended: false })) }
+        Self { places, queue: Arc::new(Mutex::new(Queue { free: places, line: VecDeque::new(), attended: false })) }
     }
 
     /// Gives a place at once if one is free, otherwise when it is this request's turn: who came first is first. `None` if
     /// it is refused: after `patience`, after some time in the line, or at once if the line is too long.
     pub(crate) async fn admit(&self, patience: Duration) -> Option<Place> {
         let waiting = {
-            let mut hall = enter(&self.hall);
-            if hall.free > 0 {
-                hall.free -= 1;
-                return Some(Place { hall: Some(Arc::clone(&self.hall)) });
+            let mut queue = lock(&self.queue);
+            if queue.free > 0 {
+                queue.free -= 1;
+                return Some(Place { queue: Some(Arc::clone(&self.queue)) });
             }
-            if hall.line.len() >= MOST_WAITING {
+            if queue.line.len() >= MOST_WAITING {
                 return None;
             }
-            if !hall.attended {
-                hall.attended = true;
-                tokio::spawn(attend(Arc::clone(&self.hall)));
+            if !queue.attended {
+                queue.attended = true;
+                tokio::spawn(refuse_the_longest(Arc::clone(&self.queue)));
             }
             let (turn, waiting) = oneshot::channel();
-            hall.line.push_back(Waiting { since: Instant::now(), turn });
+            queue.line.push_back(Waiting { since: Instant::now(), turn });
             waiting
         };
         timeout(patience, waiting).await.ok()?.ok()
     }
 }
 
-fn enter(hall: &Mutex<Hall>) -> MutexGuard<'_, Hall> {
-    hall.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Refuses who has waited too long, some at a time, until nobody waits.
-async fn attend(hall: Arc<Mutex<Hall>>) {
+async fn refuse_the_longest(queue: Arc<Mutex<Queue>>) {
     loop {
         sleep(REFUSAL_PAUSE).await;
-        let mut hall = enter(&hall);
-        hall.line.retain(|waiting| !waiting.turn.is_closed());
-        let longest = hall.line.iter().take(REFUSED_TOGETHER);
+        let mut queue = lock(&queue);
+        queue.line.retain(|waiting| !waiting.turn.is_closed());
+        let longest = queue.line.iter().take(REFUSED_TOGETHER);
         let refused = longest.take_while(|waiting| waiting.since.elapsed() >= WAIT).count();
-        hall.line.drain(..refused);
-        if hall.line.is_empty() {
-            hall.attended = false;
+        queue.line.drain(..refused);
+        if queue.line.is_empty() {
+            queue.attended = false;
             return;
         }
     }
@@ -105,20 +105,20 @@ async fn attend(hall: Arc<Mutex<Hall>>) {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        while let Some(hall) = self.hall.take() {
+        while let Some(queue) = self.queue.take() {
             let first = {
-                let mut hall = enter(&hall);
-                let first = hall.line.pop_front();
+                let mut queue = lock(&queue);
+                let first = queue.line.pop_front();
                 if first.is_none() {
-                    hall.free += 1;
+                    queue.free += 1;
                 }
                 first
             };
             // Who has left does not take it; then it is the next one's.
             if let Some(Waiting { turn, .. }) = first
-                && let Err(mut refused) = turn.send(Place { hall: Some(hall) })
+                && let Err(mut refused) = turn.send(Place { queue: Some(queue) })
             {
-                self.hall = refused.hall.take();
+                self.queue = refused.queue.take();
             }
         }
     }
@@ -127,8 +127,8 @@ impl Drop for Place {
 impl Collector for Admission {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (free, waiting) = {
-            let hall = enter(&self.hall);
-            (hall.free, hall.line.len())
+            let queue = lock(&self.queue);
+            (queue.free, queue.line.len())
         };
         encoder.gauge("http_server_active_requests", "Requests being worked on.", self.places - free)?;
         let limit = "The most requests to work on at a time; more wait, and are refused when that takes too long.";
