@@ -21,7 +21,7 @@ use crate::telemetry::Encode;
 const WAIT: Duration = Duration::from_millis(20);
 /// How often it is looked who has waited so long.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
-/// The most requests that are refused together, which is 6,400 a second: a tenth of a processor's time.
+/// The most requests that are refused together: 6,400 a second, and in a busy process some 4,000.
 const REFUSED_TOGETHER: usize = 32;
 /// The most requests that wait, each of which takes some kilobytes. More are refused at once.
 const MOST_WAITING: usize = 4096;
