@@ -10,7 +10,7 @@
 //!   more; there is no retry if the wait does not fit into the time that is left. What answers but does not speak HTTP
 //!   is not asked again, nor is a success that does not parse.
 //! - **Budget.** In ten seconds there are at most as many retries as a tenth of the calls, or two if that is more.
-//! - **Circuit breaker.** After 20 failures in a row, or when half of at least 20 attempts within ten seconds failed, calls
+//! - **Circuit breaker.** After 10 failures in a row, or when half of at least 20 attempts within ten seconds failed, calls
 //!   are refused at once, but for one attempt a second, until one succeeds. A failure is no answer, none in time,
 //!   429 and 5xx. An attempt that the caller's deadline cut to less than half its time proves nothing when it runs out.
 //! - **Bulkhead.** At most [`Settings::concurrency`] attempts are under way at a time.

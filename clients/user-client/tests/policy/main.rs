@@ -307,24 +307,24 @@ async fn failing(upstream: &Upstream) -> (Client, Arc<Mutex<Vec<Circuit>>>) {
     let told = changes.clone();
     let observer = move |circuit| told.lock().unwrap().push(circuit);
     let client = Client::connect_observed(&upstream.url, Settings::default(), observer).unwrap();
-    for _ in 0..20 {
+    for _ in 0..10 {
         assert_eq!(changes.lock().unwrap().len(), 0);
         create(&client).await;
     }
     assert_eq!(*changes.lock().unwrap(), [Circuit::Open]);
-    assert_eq!(upstream.requests(), 20);
+    assert_eq!(upstream.requests(), 10);
     (client, changes)
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_twenty_failures_one_attempt_a_second_is_made_until_one_succeeds() {
+async fn after_ten_failures_one_attempt_a_second_is_made_until_one_succeeds() {
     for reply in [status(500), status(503), status(429), Reply::Close, Reply::Silence] {
-        let upstream = Upstream::start(move |number| if number <= 22 { reply.clone() } else { user() }).await;
+        let upstream = Upstream::start(move |number| if number <= 12 { reply.clone() } else { user() }).await;
         let (client, changes) = failing(&upstream).await;
         for probes in 0..=2 {
             let ends = join_all((0..50).map(|_| read(&client))).await;
             let refused = ends.iter().filter(|end| **end == End::Refused(Refusal::CircuitOpen)).count();
-            assert_eq!((refused, upstream.requests()), (50 - probes.min(1), 20 + probes));
+            assert_eq!((refused, upstream.requests()), (50 - probes.min(1), 10 + probes));
             sleep(SECOND).await;
         }
         assert_eq!(client.snapshot().unwrap().short_circuited, 50 + 49 + 49);
@@ -337,15 +337,15 @@ async fn after_twenty_failures_one_attempt_a_second_is_made_until_one_succeeds()
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_dropped_is_followed_by_another() {
     let upstream = Upstream::start(|number| match number {
-        ..=20 => status(503),
-        21 => Reply::Silence,
+        ..=10 => status(503),
+        11 => Reply::Silence,
         _ => user(),
     })
     .await;
     let (client, _) = failing(&upstream).await;
     sleep(SECOND).await;
     let arrival = async {
-        while upstream.requests() == 20 {
+        while upstream.requests() == 10 {
             tokio::task::yield_now().await;
         }
     };
@@ -376,7 +376,7 @@ async fn callers_in_a_hurry_do_not_open_the_circuit_for_all() {
         assert_eq!(read(&hurried).await, End::TimedOut);
     }
     assert_eq!(client.snapshot().unwrap().circuit, Circuit::Closed);
-    for _ in 0..20 {
+    for _ in 0..10 {
         read(&client.until((Instant::now() + Duration::from_millis(201)).into_std())).await;
     }
     assert_eq!(client.snapshot().unwrap().circuit, Circuit::Open);
@@ -393,7 +393,7 @@ async fn a_service_that_gives_up_because_its_caller_hurries_has_not_failed() {
     assert_eq!(client.snapshot().unwrap().circuit, Circuit::Closed);
     // What refuses at once has failed, however little time there was.
     let (_, client) = always(status(503)).await;
-    for _ in 0..20 {
+    for _ in 0..10 {
         read(&hurried(&client)).await;
     }
     assert_eq!(client.snapshot().unwrap().circuit, Circuit::Open);
@@ -423,9 +423,9 @@ async fn more_calls_at_a_time_than_allowed_wait_shortly_and_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn an_open_circuit_refuses_without_waiting_for_a_place() {
-    let upstream = Upstream::start(|number| if number <= 20 { status(503) } else { Reply::Silence }).await;
+    let upstream = Upstream::start(|number| if number <= 10 { status(503) } else { Reply::Silence }).await;
     let client = Client::connect(&upstream.url, Settings { concurrency: 1, ..Settings::default() }).unwrap();
-    for _ in 0..20 {
+    for _ in 0..10 {
         create(&client).await;
     }
     sleep(SECOND).await;
