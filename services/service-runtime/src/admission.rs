@@ -1,8 +1,8 @@
 //! Which requests are worked on: so many at a time, and the next when one of them is done.
 //!
 //! To refuse a request costs up to half as much as to work on it, and who is refused comes again. A service that refused at
-//! once all who are too many would do little else. Here they wait in a line, which is worked off, and no more are refused
-//! than leaves time for that.
+//! once all who are too many would do little else. Here they wait in a line, which is worked off. When it moves too slowly,
+//! some of those who came last are refused, soon, and no more than leaves time for the others.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,10 +16,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::telemetry::Encode;
 
-/// How long a request waits for a place before it may be refused. With what a busy process adds, a refusal should come
-/// within 50 ms.
-const WAIT: Duration = Duration::from_millis(20);
-/// How often it is looked who has waited so long.
+/// When who is first in the line has waited so long, others are refused. A client rather waits so long than comes again in a
+/// second.
+const LONG_WAIT: Duration = Duration::from_millis(100);
+/// The most that a request waits. A line that moves does not let it wait so long.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// How often it is looked how long the first has waited, and so the most that a refusal takes, but for what a busy process
+/// adds.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
 /// The most requests that are refused together: 6,400 a second, and in a busy process some 4,000.
 const REFUSED_TOGETHER: usize = 32;
@@ -37,7 +40,7 @@ pub(crate) struct Admission {
 struct Queue {
     free: usize,
     line: VecDeque<Waiting>,
-    /// Whether there is a task that refuses who has waited too long.
+    /// Whether there is a task that looks after the line.
     attended: bool,
 }
 
@@ -60,7 +63,8 @@ impl Admission {
     }
 
     /// Gives a place at once if one is free, otherwise when it is this request's turn: who came first is first. `None` if
-    /// it is refused: after `patience`, after some time in the line, or at once if the line is too long.
+    /// it is refused: after `patience` or half a second, as one of those who came last when the first waits long, or at once
+    /// if the line is too long.
     pub(crate) async fn admit(&self, patience: Duration) -> Option<Place> {
         let waiting = {
             let mut queue = lock(&self.queue);
@@ -73,13 +77,13 @@ impl Admission {
             }
             if !queue.attended {
                 queue.attended = true;
-                tokio::spawn(refuse_the_longest(Arc::clone(&self.queue)));
+                tokio::spawn(refuse_the_last(Arc::clone(&self.queue)));
             }
             let (turn, waiting) = oneshot::channel();
             queue.line.push_back(Waiting { since: Instant::now(), turn });
             waiting
         };
-        timeout(patience, waiting).await.ok()?.ok()
+        timeout(patience.min(LONGEST_WAIT), waiting).await.ok()?.ok()
     }
 }
 
@@ -87,19 +91,33 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Refuses who has waited too long, some at a time, until nobody waits.
-async fn refuse_the_longest(queue: Arc<Mutex<Queue>>) {
+/// While who is first waits too long, refuses who came last, some at a time; until nobody waits.
+async fn refuse_the_last(queue: Arc<Mutex<Queue>>) {
     loop {
         sleep(REFUSAL_PAUSE).await;
         let mut queue = lock(&queue);
-        queue.line.retain(|waiting| !waiting.turn.is_closed());
-        let longest = queue.line.iter().take(REFUSED_TOGETHER);
-        let refused = longest.take_while(|waiting| waiting.since.elapsed() >= WAIT).count();
-        queue.line.drain(..refused);
-        if queue.line.is_empty() {
+        while queue.line.front().is_some_and(Waiting::has_left) {
+            queue.line.pop_front();
+        }
+        let Some(first) = queue.line.front() else {
             queue.attended = false;
             return;
+        };
+        if first.since.elapsed() < LONG_WAIT {
+            continue;
         }
+        let mut refused = 0;
+        while refused < REFUSED_TOGETHER
+            && let Some(last) = queue.line.pop_back()
+        {
+            refused += usize::from(!last.has_left());
+        }
+    }
+}
+
+impl Waiting {
+    fn has_left(&self) -> bool {
+        self.turn.is_closed()
     }
 }
 
@@ -172,9 +190,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gets_no_place_is_refused_after_a_moment_or_their_patience() {
+    async fn who_gets_no_place_is_refused_after_a_while_or_their_patience() {
         let admission = Admission::new(0);
-        for (patience, least, most) in [(PATIENCE, WAIT, WAIT + 2 * REFUSAL_PAUSE), (WAIT / 2, WAIT / 2, WAIT / 2)] {
+        let short = LONG_WAIT / 2;
+        for (patience, least, most) in [(PATIENCE, LONG_WAIT, LONG_WAIT + 2 * REFUSAL_PAUSE), (short, short, short)] {
             let begin = Instant::now();
             assert!(admission.admit(patience).await.is_none());
             // A timer counts whole milliseconds.
@@ -184,17 +203,42 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_some_are_refused_at_a_time_and_the_others_still_get_their_turn() {
+    async fn nobody_is_refused_while_nobody_waits_long() {
+        let admission = Admission::new(1);
+        let mut place = admission.admit(PATIENCE).await;
+        let mut line = VecDeque::new();
+        for _ in 0..3 {
+            for _ in 0..2 * REFUSED_TOGETHER {
+                line.push_back(wait!(admission));
+            }
+            sleep(LONG_WAIT - REFUSAL_PAUSE).await;
+            while let Some(first) = line.pop_front() {
+                drop(place);
+                place = first.await;
+                assert!(place.is_some());
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_first_waits_long_the_last_are_refused_some_at_a_time() {
         let admission = Admission::new(1);
         let place = admission.admit(PATIENCE).await;
-        let mut waiting = Vec::new();
-        for _ in 0..3 * REFUSED_TOGETHER {
-            waiting.push(wait!(admission));
+        let mut first = Vec::new();
+        for _ in 0..2 * REFUSED_TOGETHER {
+            first.push(wait!(admission));
         }
-        let next = waiting.split_off(2 * REFUSED_TOGETHER);
-        assert!(join_all(waiting).await.iter().all(Option::is_none));
+        let second = first.split_off(REFUSED_TOGETHER);
+        sleep(LONG_WAIT - REFUSAL_PAUSE).await;
+        let begin = Instant::now();
+        // Soon, however long the others have waited.
+        let last = join_all((0..REFUSED_TOGETHER).map(|_| admission.admit(PATIENCE)));
+        assert!(last.await.iter().all(Option::is_none));
+        assert!(begin.elapsed() <= 2 * REFUSAL_PAUSE);
+        assert!(join_all(second).await.iter().all(Option::is_none));
+        assert!(begin.elapsed() <= 3 * REFUSAL_PAUSE);
         drop(place);
-        for waiting in next {
+        for waiting in first {
             assert!(waiting.await.is_some());
         }
     }
@@ -211,14 +255,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_left_is_not_among_those_that_are_refused() {
+    async fn who_has_left_is_neither_first_nor_among_those_that_are_refused() {
         let admission = Admission::new(0);
-        for _ in 0..4 * REFUSED_TOGETHER {
-            drop(wait!(admission));
-        }
+        let leave = || async {
+            for _ in 0..4 * REFUSED_TOGETHER {
+                drop(wait!(admission));
+            }
+        };
+        leave().await;
+        sleep(LONG_WAIT / 2).await;
         let begin = Instant::now();
-        assert!(admission.admit(PATIENCE).await.is_none());
-        assert!(begin.elapsed() < WAIT + 2 * REFUSAL_PAUSE);
+        let waiting = wait!(admission);
+        leave().await;
+        assert!(waiting.await.is_none());
+        let waited = begin.elapsed();
+        assert!(waited >= LONG_WAIT && waited < LONG_WAIT + 2 * REFUSAL_PAUSE, "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -242,8 +293,11 @@ mod tests {
             let begin = Instant::now();
             assert!(admission.admit(PATIENCE).await.is_none());
             assert_eq!(begin.elapsed(), Duration::ZERO);
+            // In all this time not even half of them are refused as the last.
             assert!(join_all(waiting).await.iter().all(Option::is_none));
-            assert!(begin.elapsed() < PATIENCE);
+            assert!(begin.elapsed() <= LONGEST_WAIT + REFUSAL_PAUSE);
+            // That they have left is seen the next time.
+            sleep(2 * REFUSAL_PAUSE).await;
         }
     }
 }

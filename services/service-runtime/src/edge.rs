@@ -29,15 +29,15 @@ use crate::trace::TraceContext;
 /// How long the sender of a request still waits, in milliseconds.
 const TIMEOUT_HEADER: &str = "Request-Timeout-Ms";
 
-/// Enough to keep the database busy, few enough to answer each in time.
-const DEFAULT_REQUESTS: u32 = 256;
+/// Many, because most of them wait for their batch, and few enough to answer each in time.
+const DEFAULT_REQUESTS: u32 = 1024;
 /// Longer than the slowest operation that succeeds: a call to another service, and a wait for a busy SQLite file.
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
 
 /// How much a service takes on.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Limits {
-    /// The most requests to work on at a time; more wait a moment, then are refused with 503.
+    /// The most requests to work on at a time; more wait, and when that takes too long some are refused with 503.
     #[arg(long, env = "MAX_REQUESTS_IN_FLIGHT", value_name = "NUMBER", default_value_t = DEFAULT_REQUESTS, value_parser = requests)]
     pub max_requests_in_flight: u32,
 

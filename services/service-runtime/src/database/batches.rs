@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Database, DatabaseError};
 use crate::coalesce::Coalescer;
 
-/// The most items of a batch: about as many as a service works on at a time.
+/// The most items of a batch.
 const MOST_AT_ONCE: usize = 256;
 
 /// One kind of statement of a store, made for all requests at once that wait for it. Clones share the batches.
