@@ -44,7 +44,7 @@ impl Greed {
     pub(crate) fn connections(self) -> usize {
         match self {
             // More than a service takes requests at a time.
-            Self::DribbledHeaders | Self::DribbledBodies => 400,
+            Self::DribbledHeaders | Self::DribbledBodies => 1100,
             Self::EndlessBodies => 16,
             Self::Idle => 10_000,
             Self::Http2Resets => 4,
