@@ -173,6 +173,6 @@ async fn process_and_connections_are_told() {
     assert!((0.0..86_400.0).contains(&started), "{started}");
     assert_eq!(seen[r#"db_client_connection_max{pool="reader"}"#], 4.0);
     assert_eq!(seen[r#"db_client_connection_count{pool="writer",state="used"}"#], 0.0);
-    assert_eq!(seen["http_server_active_requests_limit"], 256.0);
+    assert_eq!(seen["http_server_active_requests_limit"], 1024.0);
     assert_eq!(seen["http_server_active_requests"], 0.0);
 }

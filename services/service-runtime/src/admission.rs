@@ -21,8 +21,7 @@ use crate::telemetry::Encode;
 const LONG_WAIT: Duration = Duration::from_millis(100);
 /// The most that a request waits. A line that moves does not let it wait so long.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-/// How often it is looked how long the first has waited, and so the most that a refusal takes, but for what a busy process
-/// adds.
+/// How often it is looked how long the first has waited, and who came last.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
 /// The most requests that are refused together: 6,400 a second, and in a busy process some 4,000.
 const REFUSED_TOGETHER: usize = 32;
