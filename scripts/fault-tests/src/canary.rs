@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
+use memchr::memmem;
 use rustix::fs::{FallocateFlags, fallocate};
 
 /// In every e-mail address and name of a run. Letters alone, so that it survives URLs and JSON.
@@ -142,8 +143,7 @@ fn file_name(path: &Path) -> String {
 fn occurrences(piece: &[u8], seen: usize) -> Vec<usize> {
     let lower = piece.to_ascii_lowercase();
     let find = |text: &[u8], form: &str| -> Vec<usize> {
-        let places = text.windows(form.len()).enumerate().filter(|(_, window)| *window == form.as_bytes());
-        places.map(|(at, _)| at).filter(|at| at + form.len() > seen).collect()
+        memmem::find_iter(text, form).filter(|at| at + form.len() > seen).collect()
     };
     let coded = IN_BASE64.iter().flat_map(|form| find(piece, form));
     find(&lower, CANARY).into_iter().chain(coded).collect()
