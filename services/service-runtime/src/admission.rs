@@ -148,7 +148,7 @@ impl Collector for Admission {
             (queue.free, queue.line.len())
         };
         encoder.gauge("http_server_active_requests", "Requests being worked on.", self.places - free)?;
-        let limit = "The most requests to work on at a time; more wait, and are refused when that takes too long.";
+        let limit = "The most requests to work on at a time; more wait, and some are refused when that takes long.";
         encoder.gauge("http_server_active_requests_limit", limit, self.places)?;
         encoder.gauge("http_server_waiting_requests", "Requests that wait to be worked on.", waiting)
     }

@@ -94,8 +94,8 @@ pub struct Admitted<C> {
 
 /// Lets a request in to `operation`.
 ///
-/// Refuses with `overloaded` when the service works on as many as it takes and the line of those who wait is too long, and
-/// with `invalid_request` a `Request-Timeout-Ms` that is none. Gives `operation` up with `deadline_exceeded` at its
+/// Refuses with `overloaded` when the service works on as many as it takes and those who wait for that are too many or wait
+/// too long, and with `invalid_request` a `Request-Timeout-Ms` that is none. Gives `operation` up with `deadline_exceeded` at its
 /// deadline, to which the wait belongs. A panic becomes an `internal_error`; where it was is logged by [`crate::process`].
 ///
 /// When the client goes away, an operation with a safe method (RFC 9110, section 9.2.1) ends; any other is finished.
