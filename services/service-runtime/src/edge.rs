@@ -8,7 +8,9 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use contract::answer::Answer;
@@ -16,9 +18,9 @@ use contract::error_code::{DEADLINE_EXCEEDED, INTERNAL_ERROR, INVALID_REQUEST, O
 use contract::health::{Health, Readiness};
 use dropshot::{HttpError, HttpResponseOk, RequestContext, ServerContext};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::HeaderMap;
 use slog::{Logger, warn};
-use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use crate::admission::Admission;
@@ -117,28 +119,51 @@ where
     }
     let trace = TraceContext::of_request(&rqctx.request_id, rqctx.request.headers(), edge.sampled);
     let admitted = Admitted { state: Arc::clone(&edge.state), deadline, trace, log: rqctx.log.clone() };
-    // On the heap, because it is large, and is moved into what guards it.
-    let operation = Box::pin(AssertUnwindSafe(operation(admitted)).catch_unwind());
-    let guarded = async move {
-        let _place = place;
-        match timeout_at(deadline.into(), operation).await {
+    let operation = AssertUnwindSafe(operation(admitted)).catch_unwind();
+    let operation = timeout_at(deadline.into(), operation).map(move |outcome| {
+        drop(place);
+        match outcome {
             Ok(Ok(result)) => result.map(Answer::passed),
             Ok(Err(panic)) => Err(INTERNAL_ERROR.because(panic_text(panic.as_ref()))),
             Err(_) => Err(DEADLINE_EXCEEDED.because(format_args!("no answer within {} ms", timeout.as_millis()))),
         }
-    };
+    });
+    // On the heap, because it is large, and may have to leave its connection.
+    let operation = operation.boxed();
     if rqctx.request.method().is_safe() {
-        guarded.await
+        operation.await
     } else {
-        let (answer, answered) = oneshot::channel();
-        let log = rqctx.log.clone();
+        Finished { operation: Some(operation), log: &rqctx.log }.await
+    }
+}
+
+/// An operation that goes on by itself when its client goes away: then dropshot drops what works on the request.
+struct Finished<'a, R: 'static> {
+    /// Until it has ended.
+    operation: Option<BoxFuture<'static, Result<R, HttpError>>>,
+    log: &'a Logger,
+}
+
+impl<R> Future for Finished<'_, R> {
+    type Output = Result<R, HttpError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(operation) = &mut self.operation else { return Poll::Pending };
+        let result = ready!(operation.as_mut().poll(context));
+        self.operation = None;
+        Poll::Ready(result)
+    }
+}
+
+impl<R> Drop for Finished<'_, R> {
+    fn drop(&mut self) {
+        let Some(operation) = self.operation.take() else { return };
+        let log = self.log.clone();
         tokio::spawn(async move {
-            // A client that has gone away is not told of a failure; the log is.
-            if let Err(Err(error)) = answer.send(guarded.await) {
+            if let Err(error) = operation.await {
                 warn!(log, "failed after its client went away"; "error" => error.internal_message);
             }
         });
-        answered.await.unwrap_or_else(|error| Err(INTERNAL_ERROR.because(error)))
     }
 }
 

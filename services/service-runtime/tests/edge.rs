@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use contract::answer::Answer;
+use contract::error_code::INTERNAL_ERROR;
 use dropshot::{ApiDescription, HttpError, HttpResponseOk, RequestContext, endpoint};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
@@ -67,6 +68,16 @@ async fn write_at_gate(rqctx: RequestContext<Context>) -> Outcome {
     .await
 }
 
+#[endpoint { method = PUT, path = "/gate" }]
+async fn fail_at_gate(rqctx: RequestContext<Context>) -> Outcome {
+    edge::handle(&rqctx, |request| async move {
+        request.state.entered.notify_one();
+        request.state.open.notified().await;
+        Err(INTERNAL_ERROR.because("a fault at the gate"))
+    })
+    .await
+}
+
 #[endpoint { method = GET, path = "/panic" }]
 async fn fail(rqctx: RequestContext<Context>) -> Outcome {
     edge::handle(&rqctx, |_| async { panic!("canary {}", std::env::args().count()) }).await
@@ -91,6 +102,7 @@ async fn start(limits: Limits) -> Running {
     api.register(at_once).unwrap();
     api.register(pass_gate).unwrap();
     api.register(write_at_gate).unwrap();
+    api.register(fail_at_gate).unwrap();
     api.register(fail).unwrap();
     api.register(health).unwrap();
     let (gate, log) = (Arc::new(Gate::default()), CapturedLog::default());
@@ -120,6 +132,15 @@ impl Running {
         let waiting = tokio::spawn(async move { request.send().await.unwrap() });
         self.gate.entered.notified().await;
         waiting
+    }
+
+    /// Makes the client of `request` go away, until the service has noticed.
+    async fn lose(&self, request: JoinHandle<Response>) {
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
+        while !self.log.text().contains("client disconnected") {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn is_refused(&self, response: Response, status: u16, error_code: &str) {
@@ -170,24 +191,28 @@ async fn more_requests_than_the_limit_are_refused_and_those_inside_finish() {
 #[tokio::test]
 async fn a_read_ends_with_its_client_and_leaves_its_place() {
     let service = start(limits(1)).await;
-    gone(service.at_gate(Method::GET).await).await;
+    service.lose(service.at_gate(Method::GET).await).await;
     while service.get("/at-once").await.status() != 200 {}
 }
 
 #[tokio::test]
 async fn a_write_is_finished_without_its_client_and_then_leaves_its_place() {
     let service = start(limits(1)).await;
-    gone(service.at_gate(Method::POST).await).await;
+    service.lose(service.at_gate(Method::POST).await).await;
     service.is_refused(service.get("/at-once").await, 503, "overloaded").await;
     service.gate.open.notify_one();
     service.gate.written.notified().await;
     while service.get("/at-once").await.status() != 200 {}
 }
 
-/// Makes the client of `request` go away.
-async fn gone(request: JoinHandle<Response>) {
-    request.abort();
-    assert!(request.await.unwrap_err().is_cancelled());
+#[tokio::test]
+async fn a_write_that_fails_without_its_client_is_logged() {
+    let service = start(limits(1)).await;
+    service.lose(service.at_gate(Method::PUT).await).await;
+    service.gate.open.notify_one();
+    while service.get("/at-once").await.status() != 200 {}
+    let log = service.log.text();
+    assert!(log.contains("failed after its client went away") && log.contains("a fault at the gate"), "{log}");
 }
 
 #[tokio::test]
