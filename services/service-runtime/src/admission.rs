@@ -17,16 +17,17 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::telemetry::Encode;
 
 /// When who is first in the line has waited so long, others are refused. A client rather waits so long than comes again in a
-/// second.
-const LONG_WAIT: Duration = Duration::from_millis(100);
+/// second, and to refuse takes time from the others.
+const LONG_WAIT: Duration = Duration::from_millis(250);
 /// The most that a request waits. A line that moves does not let it wait so long.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How often it is looked how long the first has waited, and who came last.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
 /// The most requests that are refused together: 6,400 a second, and in a busy process some 4,000.
 const REFUSED_TOGETHER: usize = 32;
-/// The most requests that wait, each of which takes some kilobytes. More are refused at once.
-const MOST_WAITING: usize = 4096;
+/// The most requests that wait, each of which takes some 25 KB with its connection. More are refused at once, and come again
+/// at once: then a service does little else.
+const MOST_WAITING: usize = 16384;
 
 /// The places for requests, and the line before them. Clones share both.
 #[derive(Clone, Debug)]
