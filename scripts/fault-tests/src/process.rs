@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 
@@ -16,6 +16,8 @@ use crate::http1::{Client, get};
 
 /// How long a program may take from its start until it serves.
 const START_PATIENCE: Duration = Duration::from_secs(10);
+/// What this program and a service need besides the connections of many clients.
+const SPARE_DESCRIPTORS: u64 = 1000;
 /// How often it is looked whether something has happened that nothing tells of.
 pub(crate) const GLANCE: Duration = Duration::from_millis(10);
 
@@ -197,4 +199,10 @@ pub(crate) fn on_processors<T>(processors: &CpuSet, start: impl FnOnce() -> Resu
     let started = start();
     sched_setaffinity(None, &before)?;
     started
+}
+
+/// How many connections this process, and a service that inherited its limit, can have.
+pub(crate) fn spare_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(SPARE_DESCRIPTORS)).unwrap_or(usize::MAX)
 }

@@ -19,7 +19,8 @@ use crate::telemetry::Encode;
 /// When who is first in the line has waited so long, others are refused. A client rather waits so long than comes again in a
 /// second, and to refuse takes time from the others.
 const LONG_WAIT: Duration = Duration::from_millis(250);
-/// The most that a request waits. A line that moves does not let it wait so long.
+/// The most that a request waits. Only a line that hardly moves, or is longer than what is served in that time, lets it wait so
+/// long.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How often it is looked how long the first has waited, and who came last.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
@@ -27,7 +28,7 @@ const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
 const REFUSED_TOGETHER: usize = 32;
 /// The most requests that wait, each of which takes some 25 KB with its connection. More are refused at once, and come again
 /// at once: then a service does little else.
-const MOST_WAITING: usize = 16384;
+const MOST_WAITING: usize = 16_384;
 
 /// The places for requests, and the line before them. Clones share both.
 #[derive(Clone, Debug)]
@@ -293,7 +294,7 @@ mod tests {
             let begin = Instant::now();
             assert!(admission.admit(PATIENCE).await.is_none());
             assert_eq!(begin.elapsed(), Duration::ZERO);
-            // In all this time not even half of them are refused as the last.
+            // In all this time but a tenth of them are refused as the last.
             assert!(join_all(waiting).await.iter().all(Option::is_none));
             assert!(begin.elapsed() <= LONGEST_WAIT + REFUSAL_PAUSE);
             // That they have left is seen the next time.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use contract::answer::Answer;
 use contract::error_code::INTERNAL_ERROR;
@@ -19,6 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 const DOCUMENT: &str = r#"{"info": {"title": "Some Service"}, "paths": {"/at-once": {"get": {"operationId": "at_once",
     "responses": {"503": {"content": {"application/json": {"examples": {"overloaded": {}}}}}}}}}}"#;
@@ -31,6 +33,9 @@ const MIGRATIONS: Migrations = Migrations {
         sql: include_str!("../../../migrations/user-service/0002_create_idempotency_keys.sql"),
     }],
 };
+
+/// What takes so long does not happen.
+const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Gate {
@@ -138,9 +143,17 @@ impl Running {
     async fn lose(&self, request: JoinHandle<Response>) {
         request.abort();
         assert!(request.await.unwrap_err().is_cancelled());
-        while !self.log.text().contains("client disconnected") {
-            tokio::task::yield_now().await;
-        }
+        let noticed = async {
+            while !self.log.text().contains("client disconnected") {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LONG, noticed).await.unwrap();
+    }
+
+    async fn is_free_again(&self) {
+        let free = async { while self.get("/at-once").await.status() != 200 {} };
+        timeout(LONG, free).await.unwrap();
     }
 
     async fn is_refused(&self, response: Response, status: u16, error_code: &str) {
@@ -192,7 +205,7 @@ async fn more_requests_than_the_limit_are_refused_and_those_inside_finish() {
 async fn a_read_ends_with_its_client_and_leaves_its_place() {
     let service = start(limits(1)).await;
     service.lose(service.at_gate(Method::GET).await).await;
-    while service.get("/at-once").await.status() != 200 {}
+    assert_eq!(service.get("/at-once").await.status(), 200);
 }
 
 #[tokio::test]
@@ -201,8 +214,8 @@ async fn a_write_is_finished_without_its_client_and_then_leaves_its_place() {
     service.lose(service.at_gate(Method::POST).await).await;
     service.is_refused(service.get("/at-once").await, 503, "overloaded").await;
     service.gate.open.notify_one();
-    service.gate.written.notified().await;
-    while service.get("/at-once").await.status() != 200 {}
+    timeout(LONG, service.gate.written.notified()).await.unwrap();
+    service.is_free_again().await;
 }
 
 #[tokio::test]
@@ -210,7 +223,7 @@ async fn a_write_that_fails_without_its_client_is_logged() {
     let service = start(limits(1)).await;
     service.lose(service.at_gate(Method::PUT).await).await;
     service.gate.open.notify_one();
-    while service.get("/at-once").await.status() != 200 {}
+    service.is_free_again().await;
     let log = service.log.text();
     assert!(log.contains("failed after its client went away") && log.contains("a fault at the gate"), "{log}");
 }

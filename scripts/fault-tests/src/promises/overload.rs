@@ -14,6 +14,7 @@ use crate::http1::post;
 use crate::load::{Load, Sample, latencies, outcomes};
 use crate::lone_runtime::LoneRuntime;
 use crate::platform::{ORDERS, Platform, Setup, Users, order, unique};
+use crate::process::spare_connections;
 use crate::run::Run;
 
 /// As many times the peak should be sent.
@@ -25,7 +26,7 @@ const CROWDS: [usize; 2] = [900, 8000];
 const GOODPUT: f64 = 0.9;
 const SHED_P99: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked whether all clients are there: of many, some must try to connect again, TCP does after a second.
+/// How often it is looked whether all clients are there: of many, some must try to connect again, TCP does after 1, 3 and 7 s.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) async fn judge(run: &Run) -> Result<Tried> {
@@ -47,6 +48,10 @@ pub(crate) async fn judge(run: &Run) -> Result<Tried> {
         let mut refused = 0;
         let time = Duration::from_secs(run.choose(4, 60));
         for clients in CROWDS {
+            let possible = spare_connections();
+            verdict
+                .expect(clients <= possible, || format!("only {possible} clients: the limit of descriptors is lower"));
+            let clients = clients.min(possible);
             let samples = on_its_own(orders(clients, address, users, time)).await?;
             let goodput = rate(&samples, time);
             let sent = samples.len() as f64 / time.as_secs_f64() / peak;
@@ -101,7 +106,7 @@ fn rate(samples: &[Sample], time: Duration) -> f64 {
     samples.iter().filter(|sample| sample.status == Some(201)).count() as f64 / time.as_secs_f64()
 }
 
-/// What `clients` meet in `time` who come again at once, from when each has had an answer.
+/// What `clients` meet in `time` who come again at once, from when each has had an answer, or has given up its first request.
 async fn orders(clients: usize, address: SocketAddr, users: Users, time: Duration) -> Vec<Sample> {
     let source = move || (address, post(ORDERS, None, &order(users.next(), unique())));
     let load = Load::start(clients, PATIENCE, Duration::ZERO, Arc::new(source));

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, getrlimit};
 use service_testing::Kind;
 use tokio::time::sleep;
 
@@ -16,6 +15,7 @@ use crate::http1::{get, post};
 use crate::load::{Load, Sample, latencies, outcomes};
 use crate::lone_runtime::LoneRuntime;
 use crate::platform::{ORDERS, Platform, Setup, order, unique};
+use crate::process::spare_connections;
 use crate::run::Run;
 
 const FACTOR: f64 = 2.0;
@@ -25,8 +25,6 @@ const GREEDS: [Greed; 5] =
 const CLIENTS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(8);
 const WARM_UP: Duration = Duration::from_secs(1);
-/// What this program and a service need besides the idle connections.
-const SPARE_DESCRIPTORS: u64 = 1000;
 
 pub(crate) async fn judge(run: &Run) -> Result<Tried> {
     // In less, a few hiccups of the machine are a hundredth of all requests.
@@ -113,10 +111,4 @@ async fn settle(done: &Done, connections: usize) {
         sleep(Duration::from_millis(10)).await;
     }
     sleep(Duration::from_millis(500)).await;
-}
-
-/// How many connections this process, and a service that inherited its limit, can have.
-fn spare_connections() -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit.saturating_sub(SPARE_DESCRIPTORS)).unwrap_or(usize::MAX)
 }
