@@ -8,6 +8,7 @@ use std::time::Duration;
 use contract::answer::Answer;
 use contract::error_code::INTERNAL_ERROR;
 use dropshot::{ApiDescription, HttpError, HttpResponseOk, RequestContext, endpoint};
+use h2::client::ResponseFuture;
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use service_runtime::database::{Database, Migration, Migrations};
@@ -143,6 +144,21 @@ impl Running {
     async fn lose(&self, request: JoinHandle<Response>) {
         request.abort();
         assert!(request.await.unwrap_err().is_cancelled());
+        self.client_is_gone().await;
+    }
+
+    /// Sends a request over HTTP/2; gives what resets its stream, too.
+    async fn over_http2(&self, method: Method, path: &str) -> (ResponseFuture, impl FnOnce()) {
+        let url = self.server.url();
+        let connection = TcpStream::connect(url.replace("http://", "")).await.unwrap();
+        let (requests, connection) = h2::client::handshake(connection).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::builder().method(method).uri(format!("{url}{path}")).body(()).unwrap();
+        let (answer, mut stream) = requests.ready().await.unwrap().send_request(request, true).unwrap();
+        (answer, move || stream.send_reset(h2::Reason::CANCEL))
+    }
+
+    async fn client_is_gone(&self) {
         let noticed = async {
             while !self.log.text().contains("client disconnected") {
                 tokio::task::yield_now().await;
@@ -216,6 +232,30 @@ async fn a_write_is_finished_without_its_client_and_then_leaves_its_place() {
     service.gate.open.notify_one();
     timeout(LONG, service.gate.written.notified()).await.unwrap();
     service.is_free_again().await;
+}
+
+#[tokio::test]
+async fn a_write_whose_http2_stream_is_reset_is_finished() {
+    let service = start(limits(1)).await;
+    let (_answer, reset) = service.over_http2(Method::POST, "/gate").await;
+    service.gate.entered.notified().await;
+    reset();
+    service.client_is_gone().await;
+    service.gate.open.notify_one();
+    timeout(LONG, service.gate.written.notified()).await.unwrap();
+    service.is_free_again().await;
+}
+
+#[tokio::test]
+async fn a_request_over_http2_is_logged_and_counted_as_any_other() {
+    let service = start(limits(1)).await;
+    let (answer, _) = service.over_http2(Method::GET, "/at-once").await;
+    assert_eq!(answer.await.unwrap().status(), 200);
+    let metrics = service.get("/metrics").await.text().await.unwrap();
+    let count = r#"http_server_requests_total{operation="at_once",status="200",error_code=""} 1"#;
+    assert!(metrics.lines().any(|line| line == count), "{metrics}");
+    let log = service.log.text();
+    assert!(log.contains(r#""path":"/*""#), "{log}");
 }
 
 #[tokio::test]

@@ -72,8 +72,7 @@ impl<W> Lines<W> {
 
     /// Adds the path of `uri` to `line`, with every part replaced that is neither a word of the contract nor a number.
     fn add_safe_path(&self, uri: &str, line: &mut Vec<u8>) {
-        let path = uri.split('?').next().unwrap_or_default();
-        for (index, part) in path.split('/').take(16).enumerate() {
+        for (index, part) in path_of(uri).split('/').take(16).enumerate() {
             if index > 0 {
                 line.push(b'/');
             }
@@ -82,6 +81,16 @@ impl<W> Lines<W> {
             line.extend_from_slice(if safe { part.as_bytes() } else { b"*" });
         }
     }
+}
+
+/// The path of the URI of a request. Over HTTP/2, and in the absolute form (RFC 9112, section 3.2.2), scheme and authority stand
+/// before it.
+pub(crate) fn path_of(uri: &str) -> &str {
+    let target = match uri.split_once("://") {
+        Some((_, rest)) if !uri.starts_with('/') => rest.find(['/', '?']).map_or("", |start| &rest[start..]),
+        _ => uri,
+    };
+    target.split('?').next().unwrap_or_default()
 }
 
 /// A method of HTTP; any other is the client's own invention.
@@ -173,6 +182,22 @@ mod tests {
             });
             assert!(!text.contains("canary"), "{text}");
             assert!(text.contains("/api/v1/users/*/7") && text.contains("invalid_request"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_a_uri_is_what_stands_between_authority_and_query() {
+        for (uri, path) in [
+            ("/api/v1/users?limit=5", "/api/v1/users"),
+            ("/api/v1/users?from=http://example.com/7", "/api/v1/users"),
+            ("http://example.com/api/v1/users?limit=5", "/api/v1/users"),
+            ("https://canary@example.com:8001/", "/"),
+            ("http://example.com?path=/api", ""),
+            ("http://example.com", ""),
+            ("example.com:443", "example.com:443"),
+            ("*", "*"),
+        ] {
+            assert_eq!(path_of(uri), path, "{uri}");
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::docs;
+use crate::log::path_of;
 
 use super::endpoint;
 
@@ -65,7 +66,7 @@ impl Operations {
 
     /// The operation that `method` and `uri` name.
     pub(crate) fn find(&self, method: &str, uri: &str) -> &Operation {
-        let path = uri.split('?').next().unwrap_or_default();
+        let path = path_of(uri);
         let found = self.known.iter().find(|known| known.method == method && fits(path, &known.path));
         found.unwrap_or(&self.none)
     }
@@ -128,6 +129,7 @@ mod tests {
             ("GET", "/api/v1/users/?limit=5", "user_list"),
             ("POST", "/api/v1/users", "user_create"),
             ("GET", "/api/v1/users/7", "user_view"),
+            ("GET", "http://example.com/api/v1/users/7?limit=5", "user_view"),
             ("GET", "/api/v1/users/canary@example.com", "user_view"),
             ("DELETE", "/api/v1/users", "none"),
             ("GET", "/api/v1/users/7/8", "none"),
