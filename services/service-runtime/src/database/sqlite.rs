@@ -30,9 +30,9 @@ pub(super) const SETTINGS: [(&str, &str); 3] = [
     // After how many pages, of 4 KiB, what was written is moved from the write-ahead log into the file: four times SQLite's
     // default. A page that many orders change is then moved once, not four times.
     ("wal_autocheckpoint", "4000"),
-    // How much of the file a connection keeps in memory, half of SQLite's default: -1000 are 1000 KiB. What is not there the
+    // How much of the file a connection keeps in memory, a quarter of SQLite's default: -500 are 500 KiB. What is not there the
     // system has, as a rule.
-    ("cache_size", "-1000"),
+    ("cache_size", "-500"),
 ];
 
 pub(super) async fn open(path: &Path, migrations: &Migrations) -> Result<Database> {
