@@ -46,7 +46,7 @@ pub(crate) async fn judge(run: &Run) -> Result<Tried> {
         run.say(&figure);
         figures.push(figure);
         let mut refused = 0;
-        let time = Duration::from_secs(run.choose(4, 60));
+        let time = Duration::from_secs(run.choose(3, 60));
         for clients in CROWDS {
             let possible = spare_connections();
             verdict
