@@ -19,9 +19,9 @@ use crate::telemetry::Encode;
 /// When who is first in the line has waited so long, others are refused. A client rather waits so long than comes again in a
 /// second, and to refuse takes time from the others.
 const LONG_WAIT: Duration = Duration::from_millis(250);
-/// The most that a request waits. Only a line that hardly moves, or is longer than what is served in that time, lets it wait so
-/// long.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// The most that a request waits, so that it has its answer in a second where a database hangs. Only a line that hardly moves,
+/// or is longer than what is served in that time, lets it wait so long.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How often it is looked how long the first has waited, and who came last.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
 /// The most requests that are refused together: 6,400 a second, and in a busy process some 4,000.
@@ -64,7 +64,7 @@ impl Admission {
     }
 
     /// Gives a place at once if one is free, otherwise when it is this request's turn: who came first is first. `None` if
-    /// it is refused: after `patience` or a second, as one of those who came last when the first waits long, or at once
+    /// it is refused: after `patience` or half a second, as one of those who came last when the first waits long, or at once
     /// if the line is too long.
     pub(crate) async fn admit(&self, patience: Duration) -> Option<Place> {
         let waiting = {
@@ -294,7 +294,7 @@ mod tests {
             let begin = Instant::now();
             assert!(admission.admit(PATIENCE).await.is_none());
             assert_eq!(begin.elapsed(), Duration::ZERO);
-            // In all this time but a third of them are refused as the last.
+            // In all this time but a tenth of them are refused as the last.
             assert!(join_all(waiting).await.iter().all(Option::is_none));
             assert!(begin.elapsed() <= LONGEST_WAIT + REFUSAL_PAUSE);
             // That they have left is seen the next time.
