@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,11 +20,13 @@ use crate::telemetry::Encode;
 /// When who is first in the line has waited so long, others are refused. A client rather waits so long than comes again in a
 /// second, and to refuse takes time from the others.
 const LONG_WAIT: Duration = Duration::from_millis(250);
-/// The most that a request waits, so that it has its answer in a second where a database hangs. Only a line that hardly moves,
-/// or is longer than what is served in that time, lets it wait so long.
+/// The most that a request waits in a line that does not move, so that it has its answer in a second where a database hangs.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How often it is looked how long the first has waited, and who came last.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
+/// In how many looks a line that moves gives all places to others: half a second, and longer in a process that is busy. There
+/// who is first is served soon, and to refuse all who have waited long would be the end of it.
+const TURNOVER_LOOKS: usize = 100;
 /// The most requests that are refused together: 6,400 a second, and in a busy process some 4,000.
 const REFUSED_TOGETHER: usize = 32;
 /// The most requests that wait, each of which takes some 25 KB with its connection. More are refused at once, and come again
@@ -41,6 +44,8 @@ pub(crate) struct Admission {
 struct Queue {
     free: usize,
     line: VecDeque<Waiting>,
+    /// How many places went from one request to the next since the last look.
+    turns: usize,
     /// Whether there is a task that looks after the line.
     attended: bool,
 }
@@ -60,12 +65,15 @@ pub(crate) struct Place {
 
 impl Admission {
     pub(crate) fn new(places: usize) -> Self {
-        Self { places, queue: Arc::new(Mutex::new(Queue { free: places, line: VecDeque::new(), attended: false })) }
+        Self {
+            places,
+            queue: Arc::new(Mutex::new(Queue { free: places, line: VecDeque::new(), turns: 0, attended: false })),
+        }
     }
 
     /// Gives a place at once if one is free, otherwise when it is this request's turn: who came first is first. `None` if
-    /// it is refused: after `patience` or half a second, as one of those who came last when the first waits long, or at once
-    /// if the line is too long.
+    /// it is refused: after `patience`, after half a second if the line does not move, as one of those who came last when the
+    /// first waits long, or at once if the line is too long.
     pub(crate) async fn admit(&self, patience: Duration) -> Option<Place> {
         let waiting = {
             let mut queue = lock(&self.queue);
@@ -78,13 +86,13 @@ impl Admission {
             }
             if !queue.attended {
                 queue.attended = true;
-                tokio::spawn(refuse_the_last(Arc::clone(&self.queue)));
+                tokio::spawn(look_after(Arc::clone(&self.queue), self.places));
             }
             let (turn, waiting) = oneshot::channel();
             queue.line.push_back(Waiting { since: Instant::now(), turn });
             waiting
         };
-        timeout(patience.min(LONGEST_WAIT), waiting).await.ok()?.ok()
+        timeout(patience, waiting).await.ok()?.ok()
     }
 }
 
@@ -92,12 +100,16 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// While who is first waits too long, refuses who came last, some at a time; until nobody waits.
-async fn refuse_the_last(queue: Arc<Mutex<Queue>>) {
+/// While who is first waits long, refuses who came last, some at a time, and in a line that does not move all who wait too
+/// long; until nobody waits.
+async fn look_after(queue: Arc<Mutex<Queue>>, places: usize) {
+    let mut pace = Pace::default();
     loop {
         sleep(REFUSAL_PAUSE).await;
         let mut queue = lock(&queue);
-        while queue.line.front().is_some_and(Waiting::has_left) {
+        let moves = pace.look(mem::take(&mut queue.turns), places);
+        let is_over = |first: &Waiting| first.has_left() || (!moves && first.since.elapsed() >= LONGEST_WAIT);
+        while queue.line.front().is_some_and(is_over) {
             queue.line.pop_front();
         }
         let Some(first) = queue.line.front() else {
@@ -116,6 +128,27 @@ async fn refuse_the_last(queue: Arc<Mutex<Queue>>) {
     }
 }
 
+/// How fast places go from one request to the next.
+#[derive(Default)]
+struct Pace {
+    turns: usize,
+    looks: usize,
+    /// How many looks it took the last time until all places had gone to others.
+    turnover: usize,
+}
+
+impl Pace {
+    /// Whether the line moves, after so many `turns` since the last look.
+    fn look(&mut self, turns: usize, places: usize) -> bool {
+        self.turns += turns;
+        self.looks += 1;
+        if self.turns >= places.max(1) {
+            *self = Self { turnover: self.looks, ..Self::default() };
+        }
+        self.turnover.max(self.looks) < TURNOVER_LOOKS
+    }
+}
+
 impl Waiting {
     fn has_left(&self) -> bool {
         self.turn.is_closed()
@@ -128,8 +161,9 @@ impl Drop for Place {
             let first = {
                 let mut queue = lock(&queue);
                 let first = queue.line.pop_front();
-                if first.is_none() {
-                    queue.free += 1;
+                match first {
+                    Some(_) => queue.turns += 1,
+                    None => queue.free += 1,
                 }
                 first
             };
@@ -163,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(1);
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     /// Polls once: then the request is in the line.
     macro_rules! wait {
@@ -245,6 +279,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn in_a_line_that_moves_the_first_get_a_place_however_long_they_have_waited() {
+        let places = 2;
+        let admission = Admission::new(places);
+        let mut held: Vec<_> = join_all((0..places).map(|_| admission.admit(PATIENCE))).await;
+        let begin = Instant::now();
+        let mut line = VecDeque::new();
+        for _ in 0..MOST_WAITING {
+            line.push_back(wait!(admission));
+        }
+        // All places in half of the looks that are allowed.
+        let pause = REFUSAL_PAUSE * (TURNOVER_LOOKS / 2 / places) as u32;
+        while begin.elapsed() < 2 * LONGEST_WAIT {
+            sleep(pause).await;
+            held.remove(0);
+            held.push(line.pop_front().expect("some wait").await);
+            assert!(held.iter().all(Option::is_some), "{:?}", begin.elapsed());
+        }
+        let stands_still = Instant::now();
+        assert!(join_all(line).await.iter().all(Option::is_none));
+        assert!(stands_still.elapsed() <= LONGEST_WAIT + 2 * REFUSAL_PAUSE, "{:?}", stands_still.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_line_that_hardly_moves_nobody_waits_too_long_even_after_a_turn() {
+        let admission = Admission::new(1);
+        let place = admission.admit(PATIENCE).await;
+        let mut lines = VecDeque::new();
+        for _ in 0..2 {
+            let mut line = VecDeque::new();
+            for _ in 0..MOST_WAITING / 2 {
+                line.push_back(wait!(admission));
+            }
+            lines.push_back((Instant::now(), line));
+            sleep(LONGEST_WAIT * 3 / 5).await;
+        }
+        drop(place);
+        let place = lines[1].1.pop_front().expect("all wait").await;
+        assert!(place.is_some());
+        for (begin, line) in lines {
+            assert!(join_all(line).await.iter().all(Option::is_none));
+            let waited = begin.elapsed();
+            assert!(waited <= LONGEST_WAIT * 6 / 5, "{waited:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_leaves_the_line_is_passed_over() {
         let admission = Admission::new(1);
         let place = admission.admit(PATIENCE).await;
@@ -296,7 +376,7 @@ mod tests {
             assert_eq!(begin.elapsed(), Duration::ZERO);
             // In all this time but a tenth of them are refused as the last.
             assert!(join_all(waiting).await.iter().all(Option::is_none));
-            assert!(begin.elapsed() <= LONGEST_WAIT + REFUSAL_PAUSE);
+            assert!(begin.elapsed() <= LONGEST_WAIT + 2 * REFUSAL_PAUSE);
             // That they have left is seen the next time.
             sleep(2 * REFUSAL_PAUSE).await;
         }
