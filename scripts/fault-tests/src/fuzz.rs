@@ -290,9 +290,9 @@ impl Generator {
         }
     }
 
-    /// None that makes another id of that of a row of this lane, neither a digit nor what can end a number: the row could be
-    /// another lane's, or one that the requests made. PostgreSQL leaves out the ids of rows that it refused, so that those
-    /// have other ids there.
+    /// Any byte but a digit, or a space that ends a number: these turn the id of a row of this lane into another. That can be
+    /// another lane's row, or one that the requests have made, and such rows have other ids on PostgreSQL, which leaves out
+    /// those of rows that it refused.
     fn odd_byte(&mut self) -> u8 {
         let byte = self.random.u8(..);
         if byte.is_ascii_digit() || byte.is_ascii_whitespace() { b'x' } else { byte }
