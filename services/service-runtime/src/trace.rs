@@ -3,7 +3,6 @@
 //! A request without a valid `traceparent` begins a trace, whose id is its request id: an id that every log line can
 //! have, and that costs nothing. A request's own span has the last half of its request id.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::num::{NonZeroU64, NonZeroU128};
 
@@ -57,8 +56,7 @@ impl TraceContext {
 
     /// The context of a call that is made for this request.
     pub fn child(&self) -> Self {
-        // The keys of the hash are random, and each differs from the one before.
-        let span_id = NonZeroU64::new(RandomState::new().hash_one(())).unwrap_or(NonZeroU64::MIN);
+        let span_id = NonZeroU64::new(fastrand::u64(..)).unwrap_or(NonZeroU64::MIN);
         Self { span_id, parent: Some(self.span_id), ..self.clone() }
     }
 

@@ -32,7 +32,6 @@ mod transport;
 mod window;
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -229,7 +228,9 @@ impl Shared {
                 Ok(outcome) => outcome,
                 Err(refusal) => return last.unwrap_or_else(|| self.refuse(refusal)),
             };
-            let (Some(next), Some(wait)) = (again, retry::wait(&outcome, number, random())) else { return outcome };
+            let (Some(next), Some(wait)) = (again, retry::wait(&outcome, number, fastrand::f64())) else {
+                return outcome;
+            };
             let fits = time_left(deadline).is_some_and(|left| wait < left);
             if !fits || !self.budget.take_retry(Instant::now().into_std()) {
                 return outcome;
@@ -326,9 +327,4 @@ fn allot(request: &mut Request, time: Duration) {
     *request.timeout_mut() = Some(time);
     let milliseconds = time.as_millis().clamp(1, 60_000) as u64;
     request.headers_mut().insert(TIMEOUT_HEADER, milliseconds.into());
-}
-
-/// At least 0 and less than 1. The keys of the hash are random; for spreading retries that is random enough.
-fn random() -> f64 {
-    f64::from(RandomState::new().hash_one(()) as u32) / (f64::from(u32::MAX) + 1.0)
 }
