@@ -28,12 +28,15 @@ pub const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
 /// How long a request body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most that is added to it, to each another part: if a thousand bodies that began together were given up in one moment,
+/// everybody else would wait for that.
+const BODY_TIMEOUT_SPREAD: Duration = Duration::from_secs(1);
 
 /// A JSON request body: exactly one JSON object that `T` accepts.
 ///
 /// Refuses with `unsupported_media_type` what is not plain `application/json`, with `payload_too_large` a body
-/// over [`BODY_LIMIT_BYTES`] (without reading on), with `request_timeout` one that takes longer than five seconds to
-/// arrive, and with `invalid_request` whatever else does not fit.
+/// over [`BODY_LIMIT_BYTES`] (without reading on), with `request_timeout` one that takes longer than five to six seconds
+/// to arrive, and with `invalid_request` whatever else does not fit.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -74,7 +77,8 @@ async fn read(request: hyper::Request<Body>) -> Result<Vec<u8>, HttpError> {
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), BODY_LIMIT_BYTES).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+    let patience = BODY_TIMEOUT + BODY_TIMEOUT_SPREAD.mul_f64(fastrand::f64());
+    match tokio::time::timeout(patience, body).await {
         Err(_) => Err(REQUEST_TIMEOUT.plain()),
         Ok(Ok(body)) => Ok(body.to_bytes().into()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
@@ -197,9 +201,15 @@ impl<'de> Deserializer<'de> for Text {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use super::*;
     use crate::page::PageLimit;
+    use hyper::body::{Bytes, Frame};
     use serde::Deserialize;
+    use tokio::task::JoinSet;
+    use tokio::time::Instant;
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(rename_all = "snake_case")]
@@ -247,5 +257,37 @@ mod tests {
         }
         let message = body(r#"{"limit": "3"}"#).unwrap_err();
         assert!(message.starts_with("request body `limit`: invalid type: string"), "{message}");
+    }
+
+    /// A body of which nothing arrives.
+    struct Stalled;
+
+    impl hyper::body::Body for Stalled {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_do_not_arrive_are_given_up_after_five_to_six_seconds_and_not_together() {
+        let begin = Instant::now();
+        let mut reads = JoinSet::new();
+        for _ in 0..1000 {
+            reads.spawn(async move {
+                let refusal = read(hyper::Request::new(Body::wrap(Stalled))).await.unwrap_err();
+                assert_eq!(refusal.error_code.as_deref(), Some("request_timeout"));
+                begin.elapsed()
+            });
+        }
+        let waited = reads.join_all().await;
+        let most = BODY_TIMEOUT + BODY_TIMEOUT_SPREAD;
+        assert!(waited.iter().all(|waited| (BODY_TIMEOUT..=most).contains(waited)), "{waited:?}");
+        for tenth in 0..10 {
+            let given_up = waited.iter().filter(|waited| (**waited - BODY_TIMEOUT).as_millis() / 100 == tenth).count();
+            assert!((1..=200).contains(&given_up), "{given_up} in tenth {tenth}");
+        }
     }
 }
