@@ -11,9 +11,6 @@ use tokio::sync::{mpsc, oneshot};
 
 /// The most items that wait for their batch.
 const MOST_WAITING: usize = 4096;
-/// How often all tasks that are ready run before a batch begins. With one, batches are smaller: a twelfth fewer orders on
-/// PostgreSQL at 32 connections.
-const ROUNDS: usize = 2;
 
 /// Items of many callers, run in batches, one batch at a time, in the order in which they came. Clones share the line.
 #[derive(Debug)]
@@ -50,9 +47,7 @@ impl<I: Send + 'static, O: Send + 'static> Coalescer<I, O> {
             let mut asks = Vec::new();
             while waiting.recv_many(&mut asks, most_at_once).await > 0 {
                 // Whoever is about to ask comes along; where nobody is, this takes no time.
-                for _ in 0..ROUNDS {
-                    tokio::task::yield_now().await;
-                }
+                tokio::task::yield_now().await;
                 while asks.len() < most_at_once
                     && let Ok(ask) = waiting.try_recv()
                 {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::{Database, DatabaseError};
 use crate::coalesce::Coalescer;
 
-/// The most items of a batch.
-const MOST_AT_ONCE: usize = 256;
+/// The most items of a batch. If it were all who ask, they would wait for the database while nobody is answered, and the
+/// database for them.
+const MOST_AT_ONCE: usize = 128;
 
 /// One kind of statement of a store, made for all requests at once that wait for it. Clones share the batches.
 ///
