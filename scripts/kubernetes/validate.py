@@ -73,7 +73,7 @@ def judge_pod(found):
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 judge(found, f"has a {probe}", probe in container)
     if found["kind"] == "Deployment":
-        # A second of notice, ten for requests, two for the database: services/service-runtime/src/process.rs and server.rs
+        # A second of notice, ten for requests, two for the database: services/platform/runtime/src/process.rs and server.rs
         wait = template["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
         judge(found, "has time to stop well", template["terminationGracePeriodSeconds"] >= wait + 13)
         judge(found, "is found by its own selector", selected(found["spec"]["selector"]["matchLabels"]))

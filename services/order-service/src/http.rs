@@ -12,13 +12,13 @@ use order_service_api::{
     OrderServiceApi, OrderStatus, OrderStatusUpdate, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE,
     USER_SERVICE_TIMEOUT, USER_SERVICE_UNAVAILABLE, order_service_api_mod,
 };
-use service_runtime::edge::{self, Admitted, Edge};
+use service_runtime::guard::{self, Admitted, Guard};
 use slog::info;
 
 use crate::orders::{OrderError, Orders, StatusChange};
 use crate::user_check::UserCheckError;
 
-type Context = Edge<Orders>;
+type Context = Guard<Orders>;
 
 pub(crate) fn api() -> Result<ApiDescription<Context>> {
     order_service_api_mod::api_description::<OrderService>().map_err(|error| anyhow!("{error}"))
@@ -27,18 +27,18 @@ pub(crate) fn api() -> Result<ApiDescription<Context>> {
 impl From<OrderError> for HttpError {
     fn from(error: OrderError) -> Self {
         match error {
-            OrderError::NotFound => ORDER_NOT_FOUND.plain(),
+            OrderError::NotFound => ORDER_NOT_FOUND.to_error(),
             OrderError::InvalidTransition { from, to } => INVALID_TRANSITION.with_message(format!(
                 "An order that is {} cannot become {}",
                 from.as_str(),
                 to.as_str()
             )),
             OrderError::User(error) => match error {
-                UserCheckError::NotFound => USER_NOT_FOUND.plain(),
-                UserCheckError::Unavailable(_) => USER_SERVICE_UNAVAILABLE.because(error),
-                UserCheckError::Timeout => USER_SERVICE_TIMEOUT.because(error),
-                UserCheckError::InvalidResponse(_) => USER_SERVICE_INVALID_RESPONSE.because(error),
-                UserCheckError::Fault(_) => INTERNAL_ERROR.because(error),
+                UserCheckError::NotFound => USER_NOT_FOUND.to_error(),
+                UserCheckError::Unavailable(_) => USER_SERVICE_UNAVAILABLE.with_cause(error),
+                UserCheckError::Timeout => USER_SERVICE_TIMEOUT.with_cause(error),
+                UserCheckError::InvalidResponse(_) => USER_SERVICE_INVALID_RESPONSE.with_cause(error),
+                UserCheckError::Fault(_) => INTERNAL_ERROR.with_cause(error),
             },
             OrderError::Key(error) => error.into(),
             OrderError::Page(error) => error.into(),
@@ -57,7 +57,7 @@ impl OrderServiceApi for OrderService {
         KeyHeader(key): KeyHeader,
         JsonBody(order): JsonBody<OrderCreate>,
     ) -> Result<Answer<Created<OrderReceipt>>, HttpError> {
-        edge::handle(&rqctx, |request| async move {
+        guard::handle(&rqctx, |request| async move {
             let (order, answer) = request.state.create(order, key, request.deadline, &request.trace).await?;
             match order {
                 Some(order) => {
@@ -74,14 +74,14 @@ impl OrderServiceApi for OrderService {
         rqctx: RequestContext<Context>,
         QueryParams(query): QueryParams<OrderListQuery>,
     ) -> Result<Answer<HttpResponseOk<OrderPage>>, HttpError> {
-        edge::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.list(query).await?)) }).await
+        guard::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.list(query).await?)) }).await
     }
 
     async fn order_view(
         rqctx: RequestContext<Context>,
         PathParams(path): PathParams<OrderPath>,
     ) -> Result<Answer<HttpResponseOk<Order>>, HttpError> {
-        edge::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.view(path.order_id).await?)) })
+        guard::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.view(path.order_id).await?)) })
             .await
     }
 
@@ -90,22 +90,22 @@ impl OrderServiceApi for OrderService {
         PathParams(path): PathParams<OrderPath>,
         JsonBody(update): JsonBody<OrderStatusUpdate>,
     ) -> Result<Answer<HttpResponseOk<Order>>, HttpError> {
-        edge::handle(&rqctx, |request| set_status(request, path, update.status)).await
+        guard::handle(&rqctx, |request| set_status(request, path, update.status)).await
     }
 
     async fn order_cancel(
         rqctx: RequestContext<Context>,
         PathParams(path): PathParams<OrderPath>,
     ) -> Result<Answer<HttpResponseOk<Order>>, HttpError> {
-        edge::handle(&rqctx, |request| set_status(request, path, OrderStatus::Cancelled)).await
+        guard::handle(&rqctx, |request| set_status(request, path, OrderStatus::Cancelled)).await
     }
 
     async fn health(_: RequestContext<Context>) -> Result<Answer<HttpResponseOk<Health>>, HttpError> {
-        edge::health()
+        guard::health()
     }
 
     async fn ready(rqctx: RequestContext<Context>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError> {
-        edge::ready(&rqctx).await
+        guard::ready(&rqctx).await
     }
 }
 

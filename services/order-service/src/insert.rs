@@ -6,9 +6,9 @@ use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use order_service_api::{Order, OrderCreate, OrderReceipt, OrderStatus};
 use rusqlite::Connection;
-use service_runtime::database::{Database, DatabaseError, Kept, Pool, Together, failed, time_text};
+use service_runtime::database::{BatchWriter, ConnectionCache, Database, DatabaseError, Pool, fail_all, time_text};
 use service_runtime::idempotency::{AnswerOf, Claim};
-use service_runtime::on_lane;
+use service_runtime::with_batch_connection;
 use sqlx::{Connection as _, PgConnection, Postgres};
 
 use crate::store::{OrderRow, order};
@@ -27,14 +27,14 @@ pub(crate) type Placed = (Order, Created<OrderReceipt>);
 
 /// Stores each of `orders`, or says why not.
 pub(crate) async fn all(database: Database, orders: Vec<NewOrder>) -> Vec<Result<Placed, DatabaseError>> {
-    match database.together() {
-        Together::Postgres(pool, lane) => by_one_statement(pool, lane, &orders).await,
-        Together::Sqlite(group_commit) => group_commit.write_each(orders, by_its_own).await,
+    match database.batch_writer() {
+        BatchWriter::Postgres(pool, lane) => insert_batch(pool, lane, &orders).await,
+        BatchWriter::Sqlite(group_commit) => group_commit.write_each(orders, insert_row).await,
     }
 }
 
 /// Stores `new`, and its key if it has one.
-fn by_its_own(connection: &Connection, new: &NewOrder) -> Result<Placed, DatabaseError> {
+fn insert_row(connection: &Connection, new: &NewOrder) -> Result<Placed, DatabaseError> {
     let (user_id, product_id, quantity) = new.values();
     let status = OrderStatus::Created;
     let mut insert = connection.prepare_cached(
@@ -47,15 +47,15 @@ fn by_its_own(connection: &Connection, new: &NewOrder) -> Result<Placed, Databas
     let order = Order { id, user_id, product_id, quantity, status, created_at: time, updated_at: time };
     let answer = (new.answer)(&order).map_err(DatabaseError::unreadable)?;
     if let Some(claim) = &new.claim {
-        claim.keep_by(connection, &answer, new.created_at)?;
+        claim.store_response_sqlite(connection, &answer, new.created_at)?;
     }
     Ok((order, answer))
 }
 
 /// Stores `orders` by one statement for all.
-async fn by_one_statement(
+async fn insert_batch(
     pool: &Pool,
-    lane: &Kept<Postgres>,
+    lane: &ConnectionCache<Postgres>,
     orders: &[NewOrder],
 ) -> Vec<Result<Placed, DatabaseError>> {
     let mut outcomes = Vec::with_capacity(orders.len());
@@ -68,25 +68,29 @@ async fn by_one_statement(
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.extend([second, first]);
             }
-            Err(error) => outcomes.extend(failed(part.len(), &error)),
+            Err(error) => outcomes.extend(fail_all(part.len(), &error)),
         }
     }
     outcomes
 }
 
 /// Stores all of `orders`, or none.
-async fn all_or_none(pool: &Pool, lane: &Kept<Postgres>, orders: &[NewOrder]) -> Result<Vec<Placed>, DatabaseError> {
-    on_lane!(pool, lane, |connection| async {
+async fn all_or_none(
+    pool: &Pool,
+    lane: &ConnectionCache<Postgres>,
+    orders: &[NewOrder],
+) -> Result<Vec<Placed>, DatabaseError> {
+    with_batch_connection!(pool, lane, |connection| async {
         if orders.iter().all(|order| order.claim.is_none()) {
-            return matched(orders, insert(&mut connection, orders).await?);
+            return match_returned_rows(orders, insert(&mut connection, orders).await?);
         }
         let mut transaction = connection.begin().await?;
-        let placed = matched(orders, insert(&mut transaction, orders).await?)?;
+        let placed = match_returned_rows(orders, insert(&mut transaction, orders).await?)?;
         let answered = orders.iter().zip(&placed);
         let answers =
             answered.filter_map(|(new, (_, answer))| new.claim.as_ref().map(|claim| (claim, answer, new.created_at)));
         let answers = answers.collect();
-        Claim::keep_all(&mut transaction, answers).await?;
+        Claim::store_responses(&mut transaction, answers).await?;
         transaction.commit().await?;
         Ok(placed)
     })
@@ -94,7 +98,7 @@ async fn all_or_none(pool: &Pool, lane: &Kept<Postgres>, orders: &[NewOrder]) ->
 
 /// The row of each of `orders`, and the answer about it. Databases do not say in which order they give what a statement
 /// has inserted, but equal rows are as good as each other.
-fn matched(orders: &[NewOrder], rows: Vec<OrderRow>) -> sqlx::Result<Vec<Placed>> {
+fn match_returned_rows(orders: &[NewOrder], rows: Vec<OrderRow>) -> sqlx::Result<Vec<Placed>> {
     let mut rows: VecDeque<OrderRow> = rows.into();
     let place = |new: &NewOrder| {
         let (user_id, product_id, quantity) = new.values();

@@ -66,7 +66,7 @@ pub(crate) struct StatusChange {
 /// The answer to the placing of `order`.
 pub(crate) fn receipt(order: &Order) -> serde_json::Result<Created<OrderReceipt>> {
     let receipt = OrderReceipt { order_id: order.id, status: order.status };
-    Created::first(&receipt, format!("/api/v1/orders/{}", order.id))
+    Created::new(&receipt, format!("/api/v1/orders/{}", order.id))
 }
 
 /// The orders and what may be done with them.

@@ -6,9 +6,11 @@ use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use order_service_api::{Order, OrderCreate, OrderId, OrderReceipt, OrderStatus, UserId};
 use serde::{Deserialize, Serialize};
-use service_runtime::database::{Among, Batches, Database, DatabaseError, Lane, Migration, Migrations, Pool, failed};
+use service_runtime::database::{
+    BatchConnection, Batches, Database, DatabaseError, InList, Migration, Migrations, Pool, fail_all,
+};
 use service_runtime::idempotency::{AnswerOf, Claim};
-use service_runtime::{on_lane, on_pool};
+use service_runtime::{with_batch_connection, with_pool};
 use sqlx::{Postgres, QueryBuilder, Sqlite};
 
 use crate::insert::{self, NewOrder, Placed};
@@ -95,7 +97,7 @@ impl OrderStore {
         if from.is_empty() {
             return Ok(None);
         }
-        let rows: Vec<OrderRow> = on_pool!(self.database.writer(), |pool| async {
+        let rows: Vec<OrderRow> = with_pool!(self.database.writer(), |pool| async {
             let mut query = Pool::query_for(pool, "UPDATE orders SET status = ");
             query.push_bind(to.as_str()).push(", updated_at = ").push_bind(updated_at.trunc_subsecs(6));
             query.push(" WHERE id = ").push_bind(id.get()).push(" AND status IN (");
@@ -111,9 +113,9 @@ impl OrderStore {
 
     /// At most `limit` orders of `filter` with ids below `before`, by falling id.
     pub async fn list_before(&self, before: i64, filter: Filter, limit: i64) -> Result<Vec<Order>, DatabaseError> {
-        let rows: Vec<OrderRow> = on_pool!(self.database.reader(), |pool| async {
+        let rows: Vec<OrderRow> = with_pool!(self.database.reader(), |pool| async {
             let mut query = Pool::query_for(pool, "");
-            Along::push_list(&mut query, before, filter);
+            ListQuery::push_list(&mut query, before, filter);
             // Not bound: with a number that it does not know PostgreSQL would make a new plan for every page.
             query.push(" LIMIT ").push(limit);
             query.build_query_as().fetch_all(pool).await
@@ -123,7 +125,7 @@ impl OrderStore {
 }
 
 /// A list, said so that the database reads along the index that it has for it.
-trait Along: sqlx::Database {
+trait ListQuery: sqlx::Database {
     /// Adds the statement for the orders of `filter` with ids below `before`, by falling id, without its limit.
     fn push_list(query: &mut QueryBuilder<Self>, before: i64, filter: Filter);
 }
@@ -133,7 +135,7 @@ const SELECT: &str = "SELECT id, user_id, product_id, quantity, status, created_
 
 /// The orders of a user are those in each status (`ALL` must have them all): SQLite merges them as it reads, and needs no
 /// index of their own, of which each order would change another page.
-impl Along for Sqlite {
+impl ListQuery for Sqlite {
     fn push_list(query: &mut QueryBuilder<Self>, before: i64, filter: Filter) {
         let statuses = match filter {
             Filter { user_id: Some(_), status: None } => OrderStatus::ALL.map(Some).to_vec(),
@@ -155,7 +157,7 @@ impl Along for Sqlite {
 
 /// An equality would leave PostgreSQL the choice to go through the newest orders of everybody, which it makes where it expects to
 /// find enough of the user's soon, however old they are. Rows are compared and sorted only along the list's index.
-impl Along for Postgres {
+impl ListQuery for Postgres {
     fn push_list(query: &mut QueryBuilder<Self>, before: i64, filter: Filter) {
         let (columns, order) = match (filter.user_id, filter.status) {
             (None, None) => ("(id)", "id DESC"),
@@ -183,20 +185,20 @@ impl Along for Postgres {
 async fn find_all(database: Database, ids: Vec<OrderId>) -> Vec<Result<Option<Order>, DatabaseError>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
     let sql = "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id = $1";
-    if let Some(rows) = database.rows_at_once(sql, ids.iter().copied()) {
+    if let Some(rows) = database.read_inline(sql, ids.iter().copied()) {
         return rows.into_iter().map(|row| Ok(row.map(order).transpose()?)).collect();
     }
-    let rows: Result<Vec<OrderRow>, DatabaseError> = on_lane!(database.reader(), |connection| async {
-        let mut query = Lane::query_for(
+    let rows: Result<Vec<OrderRow>, DatabaseError> = with_batch_connection!(database.reader(), |connection| async {
+        let mut query = BatchConnection::query_for(
             &connection,
             "SELECT id, user_id, product_id, quantity, status, created_at, updated_at FROM orders WHERE id",
         );
-        Among::push_among(&mut query, ids.clone())?;
+        InList::push_in_list(&mut query, ids.clone())?;
         query.build_query_as().fetch_all(&mut *connection).await
     });
     let found: HashMap<i64, OrderRow> = match rows {
         Ok(rows) => rows.into_iter().map(|row| (row.0, row)).collect(),
-        Err(error) => return failed(ids.len(), &error),
+        Err(error) => return fail_all(ids.len(), &error),
     };
     // Several may ask for the same.
     ids.iter().map(|id| Ok(found.get(id).cloned().map(order).transpose()?)).collect()
@@ -242,7 +244,7 @@ mod tests {
             (Filter { user_id, status }, "orders_by_user_and_status (user_id=? AND status=? AND id<?)"),
         ] {
             let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
-            Along::push_list(&mut query, 7, filter);
+            ListQuery::push_list(&mut query, 7, filter);
             let plan: Vec<(i64, i64, i64, String)> = query.build_query_as().fetch_all(pool).await.unwrap();
             for step in plan.into_iter().map(|(.., step)| step) {
                 let merges = ["MERGE", "LEFT", "RIGHT"].iter().any(|word| step.starts_with(word));

@@ -1,7 +1,7 @@
 //! Whether a user exists: the port to the one service that order-service depends on.
 //!
 //! Whatever user-service does, the outcome is one of five. While it is asked, those who come meanwhile collect, and are asked for
-//! together.
+//! batch_writer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use order_service_api::UserId;
-use service_runtime::coalesce::{Coalescer, NoOutcome};
+use service_runtime::coalesce::{CoalesceError, Coalescer};
 use service_runtime::telemetry::{Attempts, Dependency, Telemetry};
 use service_runtime::trace::TraceContext;
 use slog::{Logger, info, warn};
@@ -58,7 +58,7 @@ impl UserCheckError {
 }
 
 /// A user to be asked for.
-struct Ask {
+struct Pending {
     id: UserId,
     deadline: Instant,
     trace: TraceContext,
@@ -70,7 +70,7 @@ type Answer = Shared<BoxFuture<'static, Arc<Verdicts>>>;
 /// Asks user-service.
 pub(crate) struct UserCheck {
     client: Client,
-    line: Coalescer<Ask, Answer>,
+    line: Coalescer<Pending, Answer>,
     timeout: Duration,
     dependency: Dependency,
 }
@@ -119,16 +119,16 @@ impl UserCheck {
     }
 
     async fn ask(&self, id: UserId, deadline: Instant, trace: &TraceContext) -> Result<(), UserCheckError> {
-        let ask = Ask { id, deadline, trace: trace.clone() };
-        let verdicts = async { Ok::<_, NoOutcome>(self.line.run(ask).await?.await) };
+        let ask = Pending { id, deadline, trace: trace.clone() };
+        let verdicts = async { Ok::<_, CoalesceError>(self.line.run(ask).await?.await) };
         match tokio::time::timeout_at(deadline.into(), verdicts).await {
             Ok(Ok(verdicts)) => match verdicts.get(&id) {
                 Some(verdict) => verdict.clone(),
                 // On the heap, because it is large and rare.
                 None => Box::pin(view(&self.client.until(deadline), id, trace)).await,
             },
-            Ok(Err(error @ NoOutcome::Full)) => Err(UserCheckError::Unavailable(error.to_string())),
-            Ok(Err(error @ NoOutcome::BrokeOff)) => Err(UserCheckError::Fault(error.to_string())),
+            Ok(Err(error @ CoalesceError::Full)) => Err(UserCheckError::Unavailable(error.to_string())),
+            Ok(Err(error @ CoalesceError::BrokeOff)) => Err(UserCheckError::Fault(error.to_string())),
             Err(_) => Err(UserCheckError::Timeout),
         }
     }
@@ -136,7 +136,7 @@ impl UserCheck {
 
 /// Asks for the users of all of `asks` at once, for as long as any of them has time. Each is given the same, perhaps before
 /// it is there.
-async fn ask_together(client: Client, asks: Vec<Ask>) -> Vec<Answer> {
+async fn ask_together(client: Client, asks: Vec<Pending>) -> Vec<Answer> {
     let number = asks.len();
     let deadline = asks.iter().map(|ask| ask.deadline).max();
     let client = deadline.map_or(client.clone(), |deadline| client.until(deadline));

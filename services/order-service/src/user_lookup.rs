@@ -14,7 +14,7 @@ use crate::user_check::UserCheckError;
 /// What is certain about users. Whoever is missing must be asked for alone.
 pub(crate) type Verdicts = HashMap<UserId, Result<(), UserCheckError>>;
 
-/// The most users that can be asked for together, by the contract.
+/// The most users that can be asked for batch_writer, by the contract.
 pub(crate) const MOST_IDS: usize = 100;
 
 /// Asks with one request whether these users exist, at most [`MOST_IDS`]. user-service is told the trace of the first.

@@ -48,7 +48,7 @@ async fn insert_waits(connection: &mut PgConnection) {
 }
 
 fn answer(order: &Order) -> serde_json::Result<Created<OrderReceipt>> {
-    Created::first(&OrderReceipt { order_id: order.id, status: order.status }, order.id.to_string())
+    Created::new(&OrderReceipt { order_id: order.id, status: order.status }, order.id.to_string())
 }
 
 async fn insert(store: OrderStore, user_id: i64) -> Placed {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Parser;
 use service_runtime::config::{connections, listen_address, log_level, milliseconds};
 use service_runtime::database::DatabaseUrl;
-use service_runtime::edge::Limits;
+use service_runtime::guard::Limits;
 use service_runtime::telemetry::Traces;
 use slog::Level;
 

@@ -6,7 +6,7 @@ use contract::extract::{JsonBody, PathParams, QueryParams};
 use contract::health::{Health, Readiness};
 use contract::idempotency::KeyHeader;
 use dropshot::{ApiDescription, HttpError, HttpResponseDeleted, HttpResponseOk, RequestContext};
-use service_runtime::edge::{self, Edge};
+use service_runtime::guard::{self, Guard};
 use slog::info;
 use user_service_api::{
     EMAIL_TAKEN, USER_NOT_FOUND, User, UserCreate, UserListQuery, UserPage, UserPath, UserReplace, UserServiceApi,
@@ -15,7 +15,7 @@ use user_service_api::{
 
 use crate::users::{UserError, Users};
 
-type Context = Edge<Users>;
+type Context = Guard<Users>;
 
 pub(crate) fn api() -> Result<ApiDescription<Context>> {
     user_service_api_mod::api_description::<UserService>().map_err(|error| anyhow!("{error}"))
@@ -24,8 +24,8 @@ pub(crate) fn api() -> Result<ApiDescription<Context>> {
 impl From<UserError> for HttpError {
     fn from(error: UserError) -> Self {
         match error {
-            UserError::NotFound => USER_NOT_FOUND.plain(),
-            UserError::EmailTaken => EMAIL_TAKEN.plain(),
+            UserError::NotFound => USER_NOT_FOUND.to_error(),
+            UserError::EmailTaken => EMAIL_TAKEN.to_error(),
             UserError::Key(error) => error.into(),
             UserError::Page(error) => error.into(),
             UserError::Database(error) => error.into(),
@@ -43,7 +43,7 @@ impl UserServiceApi for UserService {
         KeyHeader(key): KeyHeader,
         JsonBody(user): JsonBody<UserCreate>,
     ) -> Result<Answer<Created<User>>, HttpError> {
-        edge::handle(&rqctx, |request| async move {
+        guard::handle(&rqctx, |request| async move {
             let (user, answer) = request.state.create(user, key).await?;
             match user {
                 Some(user) => info!(request.log, "Created new user"; "user_id" => user.id.get()),
@@ -58,14 +58,15 @@ impl UserServiceApi for UserService {
         rqctx: RequestContext<Context>,
         QueryParams(query): QueryParams<UserListQuery>,
     ) -> Result<Answer<HttpResponseOk<UserPage>>, HttpError> {
-        edge::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.list(query).await?)) }).await
+        guard::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.list(query).await?)) }).await
     }
 
     async fn user_view(
         rqctx: RequestContext<Context>,
         PathParams(path): PathParams<UserPath>,
     ) -> Result<Answer<HttpResponseOk<User>>, HttpError> {
-        edge::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.view(path.user_id).await?)) }).await
+        guard::handle(&rqctx, |request| async move { Ok(HttpResponseOk(request.state.view(path.user_id).await?)) })
+            .await
     }
 
     async fn user_replace(
@@ -73,7 +74,7 @@ impl UserServiceApi for UserService {
         PathParams(path): PathParams<UserPath>,
         JsonBody(user): JsonBody<UserReplace>,
     ) -> Result<Answer<HttpResponseOk<User>>, HttpError> {
-        edge::handle(&rqctx, |request| async move {
+        guard::handle(&rqctx, |request| async move {
             let user = request.state.replace(path.user_id, user).await?;
             info!(request.log, "Replaced user"; "user_id" => user.id.get());
             Ok(HttpResponseOk(user))
@@ -85,7 +86,7 @@ impl UserServiceApi for UserService {
         rqctx: RequestContext<Context>,
         PathParams(path): PathParams<UserPath>,
     ) -> Result<Answer<HttpResponseDeleted>, HttpError> {
-        edge::handle(&rqctx, |request| async move {
+        guard::handle(&rqctx, |request| async move {
             request.state.delete(path.user_id).await?;
             info!(request.log, "Deleted user"; "user_id" => path.user_id.get());
             Ok(HttpResponseDeleted())
@@ -94,10 +95,10 @@ impl UserServiceApi for UserService {
     }
 
     async fn health(_: RequestContext<Context>) -> Result<Answer<HttpResponseOk<Health>>, HttpError> {
-        edge::health()
+        guard::health()
     }
 
     async fn ready(rqctx: RequestContext<Context>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError> {
-        edge::ready(&rqctx).await
+        guard::ready(&rqctx).await
     }
 }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
-use service_runtime::database::{Among, Batches, Database, DatabaseError, Lane, Migration, Migrations, failed};
+use service_runtime::database::{
+    BatchConnection, Batches, Database, DatabaseError, InList, Migration, Migrations, fail_all,
+};
 use service_runtime::idempotency::{AnswerOf, Claim};
-use service_runtime::{on_lane, on_pool};
+use service_runtime::{with_batch_connection, with_pool};
 use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
 
 /// The schema, step by step.
@@ -56,7 +58,7 @@ impl UserStore {
         claim: Option<&Claim>,
         answer: AnswerOf<User, User>,
     ) -> Result<(User, Created<User>), DatabaseError> {
-        on_pool!(self.database.writer(), |pool| async {
+        with_pool!(self.database.writer(), |pool| async {
             let insert = sqlx::query_as(
                 "INSERT INTO users (email, email_key, name, created_at)
                  VALUES ($1, $2, $3, $4)
@@ -75,7 +77,7 @@ impl UserStore {
             let Some(claim) = claim else { return answered(insert.fetch_all(pool).await?) };
             let mut transaction = pool.begin().await?;
             let (user, answer) = answered(insert.fetch_all(&mut *transaction).await?)?;
-            claim.keep(&mut transaction, &answer, created_at).await?;
+            claim.store_response(&mut transaction, &answer, created_at).await?;
             transaction.commit().await?;
             Ok((user, answer))
         })
@@ -93,7 +95,7 @@ impl UserStore {
 
     /// The user with this e-mail address, in whatever case.
     pub async fn find_by_email(&self, email: &EmailAddress) -> Result<Option<User>, DatabaseError> {
-        let rows: Vec<UserRow> = on_pool!(self.database.reader(), |pool| sqlx::query_as(
+        let rows: Vec<UserRow> = with_pool!(self.database.reader(), |pool| sqlx::query_as(
             "SELECT id, email, name FROM users WHERE email_key = $1"
         )
         .bind(key(email))
@@ -103,7 +105,7 @@ impl UserStore {
 
     /// At most `limit` users with ids above `after`, by rising id.
     pub async fn list_after(&self, after: i64, limit: i64) -> Result<Vec<User>, DatabaseError> {
-        let rows: Vec<UserRow> = on_pool!(self.database.reader(), |pool| sqlx::query_as(
+        let rows: Vec<UserRow> = with_pool!(self.database.reader(), |pool| sqlx::query_as(
             "SELECT id, email, name FROM users WHERE id > $1 ORDER BY id LIMIT $2"
         )
         .bind(after)
@@ -120,7 +122,7 @@ impl UserStore {
         email: &EmailAddress,
         name: &UserName,
     ) -> Result<Option<User>, DatabaseError> {
-        let rows: Vec<UserRow> = on_pool!(self.database.writer(), |pool| sqlx::query_as(
+        let rows: Vec<UserRow> = with_pool!(self.database.writer(), |pool| sqlx::query_as(
             "UPDATE users SET email = $2, email_key = $3, name = $4
              WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM users WHERE email_key = $3 AND id <> $1)
              RETURNING id, email, name",
@@ -140,7 +142,7 @@ impl UserStore {
     /// Deletes the user with this id; says whether there was one.
     pub async fn delete(&self, id: UserId) -> Result<bool, DatabaseError> {
         let rows: Vec<(i64,)> =
-            on_pool!(self.database.writer(), |pool| sqlx::query_as("DELETE FROM users WHERE id = $1 RETURNING id")
+            with_pool!(self.database.writer(), |pool| sqlx::query_as("DELETE FROM users WHERE id = $1 RETURNING id")
                 .bind(id.get())
                 .fetch_all(pool))?;
         Ok(!rows.is_empty())
@@ -156,17 +158,17 @@ fn key(email: &EmailAddress) -> String {
 async fn find_all(database: Database, ids: Vec<UserId>) -> Vec<Result<Option<User>, DatabaseError>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
     let sql = "SELECT id, email, name FROM users WHERE id = $1";
-    if let Some(rows) = database.rows_at_once(sql, ids.iter().copied()) {
+    if let Some(rows) = database.read_inline(sql, ids.iter().copied()) {
         return rows.into_iter().map(|row| Ok(row.map(user).transpose()?)).collect();
     }
-    let rows: Result<Vec<UserRow>, DatabaseError> = on_lane!(database.reader(), |connection| async {
-        let mut query = Lane::query_for(&connection, "SELECT id, email, name FROM users WHERE id");
-        Among::push_among(&mut query, ids.clone())?;
+    let rows: Result<Vec<UserRow>, DatabaseError> = with_batch_connection!(database.reader(), |connection| async {
+        let mut query = BatchConnection::query_for(&connection, "SELECT id, email, name FROM users WHERE id");
+        InList::push_in_list(&mut query, ids.clone())?;
         query.build_query_as().fetch_all(&mut *connection).await
     });
     let found: HashMap<i64, UserRow> = match rows {
         Ok(rows) => rows.into_iter().map(|row| (row.0, row)).collect(),
-        Err(error) => return failed(ids.len(), &error),
+        Err(error) => return fail_all(ids.len(), &error),
     };
     // Several may ask for the same.
     ids.iter().map(|id| Ok(found.get(id).cloned().map(user).transpose()?)).collect()

@@ -55,7 +55,7 @@ impl PageState for NextUsers {
 
 /// The answer to the creation of `user`.
 pub(crate) fn created(user: &User) -> serde_json::Result<Created<User>> {
-    Created::first(user, format!("/api/v1/users/{}", user.id))
+    Created::new(user, format!("/api/v1/users/{}", user.id))
 }
 
 /// The users and what may be done with them.

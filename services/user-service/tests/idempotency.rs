@@ -142,7 +142,7 @@ fn request(key: &str) -> UserCreate {
 async fn keep(database: &Database, key: &str, time: DateTime<Utc>) {
     let user = request(key);
     let claim = Keys::new(database.clone()).claim("user_create", Some(key.parse().unwrap()), &user).unwrap();
-    let answer = |user: &User| Created::first(user, user.id.to_string());
+    let answer = |user: &User| Created::new(user, user.id.to_string());
     UserStore::new(database.clone()).insert(&user, time, claim.as_ref(), answer).await.unwrap();
 }
 

@@ -26,7 +26,7 @@ fn id(id: i64) -> UserId {
 }
 
 fn answer(user: &User) -> serde_json::Result<Created<User>> {
-    Created::first(user, user.id.to_string())
+    Created::new(user, user.id.to_string())
 }
 
 async fn try_insert(store: &UserStore, address: &str, named: &str) -> Result<User, DatabaseError> {

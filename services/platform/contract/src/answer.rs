@@ -1,0 +1,118 @@
+//! Successful answers: with the headers that every answer has, and, for what was created, so that the same answer can
+//! be given again.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use dropshot::{
+    ApiEndpointResponse, Body, HttpCodedResponse, HttpError, HttpResponse, HttpResponseCreated, HttpResponseHeaders,
+};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The header that tells a repeated answer from the first.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Adds what keeps an answer from being stored on the way, taken for something else than it is, or run in a browser
+/// (OWASP REST security cheat sheet).
+pub(crate) fn harden(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+}
+
+/// A successful answer of an operation. Only the edge of a service makes one, so that none leaves without having
+/// passed it.
+#[derive(Debug)]
+pub struct Answer<R>(R);
+
+impl<R> Answer<R> {
+    /// For the edge of a service: `answer` has passed it.
+    pub fn passed(answer: R) -> Self {
+        Self(answer)
+    }
+}
+
+impl<R: HttpResponse> HttpResponse for Answer<R> {
+    fn to_result(self) -> Result<Response<Body>, HttpError> {
+        let mut response = self.0.to_result()?;
+        harden(response.headers_mut());
+        Ok(response)
+    }
+
+    fn response_metadata() -> ApiEndpointResponse {
+        R::response_metadata()
+    }
+
+    fn status_code(&self) -> StatusCode {
+        self.0.status_code()
+    }
+}
+
+/// The answer to a request that created a `T`: 201, with the `T` and where it can be read. It can be kept and given
+/// again.
+pub struct Created<T> {
+    /// The body: the `T` as JSON.
+    pub body: String,
+    /// The path of what was created.
+    pub location: String,
+    /// Whether it was given before.
+    pub replayed: bool,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize> Created<T> {
+    /// The first answer about `created`, which can be read at the path `location`.
+    pub fn new(created: &T, location: String) -> serde_json::Result<Self> {
+        Ok(Self { body: serde_json::to_string(created)?, location, replayed: false, of: PhantomData })
+    }
+}
+
+impl<T> Created<T> {
+    /// An answer that was kept.
+    pub fn replay(body: String, location: String) -> Self {
+        Self { body, location, replayed: true, of: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Created<T> {
+    /// Without the body: it can hold personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Created").field("location", &self.location).field("replayed", &self.replayed).finish()
+    }
+}
+
+/// The headers of a [`Created`] as the document has them.
+#[derive(Serialize, JsonSchema)]
+struct CreatedHeaders {
+    /// The path of what was created, on this service.
+    #[serde(rename = "Location")]
+    location: String,
+    /// `true` on an answer that was given before, to a request with the same `Idempotency-Key`; otherwise absent.
+    #[serde(rename = "Idempotency-Replayed", default)]
+    #[schemars(with = "bool")]
+    idempotency_replayed: Option<bool>,
+}
+
+impl<T: Serialize + JsonSchema + Send + Sync + 'static> HttpResponse for Created<T> {
+    fn to_result(self) -> Result<Response<Body>, HttpError> {
+        let mut response = Response::builder()
+            .status(StatusCode::CREATED)
+            .header(CONTENT_TYPE, "application/json")
+            .header(LOCATION, self.location);
+        if self.replayed {
+            response = response.header(REPLAYED, "true");
+        }
+        Ok(response.body(self.body.into())?)
+    }
+
+    fn response_metadata() -> ApiEndpointResponse {
+        HttpResponseHeaders::<HttpResponseCreated<T>, CreatedHeaders>::response_metadata()
+    }
+
+    fn status_code(&self) -> StatusCode {
+        <HttpResponseCreated<T> as HttpCodedResponse>::STATUS_CODE
+    }
+}

@@ -1,0 +1,293 @@
+//! Reading requests strictly.
+//!
+//! dropshot's own extractors accept bytes after the JSON value, arrays for objects and any content type, read
+//! an over-long body to its end, and refuse without an `error_code`. These read the same types strictly and
+//! refuse with the platform's codes; each error message names the place.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dropshot::{
+    ApiEndpointBodyContentType, Body, ExclusiveExtractor, ExtractorMetadata, HttpError, Path, Query, RequestContext,
+    ServerContext, SharedExtractor, TypedBody,
+};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error as TextError, MapDeserializer, StringDeserializer};
+use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
+
+use crate::error_code::{INVALID_REQUEST, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE};
+use crate::text::shorten;
+
+/// The largest request body, in bytes.
+pub const BODY_LIMIT_BYTES: usize = 64 * 1024;
+
+/// How long a request body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most that is added to it, to each another part: if a thousand bodies that began together were given up in one moment,
+/// everybody else would wait for that.
+const BODY_TIMEOUT_SPREAD: Duration = Duration::from_secs(1);
+
+/// A JSON request body: exactly one JSON object that `T` accepts.
+///
+/// Refuses with `unsupported_media_type` what is not plain `application/json`, with `payload_too_large` a body
+/// over [`BODY_LIMIT_BYTES`] (without reading on), with `request_timeout` one that takes longer than five to six seconds
+/// to arrive, and with `invalid_request` whatever else does not fit.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+#[async_trait]
+impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> ExclusiveExtractor for JsonBody<T> {
+    async fn from_request<Context: ServerContext>(
+        _: &RequestContext<Context>,
+        request: hyper::Request<Body>,
+    ) -> Result<Self, HttpError> {
+        check_media_type(request.headers())?;
+        let bytes = read(request).await?;
+        parse(&bytes).map(Self)
+    }
+
+    fn metadata(content_type: ApiEndpointBodyContentType) -> ExtractorMetadata {
+        <TypedBody<T> as ExclusiveExtractor>::metadata(content_type)
+    }
+}
+
+fn check_media_type(headers: &http::HeaderMap) -> Result<(), HttpError> {
+    let essence = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    if essence.as_deref() != Some("application/json") {
+        return Err(UNSUPPORTED_MEDIA_TYPE.to_error());
+    }
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(UNSUPPORTED_MEDIA_TYPE.with_message("Expected no `Content-Encoding`"));
+    }
+    Ok(())
+}
+
+async fn read(request: hyper::Request<Body>) -> Result<Vec<u8>, HttpError> {
+    let too_large = || PAYLOAD_TOO_LARGE.to_error();
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > BODY_LIMIT_BYTES as u64) {
+        return Err(too_large());
+    }
+    let body = Limited::new(request.into_body(), BODY_LIMIT_BYTES).collect();
+    let patience = BODY_TIMEOUT + BODY_TIMEOUT_SPREAD.mul_f64(fastrand::f64());
+    match tokio::time::timeout(patience, body).await {
+        Err(_) => Err(REQUEST_TIMEOUT.to_error()),
+        Ok(Ok(body)) => Ok(body.to_bytes().into()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(INVALID_REQUEST.with_message("request body: it ended before it was complete")),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
+    // serde would take an array as the struct's fields in order.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(invalid("request body", "expected a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| invalid(&place("request body", error.path()), describe(error.inner())))?;
+    json.end().map_err(|error| invalid("request body", error))?;
+    Ok(value)
+}
+
+/// What is wrong with a value; line and column only where the place has no other name.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    if error.is_data() { text.trim_end_matches(&position).to_owned() } else { text }
+}
+
+/// The variables of the path, read as `T`.
+#[derive(Debug)]
+pub struct PathParams<T>(pub T);
+
+#[async_trait]
+impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> SharedExtractor for PathParams<T> {
+    async fn from_request<Context: ServerContext>(rqctx: &RequestContext<Context>) -> Result<Self, HttpError> {
+        let variables = <Path<BTreeMap<String, String>> as SharedExtractor>::from_request(rqctx).await?;
+        from_text("path parameter", variables.into_inner()).map(Self)
+    }
+
+    fn metadata(content_type: ApiEndpointBodyContentType) -> ExtractorMetadata {
+        <Path<T> as SharedExtractor>::metadata(content_type)
+    }
+}
+
+/// The query, read as `T`. Give `T` `#[serde(deny_unknown_fields)]`: a misspelt filter must not return everything.
+#[derive(Debug)]
+pub struct QueryParams<T>(pub T);
+
+#[async_trait]
+impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> SharedExtractor for QueryParams<T> {
+    async fn from_request<Context: ServerContext>(rqctx: &RequestContext<Context>) -> Result<Self, HttpError> {
+        let pairs = <Query<Vec<(String, String)>> as SharedExtractor>::from_request(rqctx).await?;
+        from_text("query parameter", pairs.into_inner()).map(Self)
+    }
+
+    fn metadata(content_type: ApiEndpointBodyContentType) -> ExtractorMetadata {
+        <Query<T> as SharedExtractor>::metadata(content_type)
+    }
+}
+
+fn from_text<T: DeserializeOwned>(
+    what: &str,
+    pairs: impl IntoIterator<Item = (String, String)>,
+) -> Result<T, HttpError> {
+    let map = MapDeserializer::<_, TextError>::new(pairs.into_iter().map(|(name, value)| (name, Text(value))));
+    serde_path_to_error::deserialize(map).map_err(|error| invalid(&place(what, error.path()), error.inner()))
+}
+
+fn place(what: &str, path: &serde_path_to_error::Path) -> String {
+    if path.iter().next().is_none() { what.to_owned() } else { format!("{what} `{path}`") }
+}
+
+fn invalid(place: &str, cause: impl Display) -> HttpError {
+    INVALID_REQUEST.with_message(shorten(&format!("{place}: {cause}")))
+}
+
+/// A value of a path or a query: text that may stand for an integer or for a word of an enum.
+struct Text(String);
+
+impl<'de> IntoDeserializer<'de, TextError> for Text {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Text {
+    type Error = TextError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
+        visitor.visit_string(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
+        // A number has one spelling: `i64::from_str` would take "+1" and "007" too.
+        match self.0.parse::<i64>() {
+            Ok(value) if value.to_string() == self.0 => visitor.visit_i64(value),
+            _ => Err(TextError::invalid_value(Unexpected::Str(&self.0), &visitor)),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TextError> {
+        let word: StringDeserializer<TextError> = self.0.into_deserializer();
+        word.deserialize_enum(name, variants, visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::page::PageLimit;
+    use hyper::body::{Bytes, Frame};
+    use serde::Deserialize;
+    use tokio::task::JoinSet;
+    use tokio::time::Instant;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Colour {
+        Red,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        limit: Option<PageLimit>,
+        colour: Option<Colour>,
+    }
+
+    fn query(pairs: &[(&str, &str)]) -> Result<Wanted, String> {
+        from_text("query parameter", pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
+            .map_err(|error| error.external_message)
+    }
+
+    #[test]
+    fn text_is_read_as_what_the_type_asks_for() {
+        let wanted = query(&[("limit", "7"), ("colour", "red")]).unwrap();
+        assert_eq!(wanted.limit.map(PageLimit::get), Some(7));
+        assert_eq!(wanted.colour, Some(Colour::Red));
+    }
+
+    #[test]
+    fn a_refusal_names_the_parameter_and_what_was_expected() {
+        for value in ["", "0", "1001", "x", "1.0", "+1", "01", "-1", " 1", "9223372036854775808"] {
+            let message = query(&[("limit", value)]).unwrap_err();
+            assert!(message.starts_with("query parameter `limit`: "), "{message}");
+            assert!(message.ends_with("expected an integer from 1 to 1000"), "{message}");
+        }
+        assert!(query(&[("colour", "blue")]).unwrap_err().contains("`red`"));
+        assert!(query(&[("color", "red")]).unwrap_err().contains("unknown field `color`"));
+        assert!(query(&[("colour", "red"), ("colour", "red")]).unwrap_err().contains("duplicate field"));
+    }
+
+    #[test]
+    fn a_body_is_one_json_object_and_nothing_after_it() {
+        let body = |text: &str| parse::<Wanted>(text.as_bytes()).map_err(|error| error.external_message);
+        assert!(body(r#" {"limit": 3} "#).is_ok());
+        for wrong in ["", "null", "[3, null]", "{", r#"{"limit": 3} x"#, r#"{"limit": 3}{}"#, "{\"a\u{0}"] {
+            assert!(body(wrong).unwrap_err().starts_with("request body"), "{wrong}");
+        }
+        let message = body(r#"{"limit": "3"}"#).unwrap_err();
+        assert!(message.starts_with("request body `limit`: invalid type: string"), "{message}");
+    }
+
+    /// A body of which nothing arrives.
+    struct Stalled;
+
+    impl hyper::body::Body for Stalled {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_do_not_arrive_are_given_up_after_five_to_six_seconds_and_not_together() {
+        let begin = Instant::now();
+        let mut reads = JoinSet::new();
+        for _ in 0..1000 {
+            reads.spawn(async move {
+                let refusal = read(hyper::Request::new(Body::wrap(Stalled))).await.unwrap_err();
+                assert_eq!(refusal.error_code.as_deref(), Some("request_timeout"));
+                begin.elapsed()
+            });
+        }
+        let waited = reads.join_all().await;
+        let most = BODY_TIMEOUT + BODY_TIMEOUT_SPREAD;
+        assert!(waited.iter().all(|waited| (BODY_TIMEOUT..=most).contains(waited)), "{waited:?}");
+        for tenth in 0..10 {
+            let given_up = waited.iter().filter(|waited| (**waited - BODY_TIMEOUT).as_millis() / 100 == tenth).count();
+            assert!((1..=200).contains(&given_up), "{given_up} in tenth {tenth}");
+        }
+    }
+}

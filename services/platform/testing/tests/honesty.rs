@@ -1,0 +1,145 @@
+//! What we offer for mocking is honest: the contract allows every golden example, and every scenario is what it says.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::time::Duration;
+
+use contract::examples::{Example, Request};
+use httpmock::MockServer;
+use service_testing::honesty::{judge, judge_mock};
+
+const USERS: &str = include_str!("../../../../openapi/user-service.json");
+const ORDERS: &str = include_str!("../../../../openapi/order-service.json");
+
+fn examples() -> Vec<(&'static str, Example)> {
+    let users = user_service_api::examples().unwrap().into_iter().map(|example| (USERS, example));
+    let orders = order_service_api::examples().unwrap().into_iter().map(|example| (ORDERS, example));
+    users.chain(orders).collect()
+}
+
+#[test]
+fn the_contract_allows_every_golden_example() {
+    for (document, example) in examples() {
+        let body = example.answer().map(|body| body.to_string()).unwrap_or_default();
+        let judged = judge(document, &example.operation, example.status, body.as_bytes());
+        assert_eq!(judged, Ok(()), "{} {}", example.operation, example.status);
+    }
+}
+
+#[test]
+fn a_status_a_body_or_a_code_that_is_not_documented_is_not_honest() {
+    let user = r#"{"id": 1, "email": "user@example.com", "name": "John Doe"}"#;
+    assert_eq!(judge(USERS, "user_view", 200, user.as_bytes()), Ok(()));
+    let error = |code: &str| format!(r#"{{"request_id": "r", "error_code": "{code}", "message": "m"}}"#);
+    assert_eq!(judge(USERS, "user_view", 404, error("user_not_found").as_bytes()), Ok(()));
+    for (status, body) in [
+        (201, user.to_owned()),
+        (200, r#"{"id": 0, "email": "user@example.com", "name": "John Doe"}"#.to_owned()),
+        (200, r#"{"id": 1, "email": "user@example.com"}"#.to_owned()),
+        (200, String::new()),
+        (404, error("email_taken")),
+        (404, r#"{"request_id": "r", "message": "m"}"#.to_owned()),
+    ] {
+        assert!(judge(USERS, "user_view", status, body.as_bytes()).is_err(), "{status} {body}");
+    }
+}
+
+fn reading(name: &str) -> Request {
+    Request { path: [(name.to_owned(), "1".to_owned())].into(), ..Request::default() }
+}
+
+#[tokio::test]
+async fn scenarios_of_user_service_are_honest_but_for_those_that_are_not_its_answers() {
+    use user_client::scenarios::Scenarios;
+    type Make = fn(&MockServer);
+    let scenarios: [(Make, bool); 4] = [
+        (
+            |server| {
+                server.unknown_user();
+            },
+            true,
+        ),
+        (
+            |server| {
+                server.slow(Duration::ZERO);
+            },
+            true,
+        ),
+        (
+            |server| {
+                server.down();
+            },
+            false,
+        ),
+        (
+            |server| {
+                server.nonsense();
+            },
+            false,
+        ),
+    ];
+    for (make, honest) in scenarios {
+        let server = MockServer::start_async().await;
+        make(&server);
+        let judged = judge_mock(USERS, &server.base_url(), "user_view", &reading("user_id")).await;
+        assert_eq!(judged.is_ok(), honest, "{judged:?}");
+    }
+}
+
+#[tokio::test]
+async fn scenarios_of_order_service_are_honest_but_for_those_that_are_not_its_answers() {
+    use order_client::scenarios::Scenarios;
+    type Make = fn(&MockServer);
+    let placing = Request {
+        body: Some(serde_json::json!({ "user_id": 7, "product_id": 456, "quantity": 2 })),
+        ..Request::default()
+    };
+    let scenarios: [(Make, &str, Request, bool); 5] = [
+        (
+            |server| {
+                server.unknown_order();
+            },
+            "order_view",
+            reading("order_id"),
+            true,
+        ),
+        (
+            |server| {
+                server.slow(Duration::ZERO);
+            },
+            "order_view",
+            reading("order_id"),
+            true,
+        ),
+        (
+            |server| {
+                server.unknown_user();
+            },
+            "order_create",
+            placing,
+            true,
+        ),
+        (
+            |server| {
+                server.down();
+            },
+            "order_view",
+            reading("order_id"),
+            false,
+        ),
+        (
+            |server| {
+                server.nonsense();
+            },
+            "order_view",
+            reading("order_id"),
+            false,
+        ),
+    ];
+    for (make, operation, request, honest) in scenarios {
+        let server = MockServer::start_async().await;
+        make(&server);
+        let judged = judge_mock(ORDERS, &server.base_url(), operation, &request).await;
+        assert_eq!(judged.is_ok(), honest, "{judged:?}");
+    }
+}
