@@ -1,4 +1,5 @@
 #!/bin/sh
+# Generated from services/platform.toml by `cargo topology generate`; do not edit.
 # Run once, when the cluster is new: a database and a role for each service. A role owns its own database and cannot
 # even connect to another.
 set -eu

@@ -1,10 +1,11 @@
 //! The services of the platform, as `services/platform.toml` lists them.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
-use serde::Deserialize;
 use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
 use toml::de::Error;
 
 #[cfg(test)]
@@ -12,6 +13,9 @@ mod tests;
 
 /// The port on which every service listens in a container.
 pub const CONTAINER_PORT: u16 = 8000;
+
+/// The ports that a service may have on the host. Defaults of other ports are derived from them.
+const PORTS: RangeInclusive<u16> = 8001..=8099;
 
 static PLATFORM: LazyLock<Platform> = LazyLock::new(|| match Platform::parse(include_str!("../../../platform.toml")) {
     Ok(platform) => platform,
@@ -29,7 +33,7 @@ pub fn platform() -> &'static Platform {
 }
 
 /// All services of the platform.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Platform {
     /// Every service, each below the services that it calls.
@@ -38,7 +42,7 @@ pub struct Platform {
 }
 
 /// One service of the platform.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// The name of its crate, program, image, host and metrics job, such as `user-service`.
@@ -64,7 +68,7 @@ impl Platform {
     /// # Errors
     ///
     /// If the text has another shape, if a name, port, database or event type occurs twice, if a name contains more than
-    /// lower-case letters, digits and separators, if a service calls one that is not listed above it, or if nothing
+    /// lower-case letters, digits and separators, if a port is outside 8001 to 8099, if a service calls one that is not listed above it, or if nothing
     /// publishes an event that a service consumes.
     pub fn parse(toml: &str) -> Result<Self, Error> {
         let platform: Self = toml::from_str(toml)?;
@@ -94,6 +98,9 @@ impl Platform {
             }
             if !names.insert(name) {
                 return Err(format!("`{name}` is listed twice"));
+            }
+            if !PORTS.contains(port) {
+                return Err(format!("the port {port} of `{name}` is not one of {PORTS:?}"));
             }
             if !ports.insert(port) {
                 return Err(format!("`{name}` has the port {port} of another service"));

@@ -3,13 +3,13 @@ use super::*;
 const TWO: &str = r#"
     [[service]]
     name = "user-service"
-    port = 1
+    port = 8001
     database = "users"
     publishes = ["user.created"]
 
     [[service]]
     name = "order-service"
-    port = 2
+    port = 8003
     database = "orders"
     calls = ["user-service"]
     consumes = ["user.created"]
@@ -31,7 +31,7 @@ fn a_service_is_found_by_its_name() {
 fn names_are_derived_from_the_name_of_the_service() {
     let platform = Platform::parse(TWO).unwrap();
     let service = platform.service("user-service").unwrap();
-    assert_eq!(service.local_url(), "http://127.0.0.1:1");
+    assert_eq!(service.local_url(), "http://127.0.0.1:8001");
     assert_eq!(service.identifier(), "user_service");
     assert_eq!(service.variable(), "USER_SERVICE");
     assert_eq!(service.client(), "user-client");
@@ -41,15 +41,20 @@ fn names_are_derived_from_the_name_of_the_service() {
 fn each_broken_rule_is_named() {
     let cases = [
         (r#"name = "order-service""#, r#"name = "user-service""#, "`user-service` is listed twice"),
-        ("port = 2", "port = 1", "`order-service` has the port 1 of another service"),
+        ("port = 8003", "port = 8001", "`order-service` has the port 8001 of another service"),
+        ("port = 8003", "port = 800", "the port 800 of `order-service` is not one of 8001..=8099"),
         (r#""orders""#, r#""users""#, "`order-service` has the database `users` of another service"),
         (r#""orders""#, r#""o;""#, "`order-service` or its database `o;` is not a name in lower case"),
         (r#"["user-service"]"#, r#"["other"]"#, "`order-service` calls `other`, which is not listed above it"),
         (r#"["user-service"]"#, r#"["order-service"]"#, "`order-service` calls `order-service`, which is not"),
-        ("port = 1", "port = 1\ncalls = [\"order-service\"]", "`user-service` calls `order-service`, which is not"),
+        (
+            "port = 8001",
+            "port = 8001\ncalls = [\"order-service\"]",
+            "`user-service` calls `order-service`, which is not",
+        ),
         (r#"consumes = ["user.created"]"#, r#"publishes = ["user.created"]"#, "`user.created` is published twice"),
         (r#"["user.created"]"#, r#"["user.renamed"]"#, "`order-service` consumes `user.created`, which no service"),
-        ("port = 2", "port = 2\nports = 3", "unknown field `ports`"),
+        ("port = 8003", "port = 8003\nports = 3", "unknown field `ports`"),
     ];
     for (from, to, message) in cases {
         let error = Platform::parse(&TWO.replacen(from, to, 1)).unwrap_err().to_string();

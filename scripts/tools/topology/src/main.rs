@@ -1,0 +1,69 @@
+//! `cargo topology`; see the library.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use topology::platform;
+use topology_tool::{generate, stale, workspace_root};
+
+/// Generates whatever lists the services from services/platform.toml, and checks it.
+#[derive(Parser)]
+#[command(name = "cargo topology", bin_name = "cargo topology")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write every file and block that is missing or stale.
+    Generate,
+    /// Fail if a file or block is missing, stale or edited by hand.
+    Check,
+    /// Print the services, each after the services that it calls: name, port, database, called services.
+    List {
+        /// Print services/platform.toml as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<ExitCode> {
+    match command {
+        Command::Generate => {
+            for path in generate(&workspace_root(), platform())? {
+                println!("wrote {}", path.display());
+            }
+        }
+        Command::Check => {
+            let stale = stale(&workspace_root(), platform())?;
+            for path in &stale {
+                eprintln!("{} differs from services/platform.toml", path.display());
+            }
+            if !stale.is_empty() {
+                eprintln!("Run `cargo topology generate`.");
+                return Ok(ExitCode::FAILURE);
+            }
+            println!("every list of the services matches services/platform.toml");
+        }
+        Command::List { json: true } => println!("{}", serde_json::to_string_pretty(platform())?),
+        Command::List { json: false } => {
+            for service in &platform().services {
+                let calls = if service.calls.is_empty() { "-".to_owned() } else { service.calls.join(",") };
+                println!("{}\t{}\t{}\t{calls}", service.name, service.port, service.database);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

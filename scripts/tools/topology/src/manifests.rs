@@ -1,0 +1,25 @@
+//! Lists in Cargo's manifests and in Rust.
+
+use topology::Platform;
+
+use crate::output::{GENERATED, Output};
+use crate::template::each;
+
+pub(crate) fn outputs(platform: &Platform) -> Vec<Output> {
+    let paths = "<name> = { path = \"services/<name>\" }\n\
+                 <name>-api = { path = \"services/<name>/api\" }\n\
+                 <client> = { path = \"clients/<client>\" }\n";
+    let services = each(platform, "<name>.workspace = true\n");
+    let apis = each(platform, "<name>-api.workspace = true\n");
+    let clients = each(platform, "<client>.workspace = true\n");
+    let list = include_str!("templates/services.rs")
+        .replace("<generated>", GENERATED)
+        .replace("<services>\n", &each(platform, "    <identifier>::SERVICE,\n"));
+    vec![
+        Output::Blocks("Cargo.toml".into(), vec![each(platform, paths)]),
+        Output::Blocks("services/platform/all-in-one/Cargo.toml".into(), vec![services.clone()]),
+        Output::File("services/platform/all-in-one/src/generated/services.rs".into(), list),
+        Output::Blocks("scripts/tools/openapi/Cargo.toml".into(), vec![apis, services.clone()]),
+        Output::Blocks("clients/cli/Cargo.toml".into(), vec![clients, services]),
+    ]
+}

@@ -1,0 +1,17 @@
+#!/bin/sh
+# <generated>
+# Run once, when the cluster is new: a database and a role for each service. A role owns its own database and cannot
+# even connect to another.
+set -eu
+
+create() { # DATABASE ROLE PASSWORD
+    psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set database="$1" --set role="$2" --set password="$3" <<'SQL'
+CREATE ROLE :"role" LOGIN PASSWORD :'password';
+CREATE DATABASE :"database" OWNER :"role" ENCODING 'UTF8' TEMPLATE template0;
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+SQL
+}
+
+export PGUSER="$POSTGRES_USER" PGDATABASE=postgres
+<create>
+psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --command 'REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC'

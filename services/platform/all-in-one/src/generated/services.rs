@@ -1,0 +1,8 @@
+// Generated from services/platform.toml by `cargo topology generate`; do not edit.
+
+/// Every service, each after the services that it calls.
+#[rustfmt::skip] // one service a line, however short the list
+pub(crate) const SERVICES: &[service_runtime::Service] = &[
+    user_service::SERVICE,
+    order_service::SERVICE,
+];
