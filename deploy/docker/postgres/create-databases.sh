@@ -1,7 +1,7 @@
 #!/bin/sh
 # Generated from services/platform.toml by `cargo topology generate`; do not edit.
-# Run once, when the cluster is new: a database and a role for each service. A role owns its own database and cannot
-# even connect to another.
+# Creates a database and a role for each service. The PostgreSQL image runs this once, when the cluster is new. A role owns
+# its database and cannot connect to any other.
 set -eu
 
 create() { # DATABASE ROLE PASSWORD
