@@ -1,13 +1,11 @@
-"""A real Prometheus reads both services by deploy/observability, and what the dashboard asks is answered."""
+"""Tests deploy/observability with a real Prometheus that scrapes every service: queries, alerts and runbook."""
 
 import json
-import os
 import re
-import signal
 import socket
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 import unittest
 import urllib.error
@@ -15,16 +13,17 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
+from services import ROOT, SERVICES, TIMEOUT_S, Service
+
 FILES = ROOT / "deploy/observability"
 DASHBOARD = json.loads((FILES / "grafana/dashboards/platform.json").read_text())
-PROGRAMS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
-# How long anything may take before the test gives up: nothing is measured by it.
-PATIENCE_S = 90
 
-# What Prometheus makes itself.
-ITS_OWN = {"up", "ALERTS"}
-# Words of its language, and what stands in braces, brackets or after `by`, are no metrics.
+# Metrics that Prometheus itself provides.
+BUILT_IN = {"up", "ALERTS"}
+# The value of the dashboard's variable `service` when all services are selected.
+EVERY_SERVICE = DASHBOARD["templating"]["list"][0]["allValue"]
+# Strings, label matchers, ranges and grouping labels contain no metric names.
 NO_METRIC = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|on) ?\([^)]*\)')
 FUNCTIONS = {
     "sum", "rate", "increase", "max", "count", "vector", "time", "or", "histogram_quantile", "and", "unless",
@@ -32,70 +31,40 @@ FUNCTIONS = {
 
 
 def queries():
-    """Every query of the dashboard, with the title of its panel."""
+    """Every query of the dashboard for all services, with the title of its panel."""
     panels = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-    return [(panel["title"], target["expr"]) for panel in panels for target in panel["targets"]]
+    targets = [(panel["title"], target["expr"]) for panel in panels for target in panel["targets"]]
+    return [(title, expression.replace("$service", EVERY_SERVICE)) for title, expression in targets]
 
 
 def metrics_in(query):
     return set(re.findall(r"\b[a-zA-Z_]\w*", NO_METRIC.sub(" ", query))) - FUNCTIONS
 
 
-class Service:
-    def __init__(self, program, directory, **settings):
-        settings = os.environ | settings | {
-            "LISTEN_ADDRESS": "127.0.0.1:0",
-            "DATABASE_URL": f"sqlite:{directory}/{program}.db",
-            "LOG_LEVEL": "info",
-        }
-        self.process = subprocess.Popen(
-            PROGRAMS / program, env=settings, cwd=directory, stdout=subprocess.PIPE, text=True
-        )
-        for line in self.process.stdout:
-            if (record := json.loads(line))["message"] == "serving":
-                self.url = record["url"]
-                break
-        else:
-            raise RuntimeError(f"{program} did not start")
-        # Somebody must read on: a service stops at a full pipe.
-        self.reader = threading.Thread(target=self.process.stdout.read, daemon=True)
-        self.reader.start()
+def send(service, path, body=None):
+    """Sends a GET, or a POST with a body, and returns the status."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(service.url + path, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
-    @property
-    def address(self):
-        return self.url.removeprefix("http://")
 
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(PATIENCE_S)
-            self.reader.join()
-            self.process.stdout.close()
-
-    def send(self, path, body=None):
-        """The status of an answer."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-                return answer.status
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                return refusal.code
-
-    def metrics(self):
-        with urllib.request.urlopen(self.url + "/metrics", timeout=PATIENCE_S) as answer:
-            return answer.read().decode()
+def read_metrics(service):
+    with urllib.request.urlopen(service.url + "/metrics", timeout=TIMEOUT_S) as response:
+        return response.read().decode()
 
 
 class Prometheus:
-    """With the configuration as it is, but for where the services are, and in a hurry."""
+    """A Prometheus with the tracked configuration, except the addresses of the services and shorter intervals."""
 
-    def __init__(self, directory, users, orders):
+    def __init__(self, directory, services):
         configuration = (FILES / "prometheus.yml").read_text()
         for old, new in [
-            ("user-service:8000", users.address),
-            ("order-service:8000", orders.address),
+            *((f"{service.name}:8000", service.address) for service in services),
             ("scrape_interval: 5s", "scrape_interval: 500ms"),
             ("evaluation_interval: 5s", "evaluation_interval: 500ms"),
             ("alerts.yml", str(FILES / "alerts.yml")),
@@ -120,17 +89,17 @@ class Prometheus:
         self.process.wait()
         self.log.close()
 
-    def ask(self, query):
-        """The samples that answer a query; none while Prometheus is starting."""
+    def query(self, query):
+        """The samples of a query; none while Prometheus is starting."""
         url = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
         try:
-            with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
-                return json.load(answer)["data"]["result"]
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                if refusal.code == 503:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+                return json.load(response)["data"]["result"]
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code == 503:
                     return []
-                raise AssertionError(f"{query}: {refusal.read().decode()}") from None
+                raise AssertionError(f"{query}: {error.read().decode()}") from None
         except (urllib.error.URLError, ConnectionError):
             return []
 
@@ -139,59 +108,63 @@ class Observability(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         directory = cls.enterClassContext(tempfile.TemporaryDirectory())
-        cls.users = Service("user-service", directory)
-        cls.addClassCleanup(cls.users.stop)
-        cls.orders = Service("order-service", directory, USER_SERVICE_URL=cls.users.url)
-        cls.addClassCleanup(cls.orders.stop)
-        cls.prometheus = Prometheus(directory, cls.users, cls.orders)
+        cls.services, urls = {}, {}
+        for name in SERVICES:
+            service = Service(name, f"sqlite:{name}.db", directory, urls)
+            cls.addClassCleanup(service.stop)
+            cls.services[name], urls[name] = service, service.url
+        cls.users, cls.orders = cls.services["user-service"], cls.services["order-service"]
+        cls.prometheus = Prometheus(directory, cls.services.values())
         cls.addClassCleanup(cls.prometheus.stop)
 
-    def order(self):
-        return self.orders.send("/api/v1/orders", {"user_id": 1, "product_id": 456, "quantity": 2})
+    def place_order(self):
+        return send(self.orders, "/api/v1/orders", {"user_id": 1, "product_id": 456, "quantity": 2})
 
     def until(self, query, holds, meanwhile=lambda: None):
-        """Waits until the samples that answer a query are as they should be."""
-        end = time.monotonic() + PATIENCE_S
-        while not holds(samples := self.prometheus.ask(query)):
-            self.assertLess(time.monotonic(), end, f"{query} gives {samples}")
+        """Waits until the condition holds for the samples of a query."""
+        end = time.monotonic() + TIMEOUT_S
+        while not holds(samples := self.prometheus.query(query)):
+            self.assertLess(time.monotonic(), end, f"{query} returns {samples}")
             meanwhile()
             time.sleep(0.1)
 
-    def test_1_every_metric_that_is_asked_for_exists(self):
-        self.users.send("/api/v1/users", {"email": "user@example.com", "name": "John Doe"})
-        self.assertEqual(self.order(), 201)
-        texts = self.users.metrics() + self.orders.metrics()
+    def test_1_every_queried_metric_exists(self):
+        send(self.users, "/api/v1/users", {"email": "user@example.com", "name": "John Doe"})
+        self.assertEqual(self.place_order(), 201)
+        texts = "".join(read_metrics(service) for service in self.services.values())
         existing = {re.match(r"\w+", line)[0] for line in texts.splitlines() if not line.startswith("#")}
         rules = re.findall(r"expr: (?:\|\n)?((?:.|\n)*?)\n +(?:for|labels):", (FILES / "alerts.yml").read_text())
         self.assertEqual(len(rules), 9)
         for query in [query for _, query in queries()] + rules:
             self.assertTrue(metrics_in(query), query)
-            self.assertLessEqual(metrics_in(query), existing | ITS_OWN, query)
+            self.assertLessEqual(metrics_in(query), existing | BUILT_IN, query)
 
-    def test_2_every_alert_has_its_place_in_the_runbook(self):
+    def test_2_the_runbook_has_a_section_for_every_alert(self):
         headings = re.findall(r"^### (\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
         anchors = {f"docs/operations.md#{heading.lower()}" for heading in headings}
         alerts = (FILES / "alerts.yml").read_text()
         runbooks = re.findall(r"runbook: (.*)", alerts)
         self.assertEqual(len(runbooks), alerts.count("- alert:"))
         self.assertLessEqual(set(runbooks), anchors)
-        # The panels that the runbook names.
+        # The runbook names only panels that exist.
         for panel in re.findall(r'panel "([^"]+)"', (ROOT / "docs/operations.md").read_text()):
             self.assertIn(panel, {title for title, _ in queries()})
 
-    def test_3_a_fault_of_user_service_is_seen_and_every_query_is_answered(self):
-        services = 'up{job=~"user-service|order-service"}'
-        self.until(f"sum({services})", lambda samples: samples and samples[0]["value"][1] == "2", self.order)
+    def test_3_an_outage_is_visible_and_every_query_has_samples(self):
+        count = str(len(SERVICES))
+        up = f'sum(up{{job=~"{EVERY_SERVICE}"}})'
+        self.until(up, lambda samples: samples and samples[0]["value"][1] == count, self.place_order)
         self.users.stop()
 
         errors = dict(queries())["Errors by code"]
         seen = lambda samples: any(s["metric"]["error_code"] == "user_service_unavailable" for s in samples)
-        self.until(errors, seen, self.order)
-        self.until("dependency_circuit_open", lambda samples: samples and samples[0]["value"][1] == "1", self.order)
+        self.until(errors, seen, self.place_order)
+        is_open = lambda samples: samples and samples[0]["value"][1] == "1"
+        self.until('dependency_circuit_open{dependency="user-service"}', is_open, self.place_order)
         self.until('up{job="user-service"}', lambda samples: samples and samples[0]["value"][1] == "0")
         for title, query in queries():
             with self.subTest(title):
-                self.until(query, bool, lambda: (self.order(), self.orders.send("/api/v1/orders/999999")))
+                self.until(query, bool, lambda: (self.place_order(), send(self.orders, "/api/v1/orders/999999")))
         pending = lambda samples: {"ServiceDown", "DependencyFails"} <= {s["metric"]["alertname"] for s in samples}
         self.until("ALERTS", pending)
 

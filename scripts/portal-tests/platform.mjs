@@ -1,4 +1,4 @@
-// What the tests stand on: the real services, and a web server for the static site.
+// Starts what the tests need: the real services, and a web server for the static site.
 
 import { spawn, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,23 +11,30 @@ import { text } from 'node:stream/consumers';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
+/// The entries of services/platform.toml, in the order in which all-in-one starts the services.
+const { service: services } = JSON.parse(
+  execFileSync('cargo', ['topology', 'list', '--json'], { cwd: root, encoding: 'utf8' }),
+);
+
 /// The checked-in document of `service`.
 export const checkedIn = (service) => readFileSync(path.join(root, 'openapi', `${service}.json`));
 
 const temporaryFolder = () => mkdtempSync(path.join(tmpdir(), 'portal-'));
 
-/// Starts all-in-one on free ports, as `cargo run` does. `docs` is what it prints: the links, by service.
+/// Starts all-in-one on free ports. `docs` are the links that it prints, by service.
 export async function startServices() {
   const folder = temporaryFolder();
-  const environment = { USER_SERVICE_LISTEN_ADDRESS: '127.0.0.1:0', ORDER_SERVICE_LISTEN_ADDRESS: '127.0.0.1:0' };
+  const variable = ({ name }) => `${name.replaceAll('-', '_').toUpperCase()}_LISTEN_ADDRESS`;
+  const environment = Object.fromEntries(services.map((service) => [variable(service), '127.0.0.1:0']));
   const child = spawn(process.env.ALL_IN_ONE, { cwd: folder, env: environment, stdio: ['ignore', 'ignore', 'pipe'] });
-  const docs = {};
+  const links = [];
   for await (const line of createInterface(child.stderr)) {
     const link = line.trim();
-    if (link.endsWith('/docs')) docs[Object.keys(docs).length === 0 ? 'user-service' : 'order-service'] = link;
+    if (link.endsWith('/docs')) links.push(link);
     if (line.startsWith('Ctrl-C')) break;
   }
   child.stderr.resume();
+  const docs = Object.fromEntries(services.map(({ name }, index) => [name, links[index]]));
   const stop = async () => {
     child.kill('SIGINT');
     if (child.exitCode === null) await once(child, 'exit');
@@ -36,18 +43,18 @@ export async function startServices() {
   return { docs, stop };
 }
 
-/// Builds the static site with `scripts/portal` and serves it under a path, as any web server would. With `services`
-/// (their links by name) it has a console, and what is below a service's folder is passed on to the service.
-export async function serveSite({ services } = {}) {
+/// Builds the static site with `scripts/portal` and serves it below a path, as any web server would. With `upstreams`
+/// (links by service) the site has a console, and requests below a service's folder are forwarded to the service.
+export async function serveSite({ upstreams } = {}) {
   const folder = temporaryFolder();
-  execFileSync(path.join(root, 'scripts/portal'), services ? ['--console', folder] : [folder]);
+  execFileSync(path.join(root, 'scripts/portal'), upstreams ? ['--console', folder] : [folder]);
   const base = '/some/where/';
   const types = { '.html': 'text/html', '.js': 'text/javascript', '.json': 'application/json' };
   const server = http.createServer(async (request, response) => {
     const name = request.url.slice(base.length) || 'index.html';
     const [service, ...rest] = name.split('/');
-    if (services?.[service]) {
-      const target = new URL(rest.join('/'), services[service]);
+    if (upstreams?.[service]) {
+      const target = new URL(rest.join('/'), upstreams[service]);
       const upstream = http.request(target, { method: request.method, headers: request.headers }, (answer) => {
         response.writeHead(answer.statusCode, answer.headers);
         answer.pipe(response);

@@ -1,4 +1,4 @@
-// The docs portal as a reader meets it, in a real browser that reaches no host but this one.
+// Tests the docs portal in a real browser that can reach no other host.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -28,17 +28,17 @@ after(async () => {
   await services?.stop();
 });
 
-/// Opens `url` and lets `use` read it; fails if the page asked another host for anything, broke its own policy, or
-/// threw an error.
+/// Opens `url` for `use`, and fails if the page requested anything from another host, violated its own policy, or threw
+/// an error. Returns the requested URLs.
 async function read(url, use, { width = 1440, colorScheme = 'light' } = {}) {
   const context = await browser.newContext({ colorScheme, viewport: { width, height: 900 } });
-  const asked = [];
+  const requested = [];
   const complaints = [];
-  context.on('request', (request) => asked.push(request.url()));
+  context.on('request', (request) => requested.push(request.url()));
   context.on('weberror', (error) => complaints.push(`${error.error()}`));
   context.on('console', (message) => {
     const failed = ['error', 'warning'].includes(message.type());
-    // The browser notes each answer with an error status; the tests provoke some.
+    // The browser reports each response with an error status, and the tests cause some.
     if (failed && !message.text().includes('the server responded with a status of')) complaints.push(message.text());
   });
   await context.exposeBinding('complain', (_, complaint) => complaints.push(complaint));
@@ -52,13 +52,13 @@ async function read(url, use, { width = 1440, colorScheme = 'light' } = {}) {
   await use(page);
   await context.close();
   assert.deepEqual([...new Set(complaints)], []);
-  const elsewhere = asked.filter((asked) => !/^(http:\/\/127\.0\.0\.1:|data:|blob:)/.test(asked));
+  const elsewhere = requested.filter((url) => !/^(http:\/\/127\.0\.0\.1:|data:|blob:)/.test(url));
   assert.deepEqual(elsewhere, []);
-  assert.ok(asked.length >= 4, `the page, two scripts and a document: ${asked}`);
-  return asked;
+  assert.ok(requested.length >= 4, `the page, two scripts and a document: ${requested}`);
+  return requested;
 }
 
-/// Goes to an operation by the side bar, in which it stands by its summary.
+/// Opens an operation by its summary in the side bar.
 async function goTo(page, summary) {
   const menu = page.getByRole('button', { name: 'Open Menu' });
   const entry = page.getByRole('link', { name: summary });
@@ -68,7 +68,7 @@ async function goTo(page, summary) {
   await page.getByRole('heading', { name: summary }).waitFor();
 }
 
-/// Sends an operation's example from the console; gives the part of the page that shows the answer.
+/// Sends an operation's example from the console. Returns the part of the page that shows the response.
 async function send(page, operation) {
   await page.getByRole('button', { name: `Test Request (${operation})` }).click();
   const dialog = page.getByRole('dialog');
@@ -76,7 +76,7 @@ async function send(page, operation) {
   return dialog.getByRole('region', { name: 'Response' });
 }
 
-/// For people to look at.
+/// Screenshots are for people to inspect.
 const screenshot = (page, name) => page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` });
 
 test('the browser of these tests reaches no other host', async () => {
@@ -85,39 +85,39 @@ test('the browser of these tests reaches no other host', async () => {
   await page.close();
 });
 
-test('an operation is found, tried and answered on a wide light screen', async () => {
-  const asked = await read(services.docs['user-service'], async (page) => {
+test('an operation can be found and tried on a wide light screen', async () => {
+  const requested = await read(services.docs['user-service'], async (page) => {
     await page.getByRole('heading', { name: 'User Service' }).waitFor();
     await screenshot(page, 'user-service-light-wide');
     await goTo(page, 'Create a user');
     await screenshot(page, 'user-service-light-wide-operation');
-    const answer = await send(page, 'post /api/v1/users');
-    await answer.getByText('201 Created').waitFor();
-    await answer.getByText('"user@example.com"').waitFor();
-    await screenshot(page, 'user-service-light-wide-answer');
+    const response = await send(page, 'post /api/v1/users');
+    await response.getByText('201 Created').waitFor();
+    await response.getByText('"user@example.com"').waitFor();
+    await screenshot(page, 'user-service-light-wide-response');
   });
   const origin = new URL(services.docs['user-service']).origin;
-  assert.ok(asked.includes(`${origin}/api/v1/users`), `${asked}`);
+  assert.ok(requested.includes(`${origin}/api/v1/users`), `${requested}`);
 });
 
-test('an operation is found, tried and answered on a narrow dark screen', async () => {
+test('an operation can be found and tried on a narrow dark screen', async () => {
   const narrow = { width: 390, colorScheme: 'dark' };
   await read(services.docs['order-service'], async (page) => {
     await page.getByRole('heading', { name: 'Order Service' }).waitFor();
     await screenshot(page, 'order-service-dark-narrow');
     await goTo(page, 'List orders');
     await screenshot(page, 'order-service-dark-narrow-operation');
-    const answer = await send(page, 'get /api/v1/orders');
-    await answer.getByText('200 OK').waitFor();
-    await answer.getByText('"items"').waitFor();
-    await answer.getByText('"items"').scrollIntoViewIfNeeded();
-    await screenshot(page, 'order-service-dark-narrow-answer');
+    const response = await send(page, 'get /api/v1/orders');
+    await response.getByText('200 OK').waitFor();
+    await response.getByText('"items"').waitFor();
+    await response.getByText('"items"').scrollIntoViewIfNeeded();
+    await screenshot(page, 'order-service-dark-narrow-response');
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.equal(overflow, 0, 'nothing is wider than the screen');
   }, narrow);
 });
 
-test('the page reads well on a narrow light and on a wide dark screen too', async () => {
+test('the page fits narrow light and wide dark screens', async () => {
   for (const [name, screen] of [
     ['narrow-light', { width: 390, colorScheme: 'light' }],
     ['wide-dark', { width: 1440, colorScheme: 'dark' }],
@@ -136,8 +136,8 @@ test('the page offers the checked-in document, byte for byte', async () => {
   for (const [service, url] of Object.entries(services.docs)) {
     await read(url, async (page) => {
       const link = page.getByRole('link', { name: 'Download OpenAPI Document' });
-      const answer = await fetch(await link.getAttribute('href'));
-      assert.deepEqual(Buffer.from(await answer.arrayBuffer()), checkedIn(service));
+      const response = await fetch(await link.getAttribute('href'));
+      assert.deepEqual(Buffer.from(await response.arrayBuffer()), checkedIn(service));
     });
   }
 });
@@ -154,7 +154,7 @@ test('the policy of the page forbids requests to another origin', async () => {
   await assert.rejects(opened, /connect-src forbids/);
 });
 
-test('the site shows the documents of all services, for reading', async (t) => {
+test('the site shows the documents of all services', async (t) => {
   const site = await serveSite();
   t.after(site.stop);
   await read(site.url, async (page) => {
@@ -169,15 +169,15 @@ test('the site shows the documents of all services, for reading', async (t) => {
   });
 });
 
-test('the site has a console where the web server passes requests on to the services', async (t) => {
-  const site = await serveSite({ services: services.docs });
+test('the site has a console if the web server forwards requests', async (t) => {
+  const site = await serveSite({ upstreams: services.docs });
   t.after(site.stop);
-  const asked = await read(site.url, async (page) => {
+  const requested = await read(site.url, async (page) => {
     await page.getByRole('heading', { name: 'Order Service' }).waitFor();
     await goTo(page, 'List orders');
-    const answer = await send(page, 'get /api/v1/orders');
-    await answer.getByText('200 OK').waitFor();
-    await answer.getByText('"items"').waitFor();
+    const response = await send(page, 'get /api/v1/orders');
+    await response.getByText('200 OK').waitFor();
+    await response.getByText('"items"').waitFor();
   }, { colorScheme: 'dark' });
-  assert.ok(asked.some((url) => url.startsWith(`${site.url}order-service/api/v1/orders`)), `${asked}`);
+  assert.ok(requested.some((url) => url.startsWith(`${site.url}order-service/api/v1/orders`)), `${requested}`);
 });

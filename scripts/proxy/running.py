@@ -1,63 +1,33 @@
-"""The parts of the test: instances of the services, HAProxy in front, and clients with IP addresses of their own."""
+"""Starts instances of the services and HAProxy in front of them, and provides clients with their own IP addresses."""
 
 import http.client
 import itertools
 import json
 import os
-import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
+from services import ROOT, SERVICES, TIMEOUT_S, Service, variable
+
 CONFIGURATION = ROOT / "deploy/proxy/haproxy.cfg"
-PROGRAMS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 CLUSTER = os.environ["TEST_POSTGRES_SOCKET_DIRECTORY"]
-# How long anything may take before the test gives up: nothing is measured by it.
-PATIENCE_S = 60
 
 
-class Instance:
-    """An instance of a service on a port that it keeps when it is started again."""
+class Instance(Service):
+    """An instance of a service on PostgreSQL, with its own IP address."""
 
-    # An IP address of its own: HAProxy's connections come from 127.0.0.1 and cannot take its port while it is stopped.
+    # HAProxy connects from 127.0.0.1 and could take the port of a stopped instance there.
     ips = (f"127.0.0.{number}" for number in range(2, 250))
 
-    def __init__(self, program, database, **settings):
-        self.program = program
-        self.settings = settings | {
-            "DATABASE_URL": f"postgres:///{database}?host={CLUSTER}&user=postgres",
-            "LOG_LEVEL": "info",
-        }
-        self.address = f"{next(self.ips)}:0"
-        self.start()
-
-    def start(self):
-        settings = os.environ | self.settings | {"LISTEN_ADDRESS": self.address}
-        self.process = subprocess.Popen(
-            PROGRAMS / self.program, env=settings, cwd=tempfile.gettempdir(), stdout=subprocess.PIPE, text=True
-        )
-        for line in self.process.stdout:
-            if (record := json.loads(line))["message"] == "serving":
-                self.address = record["url"].removeprefix("http://")
-                break
-        else:
-            raise RuntimeError(f"{self.program} did not start")
-        # Somebody must read on: a service stops at a full pipe.
-        self.reader = threading.Thread(target=self.process.stdout.read, daemon=True)
-        self.reader.start()
-
-    def stop(self, how=signal.SIGTERM):
-        """The exit code."""
-        self.process.send_signal(how)
-        code = self.process.wait(PATIENCE_S)
-        self.reader.join()
-        self.process.stdout.close()
-        return code
+    def __init__(self, name, urls):
+        database_url = f"postgres:///{SERVICES[name]['database']}?host={CLUSTER}&user=postgres"
+        super().__init__(name, database_url, tempfile.gettempdir(), urls, address=f"{next(self.ips)}:0")
 
 
 def create_database(name):
@@ -65,9 +35,10 @@ def create_database(name):
 
 
 class Proxy:
-    """HAProxy with the configuration as it is, on ports of its own, with what it needs from the environment."""
+    """HAProxy with the tracked configuration, on its own ports."""
 
-    def __init__(self, public, internal, directory, users, orders):
+    def __init__(self, public, internal, directory, addresses):
+        """`addresses` holds the two addresses of each service by its name."""
         self.address = public.getsockname()
         self.certificate = make_certificate(directory)
         settings = {
@@ -75,11 +46,10 @@ class Proxy:
             "INTERNAL_ADDRESS": f"fd@{internal.fileno()}",
             "CERTIFICATE": str(self.certificate),
         }
-        # Started as root, it is to become somebody else.
         if os.getuid() == 0:
             settings["PROXY_USER"] = "nobody"
-        for name, addresses in ("USER", users), ("ORDER", orders):
-            settings |= {f"{name}_SERVICE_{number}": address for number, address in enumerate(addresses, 1)}
+        for service, both in addresses.items():
+            settings |= {variable(service, number): address for number, address in enumerate(both, 1)}
         self.log = Path(directory) / "haproxy.log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
@@ -98,12 +68,12 @@ class Proxy:
 
 
 def listener():
-    """A socket on a free port that nobody else can take meanwhile; HAProxy gets it."""
+    """A socket that listens on a free port; HAProxy inherits it."""
     return socket.create_server(("127.0.0.1", 0), backlog=4096)
 
 
 def make_certificate(directory):
-    """A new certificate for localhost with its key, in one file as HAProxy wants it."""
+    """Creates a certificate for localhost, and returns a file with it and its key."""
     key, certificate, both = (Path(directory) / name for name in ("key.pem", "certificate.pem", "both.pem"))
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
@@ -119,7 +89,7 @@ emails = (f"user{number}@example.com" for number in itertools.count())
 
 
 class Client:
-    """A client of the proxy with an IP address of its own, so that no test uses up the limits of another."""
+    """A client of the proxy with its own IP address, so that tests do not share limits."""
 
     ips = (f"127.0.{high}.{low}" for high in range(1, 250) for low in range(1, 250))
 
@@ -129,7 +99,7 @@ class Client:
         self.connections = []
 
     def connect(self, alpn="http/1.1"):
-        """A TLS connection, to write to by hand."""
+        """A TLS connection to write raw bytes to."""
         context = ssl.create_default_context(cafile=self.proxy.certificate)
         context.set_alpn_protocols([alpn])
         connection = context.wrap_socket(self.connect_plain(), server_hostname="127.0.0.1")
@@ -137,8 +107,8 @@ class Client:
         return connection
 
     def connect_plain(self):
-        connection = socket.create_connection(self.proxy.address, timeout=PATIENCE_S, source_address=(self.ip, 0))
-        # As http.client does for its own connections: or each body waits for the acknowledgement of its head.
+        connection = socket.create_connection(self.proxy.address, timeout=TIMEOUT_S, source_address=(self.ip, 0))
+        # As http.client does: otherwise each body waits until the headers are acknowledged (Nagle's algorithm).
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections.append(connection)
         return connection
@@ -147,7 +117,7 @@ class Client:
         for connection in self.connections:
             connection.close()
 
-    def kept(self):
+    def keep_alive(self):
         """A connection for several requests."""
         connection = http.client.HTTPConnection("127.0.0.1")
         connection.sock = self.connect()
@@ -155,33 +125,33 @@ class Client:
         return connection
 
     def send(self, method, path, body=None, headers=None, connection=None):
-        """The status, headers and JSON of an answer."""
-        kept = connection or self.kept()
+        """Sends a request and returns the status, headers and JSON of the response."""
+        used = connection or self.keep_alive()
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
         content_type = {} if body is None else {"Content-Type": "application/json"}
-        kept.request(method, path, body, content_type | (headers or {}))
-        answer = kept.getresponse()
-        text = answer.read()
+        used.request(method, path, body, content_type | (headers or {}))
+        response = used.getresponse()
+        text = response.read()
         if connection is None:
-            kept.close()
-        return answer.status, answer.headers, json.loads(text) if text else None
+            used.close()
+        return response.status, response.headers, json.loads(text) if text else None
 
     def create_user(self, connection=None):
         return self.send("POST", "/api/v1/users", {"email": next(emails), "name": "John Doe"}, connection=connection)
 
 
 def until(condition):
-    """Waits for a condition that is to come about."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Waits until a condition holds."""
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError
         time.sleep(0.02)
 
 
-def answers(connection):
-    """All that is sent on a connection until the other side ends it."""
+def read_to_end(connection):
+    """Everything that the other side sends until it closes the connection."""
     received = b""
     try:
         while part := connection.recv(65536):

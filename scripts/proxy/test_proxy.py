@@ -1,4 +1,4 @@
-"""What deploy/proxy/haproxy.cfg promises, tried on HAProxy in front of two instances of each service."""
+"""Tests what deploy/proxy/haproxy.cfg promises, with HAProxy in front of two instances of each service."""
 
 import json
 import signal
@@ -9,31 +9,34 @@ import subprocess
 import tempfile
 import threading
 import unittest
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from running import Client, Instance, Proxy, answers, create_database, listener, until
+from running import SERVICES, Client, Instance, Proxy, create_database, listener, read_to_end, until
 
 KIB = 1024
 
 
-class TheProxy(unittest.TestCase):
+class WithRunningServices(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        create_database("users")
-        create_database("orders")
         directory = cls.enterClassContext(tempfile.TemporaryDirectory())
         public, internal = listener(), listener()
-        inside = "http://%s:%d" % internal.getsockname()
-        cls.users = [cls.instance("user-service", "users") for _ in range(2)]
-        cls.orders = [cls.instance("order-service", "orders", USER_SERVICE_URL=inside) for _ in range(2)]
-        addresses = [[instance.address for instance in both] for both in (cls.users, cls.orders)]
-        cls.proxy = Proxy(public, internal, directory, *addresses)
+        cls.internal = "http://%s:%d" % internal.getsockname()
+        urls = dict.fromkeys(SERVICES, cls.internal)
+        cls.instances = {}
+        for name, service in SERVICES.items():
+            create_database(service["database"])
+            cls.instances[name] = [cls.instance(name, urls) for _ in range(2)]
+        addresses = {name: [instance.address for instance in both] for name, both in cls.instances.items()}
+        cls.proxy = Proxy(public, internal, directory, addresses)
         cls.addClassCleanup(cls.proxy.stop)
 
     @classmethod
-    def instance(cls, *arguments, **settings):
-        instance = Instance(*arguments, **settings)
+    def instance(cls, name, urls):
+        instance = Instance(name, urls)
         cls.addClassCleanup(lambda: instance.stop(signal.SIGKILL))
         return instance
 
@@ -48,35 +51,45 @@ class TheProxy(unittest.TestCase):
         self.assertEqual(set(body), {"request_id", "error_code", "message"})
         self.assertEqual(headers["X-Request-Id"], body["request_id"])
 
-    # What gets through
+    # Routing
 
-    def test_an_order_is_placed_by_way_of_both_services(self):
+    def test_an_order_is_placed_through_both_services(self):
         client = self.client()
         status, _, user = client.create_user()
         self.assertEqual(status, 201)
         order = {"user_id": user["id"], "product_id": 456, "quantity": 2}
         self.assertEqual(client.send("POST", "/api/v1/orders", order)[0], 201)
 
-    def test_only_the_api_can_be_had_from_outside(self):
+    def test_only_the_api_is_public(self):
         paths = ["/", "/health", "/ready", "/metrics", "/docs", "/openapi.json", "/api/v1/usersfoo"]
         for path in paths + ["/api/v1/users/../../../ready", "/api/v1/users/%2e%2e/%2e%2e/%2e%2e/ready"]:
             with self.subTest(path):
                 self.assertIn(self.client().send("GET", path)[0], (400, 404))
         self.assert_error(self.client().send("GET", "/ready"), 404, "not_found")
 
-    def test_nothing_is_answered_without_tls(self):
+    def test_the_internal_frontend_routes_to_called_services_only(self):
+        for path, status in [("/api/v1/users", 200), ("/api/v1/orders", 404), ("/ready", 404)]:
+            with self.subTest(path):
+                try:
+                    actual = urllib.request.urlopen(self.internal + path).status
+                except urllib.error.HTTPError as error:
+                    actual = error.code
+                    error.close()
+                self.assertEqual(actual, status)
+
+    def test_plain_http_gets_no_response(self):
         plain = self.client().connect_plain()
         plain.sendall(b"GET /api/v1/users HTTP/1.1\r\nHost: a\r\n\r\n")
-        self.assertNotIn(b"HTTP/", answers(plain))
+        self.assertNotIn(b"HTTP/", read_to_end(plain))
 
-    def test_every_answer_has_the_security_headers(self):
-        tries = [
+    def test_every_response_has_the_security_headers(self):
+        cases = [
             ("201", lambda client: client.create_user()),
             ("404 of a service", lambda client: client.send("GET", "/api/v1/users/1/nonsense")),
             ("405 of a service", lambda client: client.send("PATCH", "/api/v1/users")),
             ("404 of the proxy", lambda client: client.send("GET", "/nonsense")),
         ]
-        for name, send in tries:
+        for name, send in cases:
             with self.subTest(name):
                 status, headers, _ = send(self.client())
                 self.assertEqual(status, int(name[:3]))
@@ -95,13 +108,13 @@ class TheProxy(unittest.TestCase):
         for size, status, code in [(64 * KIB, 400, "invalid_request"), (64 * KIB + 1, 413, "payload_too_large")]:
             for body, headers in [(b"x" * size, {}), (iter([b"x" * size]), {"Transfer-Encoding": "chunked"})]:
                 with self.subTest(size=size, headers=headers):
-                    connection = self.client().kept()
+                    connection = self.client().keep_alive()
                     headers = headers | {"Content-Type": "application/json"}
                     connection.request("POST", "/api/v1/users", body, headers, encode_chunked=True)
                     answer = connection.getresponse()
                     self.assertEqual((answer.status, json.loads(answer.read())["error_code"]), (status, code))
 
-    def test_a_body_over_the_limit_is_refused_over_http_2_too(self):
+    def test_a_body_over_the_limit_is_refused_over_http_2(self):
         client = self.client()
         url = "https://%s:%d/api/v1/users" % self.proxy.address
         command = ["curl", "-sk", "--http2", "--interface", client.ip, "-H", "Content-Type: application/json"]
@@ -114,9 +127,9 @@ class TheProxy(unittest.TestCase):
         large = {"X-Large": "x" * 9 * KIB}
         self.assert_error(self.client().send("GET", "/api/v1/users", headers=large), 431, "header_too_large")
 
-    # Slow and greedy clients
+    # Slow clients and limits per client
 
-    def test_a_client_that_does_not_go_on_is_cut_off(self):
+    def test_a_stalled_client_is_disconnected(self):
         def silent(client):
             return client.connect_plain()
 
@@ -144,7 +157,7 @@ class TheProxy(unittest.TestCase):
             return connection
 
         head = b"POST /api/v1/users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        tries = {
+        cases = {
             "in the handshake": (silent, b""),
             "before a request": (silent_after_the_handshake, b"HTTP/1.1 408 "),
             "after a request": (idle, b"HTTP/1.1 404 "),
@@ -153,14 +166,14 @@ class TheProxy(unittest.TestCase):
         }
         stop = threading.Event()
         self.addCleanup(stop.set)
-        with ThreadPoolExecutor(len(tries)) as pool:
-            ended = {name: pool.submit(answers, start(self.client())) for name, (start, _) in tries.items()}
+        with ThreadPoolExecutor(len(cases)) as pool:
+            ended = {name: pool.submit(read_to_end, start(self.client())) for name, (start, _) in cases.items()}
             self.assertEqual(self.client().send("GET", "/api/v1/users")[0], 200)
-            for name, (_, answer) in tries.items():
+            for name, (_, answer) in cases.items():
                 with self.subTest(name):
                     self.assertEqual(ended[name].result()[:13], answer)
 
-    def test_a_client_with_too_many_connections_is_refused_and_no_other(self):
+    def test_too_many_connections_are_refused_per_client(self):
         greedy, other = self.client(), self.client()
         connections = [greedy.connect() for _ in range(100)]
         with self.assertRaises((ssl.SSLError, ConnectionResetError)):
@@ -169,15 +182,15 @@ class TheProxy(unittest.TestCase):
         connections.pop().close()
         until(lambda: connects(greedy))
 
-    def test_when_all_connections_are_taken_by_silent_clients_others_get_their_turn(self):
+    def test_silent_clients_do_not_lock_out_others(self):
         for silent in [self.client() for _ in range(20)]:
             for _ in range(100):
                 silent.connect_plain()
         self.assertEqual(self.client().send("GET", "/api/v1/users")[0], 200)
 
-    def test_a_client_with_too_many_requests_is_refused_and_no_other(self):
+    def test_too_many_requests_are_refused_per_client(self):
         greedy, other = self.client(), self.client()
-        connection = greedy.kept()
+        connection = greedy.keep_alive()
         for number in range(500):
             self.assertEqual(greedy.send("GET", "/nonsense", connection=connection)[0], 404, number)
         answer = greedy.send("GET", "/api/v1/users")
@@ -186,7 +199,7 @@ class TheProxy(unittest.TestCase):
         self.assertEqual(answer[1]["X-Content-Type-Options"], "nosniff")
         self.assertEqual(other.send("GET", "/api/v1/users")[0], 200)
 
-    def test_a_connection_of_http_2_has_a_limit_of_streams(self):
+    def test_an_http_2_connection_has_a_stream_limit(self):
         connection = self.client().connect("h2")
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
         with connection.makefile("rb") as stream:
@@ -195,13 +208,13 @@ class TheProxy(unittest.TestCase):
             settings = dict(struct.iter_unpack("!HI", stream.read(length)))
         self.assertEqual(settings[3], 32)
 
-    # Instances that come and go
+    # Instances that stop and start
 
-    def test_nothing_fails_while_every_instance_is_restarted(self):
+    def test_no_request_fails_during_a_rolling_restart(self):
         stop = threading.Event()
 
         def place_orders():
-            """The statuses of the answers."""
+            """The statuses of the responses."""
             client = self.client()
             statuses = []
             while not stop.wait(0.05):
@@ -215,32 +228,32 @@ class TheProxy(unittest.TestCase):
         with ThreadPoolExecutor(8) as pool:
             runs = [pool.submit(place_orders) for _ in range(8)]
             try:
-                for instance in self.users + self.orders:
+                for instance in [instance for both in self.instances.values() for instance in both]:
                     self.assertEqual(instance.stop(), 0)
                     instance.start()
                     self.wait_until_used(instance)
             finally:
                 stop.set()
             statuses = [status for run in runs for status in run.result()]
-        print(f"{len(statuses)} requests while every instance was restarted")
+        print(f"{len(statuses)} requests during the rolling restart")
         self.assertEqual(set(statuses), {201})
 
-    def test_the_other_instance_serves_when_one_is_killed(self):
+    def test_one_instance_serves_while_the_other_is_killed(self):
         client = self.client()
         self.assertEqual(client.create_user()[0], 201)
-        self.users[0].stop(signal.SIGKILL)
+        killed = self.instances["user-service"][0]
+        killed.stop(signal.SIGKILL)
         try:
-            # Until HAProxy has seen that it is gone, and after that.
+            # Some requests are sent before HAProxy notices, the others after that.
             for _ in range(100):
                 self.assertEqual(client.create_user()[0], 201)
         finally:
-            self.users[0].start()
-            self.wait_until_used(self.users[0])
+            killed.start()
+            self.wait_until_used(killed)
 
     def wait_until_used(self, instance):
-        """Waits until HAProxy has seen that an instance is back."""
-        number = 1 + (self.users if instance in self.users else self.orders).index(instance)
-        name = f"{instance.program}-{number}"
+        """Waits until HAProxy has noticed that an instance has started again."""
+        name = f"{instance.name}-{1 + self.instances[instance.name].index(instance)}"
 
         def used():
             log = self.proxy.log.read_text()
@@ -250,45 +263,45 @@ class TheProxy(unittest.TestCase):
 
 
 class WithFaultyServices(unittest.TestCase):
-    """user-service breaks off, order-service is not there."""
+    """user-service closes connections without a response; every other service is down."""
 
     def setUp(self):
         directory = self.enterContext(tempfile.TemporaryDirectory())
-        self.faulty = ThreadingHTTPServer(("127.0.0.1", 0), BreaksOff)
+        self.faulty = ThreadingHTTPServer(("127.0.0.1", 0), ClosesConnections)
         self.faulty.posts = 0
         threading.Thread(target=self.faulty.serve_forever, daemon=True).start()
         self.addCleanup(self.faulty.server_close)
         self.addCleanup(self.faulty.shutdown)
-        # Bound, but nobody listens: connections are refused.
-        nobody = self.enterContext(socket.socket())
-        nobody.bind(("127.0.0.1", 0))
-        users = ["127.0.0.1:%d" % self.faulty.server_address[1]] * 2
-        orders = ["127.0.0.1:%d" % nobody.getsockname()[1]] * 2
-        self.proxy = Proxy(listener(), listener(), directory, users, orders)
+        # Bound, but not listening: connections are refused.
+        closed = self.enterContext(socket.socket())
+        closed.bind(("127.0.0.1", 0))
+        addresses = dict.fromkeys(SERVICES, ["127.0.0.1:%d" % closed.getsockname()[1]] * 2)
+        addresses["user-service"] = ["127.0.0.1:%d" % self.faulty.server_address[1]] * 2
+        self.proxy = Proxy(listener(), listener(), directory, addresses)
         self.addCleanup(self.proxy.stop)
         self.client = Client(self.proxy)
         self.addCleanup(self.client.close)
 
-    def test_a_request_that_was_sent_is_not_sent_again(self):
+    def test_a_request_that_was_sent_is_not_retried(self):
         status, headers, body = self.client.create_user()
         self.assertEqual((status, body["error_code"]), (502, "bad_gateway"))
         self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
         self.assertEqual(self.faulty.posts, 1)
 
-    def test_a_service_hears_of_a_request_when_all_of_it_is_there(self):
+    def test_a_service_receives_only_complete_requests(self):
         connection = self.client.connect()
         head = b"POST /api/v1/users HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (64 * KIB)
         connection.sendall(head + b"x" * 60 * KIB)
-        self.assertIn(b'"request_timeout"', answers(connection))
+        self.assertIn(b'"request_timeout"', read_to_end(connection))
         self.assertEqual(self.faulty.posts, 0)
 
-    def test_without_any_instance_the_answer_says_when_to_come_back(self):
+    def test_without_an_instance_the_response_has_retry_after(self):
         status, headers, body = self.client.send("GET", "/api/v1/orders")
         self.assertEqual((status, body["error_code"]), (503, "service_unavailable"))
         self.assertEqual(headers["Retry-After"], "1")
         self.assertEqual(headers["X-Request-Id"], body["request_id"])
 
-    def test_nothing_personal_is_logged(self):
+    def test_no_personal_data_is_logged(self):
         _, _, body = self.client.send("GET", "/api/v1/orders?email=canary@example.com", headers={"Cookie": "canary"})
         self.client.connect_plain().close()
         until(lambda: body["request_id"] in self.proxy.log.read_text())
@@ -296,8 +309,8 @@ class WithFaultyServices(unittest.TestCase):
         self.assertNotIn(self.client.ip, self.proxy.log.read_text())
 
 
-class BreaksOff(BaseHTTPRequestHandler):
-    """Ready, but ends the connection of each POST without an answer."""
+class ClosesConnections(BaseHTTPRequestHandler):
+    """Is ready, but closes the connection of each POST without a response."""
 
     protocol_version = "HTTP/1.1"
 

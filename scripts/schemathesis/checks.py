@@ -1,4 +1,4 @@
-"""What schemathesis checks here beyond its own checks."""
+"""Checks and hooks for schemathesis, beyond its own checks."""
 
 import itertools
 import json
@@ -6,27 +6,27 @@ import json
 import schemathesis
 
 KEY = "Idempotency-Key"
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 numbers = itertools.count()
 
-# What is answered before any operation is reached. There, and only there, the contract has no `error_code`.
+# Responses to requests that reach no operation. Only these have no `error_code`.
 NO_OPERATION = {(400, "invalid path encoding"), (404, "Not Found"), (405, "Method Not Allowed")}
 
 
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
-    """Makes each key one of its own, if it stays a valid key: to schemathesis two requests with one key are two resources,
-    to the contract they are the same one, gone or not. What keys do is tested elsewhere (`tests/idempotency.rs`)."""
+    """Makes each idempotency key unique, as far as it stays valid: schemathesis expects two requests to create two
+    resources, but by the contract a repeated key creates none. `tests/idempotency.rs` tests the keys."""
     key = (case.headers or {}).get(KEY)
     if isinstance(key, str) and key.strip() == key != "":
         unique = f"{key}{next(numbers)}"
-        if len(unique) <= LONGEST_KEY:
+        if len(unique) <= MAX_KEY_LENGTH:
             case.headers[KEY] = unique
 
 
 @schemathesis.check
 def documented_error_code(ctx, response, case):
-    """An error has an `error_code` that the document lists for this operation and this status."""
+    """Every error has an `error_code` that the document lists for this operation and status."""
     operation, status = case.operation.definition.raw, response.status_code
     if status < 400:
         return
@@ -40,8 +40,8 @@ def documented_error_code(ctx, response, case):
 
 
 @schemathesis.check
-def refused_only_for_the_page_token(ctx, response, case):
-    """In a list, valid data is refused for its `page_token` only: they are opaque, and the schema invents some."""
+def refused_only_for_page_token(ctx, response, case):
+    """A list refuses valid data only for its `page_token`: tokens are opaque, and schemathesis invents some."""
     is_list = "x-dropshot-pagination" in case.operation.definition.raw
     if is_list and case.meta.generation.mode.is_positive and response.status_code != 200:
         code = json.loads(response.content).get("error_code")

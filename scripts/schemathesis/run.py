@@ -1,6 +1,6 @@
-"""Tries both services on both databases with schemathesis, each pair with new processes on new databases.
+"""Tests every service on both databases with schemathesis, each pair with new processes and new databases.
 
-Needs the services in target/debug and a PostgreSQL cluster: scripts/conformance provides both.
+Needs the services in target/debug and a PostgreSQL cluster; scripts/conformance provides both.
 """
 
 import json
@@ -10,29 +10,30 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
+from services import ROOT, SERVICES, Service, with_callees
+
 HERE = ROOT / "scripts/schemathesis"
 OUTPUT = ROOT / "target/conformance"
 CLUSTER = os.environ["TEST_POSTGRES_SOCKET_DIRECTORY"]
-# Fewer would mean that schemathesis left something out.
-LEAST_CASES = 500
+# With fewer test cases schemathesis has left something out.
+MIN_CASES = 500
 
 
 def main():
-    # What ends us must end the services too: it becomes an exception, and they are stopped on its way out.
+    # Turn SIGTERM into an exception, so that the services are stopped on the way out.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    print(f"{'service':<15}{'database':<12}{'cases':>6}{'failures':>10}{'seconds':>9}")
+    print(f"{'service':<25}{'database':<12}{'cases':>6}{'failures':>10}{'seconds':>9}")
     failed = False
-    for service in ("user-service", "order-service"):
+    for service in SERVICES:
         for database in ("sqlite", "postgres"):
-            report, problems = try_pair(service, database)
+            report, problems = test_pair(service, database)
             cases = report["test_cases"]
             print(
-                f"{service:<15}{database:<12}{cases['generated']:>6}{cases['with_failures']:>10}"
+                f"{service:<25}{database:<12}{cases['generated']:>6}{cases['with_failures']:>10}"
                 f"{report['running_time']:>9.1f}",
                 flush=True,
             )
@@ -42,74 +43,61 @@ def main():
     return failed
 
 
-def try_pair(service, database):
-    """schemathesis' report, and what it found as text (empty if nothing)."""
+def test_pair(service, database):
+    """Returns the report of schemathesis, and its findings as text (empty if there are none)."""
     output = OUTPUT / f"{service}-{database}"
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
+    urls = {}
     with ExitStack() as stack:
-        url = stack.enter_context(running("user-service", database, output))
-        if service == "order-service":
-            create_user(url)
-            url = stack.enter_context(running(service, database, output, USER_SERVICE_URL=url))
-        return schemathesis(service, url, output)
+        for name in with_callees(service):
+            running = Service(name, create_database(name, database, output), output, urls, log=output / f"{name}.log")
+            stack.callback(running.stop)
+            urls[name] = running.url
+            if name != service:
+                create_examples(name, running.url)
+        return run_schemathesis(service, urls[service], output)
 
 
-@contextmanager
-def running(program, database, output, **settings):
-    """The URL of a service, which runs until the end of the block. Its log stays in `output`."""
+def create_database(service, database, output):
+    """Returns the URL of a new database."""
     if database == "sqlite":
-        database_url = f"sqlite:{program}.db"
-    else:
-        name = f"{output.name}_{program}"
-        subprocess.run(["psql", "-qh", CLUSTER, "-U", "postgres", "-c", f'CREATE DATABASE "{name}"'], check=True)
-        database_url = f"postgres:///{name}?host={CLUSTER}&user=postgres"
-    settings |= {"DATABASE_URL": database_url, "LISTEN_ADDRESS": "127.0.0.1:0", "LOG_LEVEL": "info"}
-    binary = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / program
-    with open(output / f"{program}.log", "w") as log, ThreadPoolExecutor(1) as reader:
-        process = subprocess.Popen(binary, env=os.environ | settings, cwd=output, stdout=subprocess.PIPE, text=True)
-        try:
-            url = serving_url(process.stdout, log)
-            # Somebody must read on: a service stops at a full pipe.
-            reader.submit(log.writelines, process.stdout)
-            yield url
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
+        return f"sqlite:{service}.db"
+    name = f"{output.name}_{service}"
+    subprocess.run(["psql", "-qh", CLUSTER, "-U", "postgres", "-c", f'CREATE DATABASE "{name}"'], check=True)
+    return f"postgres:///{name}?host={CLUSTER}&user=postgres"
 
 
-def serving_url(lines, log):
-    for line in lines:
-        log.write(line)
-        if (record := json.loads(line))["message"] == "serving":
-            return record["url"]
-    raise RuntimeError(f"the service did not start; see {log.name}")
+def create_examples(service, url):
+    """Creates what the examples of a called service create, so that its caller finds something."""
+    for path, operations in json.loads(document_path(service).read_text())["paths"].items():
+        if "post" in operations and "{" not in path:
+            example = operations["post"]["requestBody"]["content"]["application/json"]["example"]
+            body, headers = json.dumps(example).encode(), {"Content-Type": "application/json"}
+            urllib.request.urlopen(urllib.request.Request(url + path, body, headers)).close()
 
 
-def create_user(url):
-    body = json.dumps({"email": "user@example.com", "name": "John Doe"}).encode()
-    request = urllib.request.Request(f"{url}/api/v1/users", body, {"Content-Type": "application/json"})
-    urllib.request.urlopen(request).close()
+def document_path(service):
+    return ROOT / f"openapi/{service}.json"
 
 
-def schemathesis(service, url, output):
-    document = ROOT / f"openapi/{service}.json"
+def run_schemathesis(service, url, output):
     report = output / "report.json"
     command = [Path(sys.executable).with_name("schemathesis"), "--no-color"]
-    command += ["--config-file", HERE / "schemathesis.toml", "run", document, "--url", url]
+    command += ["--config-file", HERE / "schemathesis.toml", "run", document_path(service), "--url", url]
     command += ["--report-json-path", report]
     settings = {"PYTHONHASHSEED": "0", "HYPOTHESIS_STORAGE_DIRECTORY": str(output / "hypothesis")}
     run = subprocess.run(command, env=os.environ | settings, cwd=HERE, capture_output=True, text=True)
     if not report.exists():
-        raise RuntimeError(f"schemathesis made no report:\n{run.stdout}{run.stderr}")
+        raise RuntimeError(f"schemathesis wrote no report:\n{run.stdout}{run.stderr}")
     result = json.loads(report.read_text())
     problems = ""
     if run.returncode != 0:
         # `cargo run` starts the services at the addresses of the documents.
-        problems = run.stdout.replace(url, json.loads(document.read_text())["servers"][0]["url"])
+        problems = run.stdout.replace(url, json.loads(document_path(service).read_text())["servers"][0]["url"])
         problems += "The commands that reproduce a failure are for a fresh `cargo run`.\n"
-    elif result["test_cases"]["generated"] < LEAST_CASES:
-        problems = f"fewer than {LEAST_CASES} cases"
+    elif result["test_cases"]["generated"] < MIN_CASES:
+        problems = f"fewer than {MIN_CASES} cases"
     return result, problems
 
 
