@@ -1,0 +1,161 @@
+//! The services of the platform, as `services/platform.toml` lists them.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde::de::Error as _;
+use toml::de::Error;
+
+#[cfg(test)]
+mod tests;
+
+/// The port on which every service listens in a container.
+pub const CONTAINER_PORT: u16 = 8000;
+
+static PLATFORM: LazyLock<Platform> = LazyLock::new(|| match Platform::parse(include_str!("../../../platform.toml")) {
+    Ok(platform) => platform,
+    Err(error) => panic!("services/platform.toml: {error}"),
+});
+
+/// The platform that `services/platform.toml` describes.
+///
+/// # Panics
+///
+/// If the file breaks a rule of [`Platform::parse`]; a test of this crate fails then.
+#[must_use]
+pub fn platform() -> &'static Platform {
+    &PLATFORM
+}
+
+/// All services of the platform.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Platform {
+    /// Every service, each below the services that it calls.
+    #[serde(rename = "service")]
+    pub services: Vec<Service>,
+}
+
+/// One service of the platform.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The name of its crate, program, image, host and metrics job, such as `user-service`.
+    pub name: String,
+    /// Its port on the host, for development.
+    pub port: u16,
+    /// Its PostgreSQL database.
+    pub database: String,
+    /// The names of the services that it calls.
+    #[serde(default)]
+    pub calls: Vec<String>,
+    /// The types of the events that it publishes.
+    #[serde(default)]
+    pub publishes: Vec<String>,
+    /// The types of the events that it consumes.
+    #[serde(default)]
+    pub consumes: Vec<String>,
+}
+
+impl Platform {
+    /// Reads a platform from TOML.
+    ///
+    /// # Errors
+    ///
+    /// If the text has another shape, if a name, port, database or event type occurs twice, if a name contains more than
+    /// lower-case letters, digits and separators, if a service calls one that is not listed above it, or if nothing
+    /// publishes an event that a service consumes.
+    pub fn parse(toml: &str) -> Result<Self, Error> {
+        let platform: Self = toml::from_str(toml)?;
+        platform.validate().map_err(Error::custom)?;
+        Ok(platform)
+    }
+
+    /// The service of this name.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let mut names = HashSet::new();
+        let mut ports = HashSet::new();
+        let mut databases = HashSet::new();
+        let mut published = HashSet::new();
+        for service in &self.services {
+            let Service { name, port, database, .. } = service;
+            if !is_name(name, '-') || !is_name(database, '_') {
+                return Err(format!("`{name}` or its database `{database}` is not a name in lower case"));
+            }
+            // Checked before the service itself is added: no service calls itself, and no circle of calls is possible.
+            if let Some(callee) = service.calls.iter().find(|callee| !names.contains(*callee)) {
+                return Err(format!("`{name}` calls `{callee}`, which is not listed above it"));
+            }
+            if !names.insert(name) {
+                return Err(format!("`{name}` is listed twice"));
+            }
+            if !ports.insert(port) {
+                return Err(format!("`{name}` has the port {port} of another service"));
+            }
+            if !databases.insert(database) {
+                return Err(format!("`{name}` has the database `{database}` of another service"));
+            }
+            if let Some(event) = service.publishes.iter().find(|event| !published.insert(*event)) {
+                return Err(format!("`{event}` is published twice"));
+            }
+        }
+        for service in &self.services {
+            if let Some(event) = service.consumes.iter().find(|event| !published.contains(event)) {
+                return Err(format!("`{}` consumes `{event}`, which no service publishes", service.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Service {
+    /// Its address on the host, such as `127.0.0.1:8001`.
+    #[must_use]
+    pub fn local_address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its URL on the host, such as `http://127.0.0.1:8001`.
+    #[must_use]
+    pub fn local_url(&self) -> String {
+        format!("http://{}", self.local_address())
+    }
+
+    /// Its name as an identifier, such as `user_service`: its crate in Rust and its role in PostgreSQL.
+    #[must_use]
+    pub fn identifier(&self) -> String {
+        self.name.replace('-', "_")
+    }
+
+    /// The beginning of the environment variables that concern it, such as `USER_SERVICE`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        self.identifier().to_uppercase()
+    }
+
+    /// What it owns one of, such as `user`: the first part of the name of its client crate.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.name.strip_suffix("-service").unwrap_or(&self.name)
+    }
+
+    /// Its client crate, such as `user-client`.
+    #[must_use]
+    pub fn client(&self) -> String {
+        format!("{}-client", self.subject())
+    }
+}
+
+/// Whether this is words of lower-case letters and digits, a letter first: such names need no quotes in any of the files
+/// that they are generated into.
+fn is_name(text: &str, separator: char) -> bool {
+    let is_word =
+        |word: &str| !word.is_empty() && word.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit());
+    text.starts_with(|first: char| first.is_ascii_lowercase()) && text.split(separator).all(is_word)
+}
