@@ -101,9 +101,10 @@ class Runner:
                 with tempfile.TemporaryFile("w+", errors="replace") as output:
                     try:
                         self._run_step(one, output)
-                    finally:
-                        if not self._stopping or sys.exc_info()[0] is Failed:
-                            self._print_whole(one, output, time.monotonic() - started)
+                    except Failed:
+                        self._print_whole(one, output, time.monotonic() - started)
+                        raise
+                    self._print_whole(one, output, time.monotonic() - started)
             else:
                 self._print(heading(one.name))
                 self._run_step(one, self.out)
