@@ -28,15 +28,15 @@ pub const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
 /// How long a request body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// The maximum jitter added to [`BODY_TIMEOUT`]: a thousand bodies that stall together must not all time out in one tick
-/// and delay other requests.
+/// The maximum jitter added to [`BODY_TIMEOUT`]: a thousand bodies that stall together must not all time out in one
+/// tick and delay other requests.
 const BODY_TIMEOUT_JITTER: Duration = Duration::from_secs(1);
 
 /// A JSON request body: exactly one JSON object that `T` accepts.
 ///
-/// The errors are `unsupported_media_type` for a media type other than plain `application/json`, `payload_too_large` for
-/// a body over [`BODY_LIMIT_BYTES`] (the rest is not read), `request_timeout` for a body that takes longer than five to
-/// six seconds to arrive, and `invalid_request` for everything else that `T` does not accept.
+/// The errors are `unsupported_media_type` for a media type other than plain `application/json`, `payload_too_large`
+/// for a body over [`BODY_LIMIT_BYTES`] (the rest is not read), `request_timeout` for a body that takes longer than
+/// five to six seconds to arrive, and `invalid_request` for everything else that `T` does not accept.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -121,8 +121,8 @@ impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> SharedExtractor f
     }
 }
 
-/// The query parameters, read as `T`. `T` needs `#[serde(deny_unknown_fields)]`, because a list with a misspelt filter must
-/// not return everything.
+/// The query parameters, read as `T`. `T` needs `#[serde(deny_unknown_fields)]`, because a list with a misspelt filter
+/// must not return everything.
 #[derive(Debug)]
 pub struct QueryParams<T>(pub T);
 

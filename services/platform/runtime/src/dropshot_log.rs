@@ -4,7 +4,7 @@
 pub(crate) const REQUEST_COMPLETED: &str = "request completed";
 /// A request was not answered, because its client disconnected.
 pub(crate) const REQUEST_CANCELLED: &str = "request handling cancelled (client disconnected)";
-/// Records that repeat what the runtime logs itself.
+/// Messages about events that the runtime logs itself.
 pub(crate) const REDUNDANT: [&str; 2] = ["accepted connection", "listening"];
 
 pub(crate) const REQUEST_ID: &str = "req_id";

@@ -38,8 +38,8 @@ impl From<PageError> for HttpError {
 /// A token contains the CRC-32 of its bytes, so that a damaged one is refused. It is neither secret nor a permission:
 /// every client that may read the list may read its tokens.
 ///
-/// Implementations deny unknown fields: an older instance must refuse the token of a newer one instead of ignoring one of
-/// its filters.
+/// Implementations deny unknown fields: an older instance must refuse the token of a newer one instead of ignoring one
+/// of its filters.
 pub trait PageState: Serialize + DeserializeOwned {
     /// The list's name. The token of another list is refused.
     const LIST: &'static str;

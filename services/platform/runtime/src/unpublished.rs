@@ -1,4 +1,4 @@
-//! The endpoints that every service has beside its document: the document itself, its docs portal, and metrics.
+//! The endpoints of every service that are not part of its document: the document itself, its docs portal, and metrics.
 
 use anyhow::{Result, anyhow};
 use dropshot::{

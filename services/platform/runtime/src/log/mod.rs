@@ -122,7 +122,7 @@ impl<W: Write + Send> Drain for Lines<W> {
 mod tests {
     use super::*;
 
-    const DOCUMENT: &str = r#"{"paths": {"/api/v1/users/{user_id}": {}}}"#;
+    const DOCUMENT: &str = r#"{"paths": {"/api/v1/users/{user_id}": {"get": {}}}}"#;
 
     fn lines(format: Format, log_some: impl FnOnce(&Logger)) -> String {
         #[derive(Clone, Default)]

@@ -46,8 +46,8 @@ pub(crate) struct StartedTelemetry {
 }
 
 impl Telemetry {
-    /// The telemetry of the service `service_name`. Fails if the exporter for `traces` cannot be built. A collector that
-    /// does not receive them is no error: the exporter writes it to `log`.
+    /// The telemetry of the service `service_name`. Fails if the exporter for `traces` cannot be built. A collector
+    /// that does not receive them is no error: the exporter writes it to `log`.
     pub fn new(service_name: &'static str, traces: &Traces, log: &Logger) -> Result<Self> {
         let spans = Spans::new(service_name, traces, log)?;
         let mut registry = Registry::default();

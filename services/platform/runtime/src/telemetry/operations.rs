@@ -1,5 +1,5 @@
-//! The operation that a request belongs to. All requests outside the document share one name, so that labels are bounded
-//! whatever clients send.
+//! The operation that a request belongs to. All requests outside the document share one name, so that labels are
+//! bounded whatever clients send.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub(super) struct Operation {
 }
 
 impl Operations {
-    /// The operations of `document` and the [`ENDPOINTS`] beside it. A document that is not JSON has none; its own tests
-    /// fail.
+    /// The operations of `document` and the unpublished [`ENDPOINTS`]. A document that is not JSON has no operations;
+    /// its own tests fail.
     pub(super) fn new(document: &str) -> Self {
         let document: Value = serde_json::from_str(document).unwrap_or_default();
         let published = paths::operations(&document).map(|operation| Operation {
