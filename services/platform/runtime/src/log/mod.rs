@@ -29,7 +29,7 @@ use record::{Fields, Format};
 /// The logger of a process, on stdout. `documents` are the OpenAPI documents that it serves: of request paths, only
 /// segments of theirs and numbers are logged.
 ///
-/// Lines are buffered for a few milliseconds; [`crate::process`] flushes the buffer when the process ends.
+/// Lines are buffered for a few milliseconds; the buffer is flushed when the process ends.
 pub fn to_stdout(service_name: &'static str, level: Level, documents: &[&str]) -> Logger {
     let format = if io::stdout().is_terminal() { Format::Readable } else { Format::Json };
     logger(service_name, level, Lines::new(batch::Stdout, format, documents))

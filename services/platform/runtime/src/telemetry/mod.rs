@@ -1,8 +1,8 @@
 //! The telemetry of a service: metrics at `/metrics`, in the OpenMetrics text format, and traces to a collector.
 //!
-//! [`Server::start`](crate::server::Server::start) measures requests, the database and the process, so no operation can
-//! forget to. A service that calls another one declares it with [`Telemetry::dependency`]. Nothing is global: a process
-//! may run several services, each with its own telemetry. docs/operations.md lists the metrics.
+//! Every server measures requests, its database and the process, so no operation can forget to. A service that calls
+//! another one declares it with [`Telemetry::dependency`]. Nothing is global: a process may run several services, each
+//! with its own telemetry. docs/operations.md lists the metrics.
 
 mod dependency;
 mod encode;
