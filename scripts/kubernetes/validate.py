@@ -10,7 +10,7 @@ import kubernetes_validate
 import yaml
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
-from services import PROGRAMS, SERVICES
+from service_process import PROGRAMS, SERVICES
 
 # The oldest release with `preStop.sleep`, and the newest with available schemas.
 RELEASES = ["1.30", kubernetes_validate.latest_version()]

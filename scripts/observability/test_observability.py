@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
-from services import ROOT, SERVICES, TIMEOUT_S, Service
+from service_process import ROOT, SERVICES, TIMEOUT_S, Service
 
 FILES = ROOT / "deploy/observability"
 DASHBOARD = json.loads((FILES / "grafana/dashboards/platform.json").read_text())

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
-from services import ROOT, SERVICES, TIMEOUT_S, Service, variable
+from service_process import ROOT, SERVICES, TIMEOUT_S, Service, variable
 
 CONFIGURATION = ROOT / "deploy/proxy/haproxy.cfg"
 CLUSTER = os.environ["TEST_POSTGRES_SOCKET_DIRECTORY"]

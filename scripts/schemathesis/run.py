@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
-from services import ROOT, SERVICES, Service, with_callees
+from service_process import ROOT, SERVICES, Service, with_callees
 
 HERE = ROOT / "scripts/schemathesis"
 OUTPUT = ROOT / "target/conformance"

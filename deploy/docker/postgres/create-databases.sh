@@ -1,5 +1,5 @@
 #!/bin/sh
-# Generated from services/platform.toml by `cargo topology generate`; do not edit.
+# Generated from services/platform.toml by `cargo topology generate`. Do not edit.
 # Creates a database and a role for each service. The PostgreSQL image runs this once, when the cluster is new. A role owns
 # its database and cannot connect to any other.
 set -eu

@@ -78,7 +78,7 @@ fn a_database_that_cannot_be_reached_is_named_in_one_line_without_its_password()
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_exist_is_named_in_one_line() {
+async fn an_absent_postgres_database_is_named_in_one_line() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let line = refused(&as_url(&database.url).replace("test_", "absent_"), 1);
     assert!(line.contains("absent_") && line.contains("does not exist"), "{line}");

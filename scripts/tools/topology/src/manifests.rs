@@ -12,13 +12,17 @@ pub(crate) fn outputs(platform: &Platform) -> Vec<Output> {
     let services = each(platform, "<name>.workspace = true\n");
     let apis = each(platform, "<name>-api.workspace = true\n");
     let clients = each(platform, "<client>.workspace = true\n");
-    let list = include_str!("templates/services.rs")
+    let services_list = include_str!("templates/services.rs")
         .replace("<generated>", GENERATED)
         .replace("<services>\n", &each(platform, "    <identifier>::SERVICE,\n"));
+    let documents = include_str!("templates/contracts.rs")
+        .replace("<generated>", GENERATED)
+        .replace("<documents>\n", &each(platform, "    (\"<name>\", <identifier>_api::document),\n"));
     vec![
         Output::Blocks("Cargo.toml".into(), vec![each(platform, paths)]),
         Output::Blocks("services/platform/all-in-one/Cargo.toml".into(), vec![services.clone()]),
-        Output::File("services/platform/all-in-one/src/generated/services.rs".into(), list),
+        Output::File("services/platform/all-in-one/src/generated/services.rs".into(), services_list),
+        Output::File("scripts/tools/openapi/src/generated/contracts.rs".into(), documents),
         Output::Blocks("scripts/tools/openapi/Cargo.toml".into(), vec![apis, services.clone()]),
         Output::Blocks("clients/cli/Cargo.toml".into(), vec![clients, services]),
     ]

@@ -9,7 +9,7 @@ pub const BEGIN: &str = "generated from services/platform.toml by cargo topology
 /// How the line below a generated block ends.
 pub const END: &str = "generated from services/platform.toml by cargo topology: end";
 /// What the head of a file says that is generated whole.
-pub const GENERATED: &str = "Generated from services/platform.toml by `cargo topology generate`; do not edit.";
+pub const GENERATED: &str = "Generated from services/platform.toml by `cargo topology generate`. Do not edit.";
 
 /// The generated part of one file.
 #[derive(Debug)]

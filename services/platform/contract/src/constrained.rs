@@ -1,16 +1,15 @@
-//! Strings and integers that carry their own bounds.
+//! String and integer types with bounds.
 //!
-//! `schemars` attributes such as `length` or `range` only describe; nothing enforces them. Here one
-//! declaration gives both the JSON schema and the check in `Deserialize`, so what the document promises is
-//! what the service enforces.
+//! `schemars` attributes such as `length` or `range` only describe; nothing enforces them. Here one declaration defines
+//! both the JSON schema and the check in `Deserialize`, so the service enforces what the document promises.
 //!
 //! ```
 //! contract::integer_type! {
-//!     /// How many.
+//!     /// The number of pieces.
 //!     pub struct Quantity in 1..=10, example 2;
 //! }
 //! contract::string_type! {
-//!     /// A colour by name.
+//!     /// The name of a colour.
 //!     pub struct Colour {
 //!         length: 1..=20,
 //!         pattern: "^[a-z]+$",
@@ -30,24 +29,24 @@ use std::fmt;
 use schemars::schema::{InstanceType, NumberValidation, Schema, SchemaObject, StringValidation};
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
-/// The largest integer that every JSON reader keeps exactly, 2^53 - 1 (RFC 8259, section 6).
+/// The largest integer that every JSON parser represents exactly, 2^53 - 1 (RFC 8259, section 6).
 pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 
-/// Why a value is not of the constrained type, in words for whoever sent it.
+/// The reason why a value is not of the constrained type, as a message for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Violation(String);
 
-/// The bounds of a string type: what [`string_type!`](crate::string_type) declares.
+/// The bounds of a string type, declared with [`string_type!`](crate::string_type).
 #[derive(Clone, Copy, Debug)]
 pub struct StringRules {
-    /// Fewest characters (Unicode scalar values, as JSON Schema counts them).
+    /// The minimum number of characters (Unicode scalar values, as JSON Schema counts them).
     pub min_length: u32,
-    /// Most characters.
+    /// The maximum number of characters.
     pub max_length: u32,
-    /// What the whole value must match: an ECMA-262 regular expression, anchored.
+    /// An anchored ECMA-262 regular expression that the value must match.
     pub pattern: &'static str,
-    /// The pattern in words, to end the sentence "expected …".
+    /// A description of the pattern that completes the sentence "expected …".
     pub expected: &'static str,
     /// A valid value for the document.
     pub example: &'static str,
@@ -56,7 +55,7 @@ pub struct StringRules {
 impl StringRules {
     /// Checks `value` against these rules; `regex` is the compiled [`pattern`](Self::pattern).
     ///
-    /// The message never repeats the value: it may be somebody's name.
+    /// The message never repeats the value, which can be personal data.
     pub fn check(&self, value: &str, regex: &Pattern) -> Result<(), Violation> {
         let length = value.chars().count();
         let (min, max) = (self.min_length as usize, self.max_length as usize);
@@ -81,12 +80,12 @@ impl StringRules {
     }
 }
 
-/// A compiled pattern, by the regular expressions of ECMA-262 that JSON Schema prescribes.
+/// A compiled pattern in the regular expression syntax of ECMA-262, which JSON Schema prescribes.
 #[derive(Debug)]
 pub struct Pattern(Result<regress::Regex, regress::Error>);
 
 impl Pattern {
-    /// Compiles `pattern`. One that does not compile matches nothing: test that the example of each type is valid.
+    /// Compiles `pattern`. An invalid pattern matches nothing; a test that the example of each type is valid finds it.
     pub fn new(pattern: &str) -> Self {
         Self(regress::Regex::with_flags(pattern, "u"))
     }
@@ -113,7 +112,7 @@ fn described(kind: InstanceType, description: &str, example: serde_json::Value) 
     schema
 }
 
-/// Reads an integer from `min` to `max`; any other value is refused with the bounds in the message.
+/// Deserializes an integer from `min` to `max`. The error for any other value states the bounds.
 pub fn deserialize_integer<'de, D: Deserializer<'de>>(deserializer: D, min: i64, max: i64) -> Result<i64, D::Error> {
     struct Bounded {
         min: i64,
@@ -153,7 +152,7 @@ pub fn check_integer(value: i64, min: i64, max: i64) -> Result<i64, Violation> {
     }
 }
 
-/// Declares a string type whose schema and check are the same rules; see [`StringRules`].
+/// Declares a string type whose schema and check come from the same rules; see [`StringRules`].
 #[macro_export]
 macro_rules! string_type {
     (
@@ -171,7 +170,7 @@ macro_rules! string_type {
         $vis struct $name(String);
 
         impl $name {
-            /// The bounds, as the document states them.
+            /// The bounds that the document states.
             pub const RULES: $crate::constrained::StringRules = $crate::constrained::StringRules {
                 min_length: $min,
                 max_length: $max,
@@ -180,7 +179,7 @@ macro_rules! string_type {
                 example: $example,
             };
 
-            /// The value as it was written.
+            /// The value as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -235,7 +234,7 @@ macro_rules! string_type {
     };
 }
 
-/// Declares an integer type whose schema and check are the same bounds.
+/// Declares an integer type whose schema and check come from the same bounds.
 #[macro_export]
 macro_rules! integer_type {
     (
@@ -255,7 +254,7 @@ macro_rules! integer_type {
             /// The largest value.
             pub const MAX: i64 = $max;
 
-            /// The plain integer.
+            /// The value as an integer.
             pub fn get(self) -> i64 {
                 self.0
             }

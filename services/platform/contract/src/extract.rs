@@ -1,8 +1,8 @@
-//! Reading requests strictly.
+//! Strict extractors for request bodies, paths and queries.
 //!
-//! dropshot's own extractors accept bytes after the JSON value, arrays for objects and any content type, read
-//! an over-long body to its end, and refuse without an `error_code`. These read the same types strictly and
-//! refuse with the platform's codes; each error message names the place.
+//! dropshot's own extractors accept bytes after the JSON value, arrays for objects and any content type, read an
+//! oversized body to its end, and return errors without an `error_code`. These extractors read the same types strictly
+//! and return the platform's error codes; each message names the part of the request that is wrong.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -28,15 +28,15 @@ pub const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
 /// How long a request body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most that is added to it, to each another part: if a thousand bodies that began together were given up in one moment,
-/// everybody else would wait for that.
-const BODY_TIMEOUT_SPREAD: Duration = Duration::from_secs(1);
+/// The maximum jitter added to [`BODY_TIMEOUT`]: a thousand bodies that stall together must not all time out in one
+/// tick and delay other requests.
+const BODY_TIMEOUT_JITTER: Duration = Duration::from_secs(1);
 
 /// A JSON request body: exactly one JSON object that `T` accepts.
 ///
-/// Refuses with `unsupported_media_type` what is not plain `application/json`, with `payload_too_large` a body
-/// over [`BODY_LIMIT_BYTES`] (without reading on), with `request_timeout` one that takes longer than five to six seconds
-/// to arrive, and with `invalid_request` whatever else does not fit.
+/// The errors are `unsupported_media_type` for a media type other than plain `application/json`, `payload_too_large`
+/// for a body over [`BODY_LIMIT_BYTES`] (the rest is not read), `request_timeout` for a body that takes longer than
+/// five to six seconds to arrive, and `invalid_request` for everything else that `T` does not accept.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -65,47 +65,47 @@ fn check_media_type(headers: &http::HeaderMap) -> Result<(), HttpError> {
         return Err(UNSUPPORTED_MEDIA_TYPE.to_error());
     }
     if headers.contains_key(CONTENT_ENCODING) {
-        return Err(UNSUPPORTED_MEDIA_TYPE.with_message("Expected no `Content-Encoding`"));
+        return Err(UNSUPPORTED_MEDIA_TYPE.with_message("`Content-Encoding` is not supported"));
     }
     Ok(())
 }
 
 async fn read(request: hyper::Request<Body>) -> Result<Vec<u8>, HttpError> {
     let too_large = || PAYLOAD_TOO_LARGE.to_error();
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > BODY_LIMIT_BYTES as u64) {
+    let declared_length = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if declared_length.is_some_and(|length| length > BODY_LIMIT_BYTES as u64) {
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), BODY_LIMIT_BYTES).collect();
-    let patience = BODY_TIMEOUT + BODY_TIMEOUT_SPREAD.mul_f64(fastrand::f64());
-    match tokio::time::timeout(patience, body).await {
+    let body_timeout = BODY_TIMEOUT + BODY_TIMEOUT_JITTER.mul_f64(fastrand::f64());
+    match tokio::time::timeout(body_timeout, body).await {
         Err(_) => Err(REQUEST_TIMEOUT.to_error()),
         Ok(Ok(body)) => Ok(body.to_bytes().into()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(INVALID_REQUEST.with_message("request body: it ended before it was complete")),
+        Ok(Err(_)) => Err(INVALID_REQUEST.with_message("request body: ended before it was complete")),
     }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
-    // serde would take an array as the struct's fields in order.
+    // serde accepts an array for a struct, with the fields in order.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(invalid("request body", "expected a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| invalid(&place("request body", error.path()), describe(error.inner())))?;
+        .map_err(|error| invalid(&location("request body", error.path()), describe(error.inner())))?;
     json.end().map_err(|error| invalid("request body", error))?;
     Ok(value)
 }
 
-/// What is wrong with a value; line and column only where the place has no other name.
+/// The description of `error`. Line and column remain only in a syntax error, which has no field to name.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     if error.is_data() { text.trim_end_matches(&position).to_owned() } else { text }
 }
 
-/// The variables of the path, read as `T`.
+/// The path parameters, read as `T`.
 #[derive(Debug)]
 pub struct PathParams<T>(pub T);
 
@@ -121,7 +121,8 @@ impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> SharedExtractor f
     }
 }
 
-/// The query, read as `T`. Give `T` `#[serde(deny_unknown_fields)]`: a misspelt filter must not return everything.
+/// The query parameters, read as `T`. `T` needs `#[serde(deny_unknown_fields)]`, because a list with a misspelt filter
+/// must not return everything.
 #[derive(Debug)]
 pub struct QueryParams<T>(pub T);
 
@@ -142,18 +143,18 @@ fn from_text<T: DeserializeOwned>(
     pairs: impl IntoIterator<Item = (String, String)>,
 ) -> Result<T, HttpError> {
     let map = MapDeserializer::<_, TextError>::new(pairs.into_iter().map(|(name, value)| (name, Text(value))));
-    serde_path_to_error::deserialize(map).map_err(|error| invalid(&place(what, error.path()), error.inner()))
+    serde_path_to_error::deserialize(map).map_err(|error| invalid(&location(what, error.path()), error.inner()))
 }
 
-fn place(what: &str, path: &serde_path_to_error::Path) -> String {
+fn location(what: &str, path: &serde_path_to_error::Path) -> String {
     if path.iter().next().is_none() { what.to_owned() } else { format!("{what} `{path}`") }
 }
 
-fn invalid(place: &str, cause: impl Display) -> HttpError {
-    INVALID_REQUEST.with_message(shorten(&format!("{place}: {cause}")))
+fn invalid(location: &str, cause: impl Display) -> HttpError {
+    INVALID_REQUEST.with_message(shorten(&format!("{location}: {cause}")))
 }
 
-/// A value of a path or a query: text that may stand for an integer or for a word of an enum.
+/// A value of a path or query parameter: text that can represent an integer or a variant of an enum.
 struct Text(String);
 
 impl<'de> IntoDeserializer<'de, TextError> for Text {
@@ -176,7 +177,7 @@ impl<'de> Deserializer<'de> for Text {
     }
 
     fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
-        // A number has one spelling: `i64::from_str` would take "+1" and "007" too.
+        // A number has one spelling; `i64::from_str` also accepts "+1" and "007".
         match self.0.parse::<i64>() {
             Ok(value) if value.to_string() == self.0 => visitor.visit_i64(value),
             _ => Err(TextError::invalid_value(Unexpected::Str(&self.0), &visitor)),
@@ -189,8 +190,8 @@ impl<'de> Deserializer<'de> for Text {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, TextError> {
-        let word: StringDeserializer<TextError> = self.0.into_deserializer();
-        word.deserialize_enum(name, variants, visitor)
+        let variant: StringDeserializer<TextError> = self.0.into_deserializer();
+        variant.deserialize_enum(name, variants, visitor)
     }
 
     serde::forward_to_deserialize_any! {
@@ -219,25 +220,25 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Wanted {
+    struct Filter {
         limit: Option<PageLimit>,
         colour: Option<Colour>,
     }
 
-    fn query(pairs: &[(&str, &str)]) -> Result<Wanted, String> {
+    fn query(pairs: &[(&str, &str)]) -> Result<Filter, String> {
         from_text("query parameter", pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
             .map_err(|error| error.external_message)
     }
 
     #[test]
-    fn text_is_read_as_what_the_type_asks_for() {
-        let wanted = query(&[("limit", "7"), ("colour", "red")]).unwrap();
-        assert_eq!(wanted.limit.map(PageLimit::get), Some(7));
-        assert_eq!(wanted.colour, Some(Colour::Red));
+    fn text_is_read_as_the_type_of_the_field() {
+        let filter = query(&[("limit", "7"), ("colour", "red")]).unwrap();
+        assert_eq!(filter.limit.map(PageLimit::get), Some(7));
+        assert_eq!(filter.colour, Some(Colour::Red));
     }
 
     #[test]
-    fn a_refusal_names_the_parameter_and_what_was_expected() {
+    fn an_error_names_the_parameter_and_the_expected_value() {
         for value in ["", "0", "1001", "x", "1.0", "+1", "01", "-1", " 1", "9223372036854775808"] {
             let message = query(&[("limit", value)]).unwrap_err();
             assert!(message.starts_with("query parameter `limit`: "), "{message}");
@@ -249,8 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_one_json_object_and_nothing_after_it() {
-        let body = |text: &str| parse::<Wanted>(text.as_bytes()).map_err(|error| error.external_message);
+    fn a_body_is_exactly_one_json_object() {
+        let body = |text: &str| parse::<Filter>(text.as_bytes()).map_err(|error| error.external_message);
         assert!(body(r#" {"limit": 3} "#).is_ok());
         for wrong in ["", "null", "[3, null]", "{", r#"{"limit": 3} x"#, r#"{"limit": 3}{}"#, "{\"a\u{0}"] {
             assert!(body(wrong).unwrap_err().starts_with("request body"), "{wrong}");
@@ -259,7 +260,7 @@ mod tests {
         assert!(message.starts_with("request body `limit`: invalid type: string"), "{message}");
     }
 
-    /// A body of which nothing arrives.
+    /// A body that never arrives.
     struct Stalled;
 
     impl hyper::body::Body for Stalled {
@@ -272,22 +273,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bodies_that_do_not_arrive_are_given_up_after_five_to_six_seconds_and_not_together() {
-        let begin = Instant::now();
+    async fn stalled_bodies_time_out_spread_over_one_second() {
+        let start = Instant::now();
         let mut reads = JoinSet::new();
         for _ in 0..1000 {
             reads.spawn(async move {
-                let refusal = read(hyper::Request::new(Body::wrap(Stalled))).await.unwrap_err();
-                assert_eq!(refusal.error_code.as_deref(), Some("request_timeout"));
-                begin.elapsed()
+                let error = read(hyper::Request::new(Body::wrap(Stalled))).await.unwrap_err();
+                assert_eq!(error.error_code.as_deref(), Some("request_timeout"));
+                start.elapsed()
             });
         }
         let waited = reads.join_all().await;
-        let most = BODY_TIMEOUT + BODY_TIMEOUT_SPREAD;
-        assert!(waited.iter().all(|waited| (BODY_TIMEOUT..=most).contains(waited)), "{waited:?}");
+        let max = BODY_TIMEOUT + BODY_TIMEOUT_JITTER;
+        assert!(waited.iter().all(|waited| (BODY_TIMEOUT..=max).contains(waited)), "{waited:?}");
         for tenth in 0..10 {
-            let given_up = waited.iter().filter(|waited| (**waited - BODY_TIMEOUT).as_millis() / 100 == tenth).count();
-            assert!((1..=200).contains(&given_up), "{given_up} in tenth {tenth}");
+            let timed_out = waited.iter().filter(|waited| (**waited - BODY_TIMEOUT).as_millis() / 100 == tenth).count();
+            assert!((1..=200).contains(&timed_out), "{timed_out} in tenth {tenth}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The header `Idempotency-Key`: a client's name for one attempt to create something, so that repeating the request
-//! does not create it twice (draft-ietf-httpapi-idempotency-key-header).
+//! The header `Idempotency-Key`, with which a client names one creation, so that a repeated request does not create
+//! anything twice (draft-ietf-httpapi-idempotency-key-header).
 
 use async_trait::async_trait;
 use dropshot::{
@@ -15,7 +15,7 @@ use crate::error_code::INVALID_REQUEST;
 pub const NAME: &str = "Idempotency-Key";
 
 crate::string_type! {
-    /// A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
+    /// A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
     pub struct IdempotencyKey {
         length: 1..=255,
         pattern: "^[!-~]([ -~]*[!-~])?$",
@@ -24,18 +24,18 @@ crate::string_type! {
     }
 }
 
-/// The header as the document has it.
+/// The header in the document.
 #[derive(Deserialize, JsonSchema)]
 struct Headers {
-    /// Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request
-    /// with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates
-    /// nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces.
+    /// Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the
+    /// same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and
+    /// creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.
     #[serde(rename = "Idempotency-Key")]
     #[allow(dead_code, reason = "only its schema is used")]
     idempotency_key: Option<IdempotencyKey>,
 }
 
-/// The request's `Idempotency-Key`, if it has one. Refuses one that is not a key, and two of them, with
+/// The request's `Idempotency-Key`, if it has one. An invalid key, and more than one, are refused with
 /// `invalid_request`.
 #[derive(Debug)]
 pub struct KeyHeader(pub Option<IdempotencyKey>);
@@ -56,7 +56,7 @@ fn read(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, HttpError> {
     let mut values = headers.get_all(NAME).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(refuse("it stands there more than once"));
+        return Err(refuse("must be sent at most once"));
     }
     let key = value.to_str().ok().and_then(|text| text.parse().ok());
     key.map(Some).ok_or_else(|| refuse(&format!("expected {}", IdempotencyKey::RULES.expected)))
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_taken_as_it_is_and_may_be_absent() {
+    fn a_key_is_read_unchanged_and_may_be_absent() {
         assert_eq!(of(&[]), Ok(None));
         for key in ["k", "two words", "\"quoted\"", &"k".repeat(255)] {
             assert_eq!(of(&[key.as_bytes()]), Ok(Some(key.to_owned())));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_by_the_headers_name() {
+    fn an_invalid_or_repeated_key_is_refused() {
         for wrong in [&[&b""[..]][..], &["ключ".as_bytes()], &[&[b'k'; 256]], &[b"a\tb"], &[b"a", b"b"], &[b"a", b"a"]]
         {
             assert!(of(wrong).unwrap_err().starts_with("request header `Idempotency-Key`: "), "{wrong:?}");

@@ -13,6 +13,7 @@
 //! | [`page`] | how long the pages of a list are |
 //! | [`health`] | the answers of `/health` and `/ready` |
 //! | [`examples`] | golden examples: requests and answers as data, for the document, for mocks and to be replayed |
+//! | [`paths`] | the operations of a document read as JSON, and which of them a path belongs to |
 //! | [`document`] | the OpenAPI document: what dropshot derives, completed from declarations beside the trait |
 //!
 //! Nothing here runs a service; that is `service-runtime`, which no API crate may depend on.
@@ -29,6 +30,7 @@ pub mod extract;
 pub mod health;
 pub mod idempotency;
 pub mod page;
+pub mod paths;
 
 mod text;
 
@@ -45,6 +47,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("src/idempotency.rs", include_str!("idempotency.rs")),
     ("src/lib.rs", include_str!("lib.rs")),
     ("src/page.rs", include_str!("page.rs")),
+    ("src/paths.rs", include_str!("paths.rs")),
     ("src/text.rs", include_str!("text.rs")),
 ];
 

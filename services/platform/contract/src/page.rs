@@ -1,7 +1,7 @@
-//! How long the pages of a list are.
+//! The page size of lists.
 
 crate::integer_type! {
-    /// The most items a page holds.
+    /// The maximum number of items on a page.
     pub struct PageLimit in 1..=1000, example 100;
 }
 

@@ -1,17 +1,17 @@
-//! Keeping error texts short, however long the input was that they quote.
+//! A bounded length for error messages that quote input.
 
-/// The most characters an error message has before it is shortened.
-const LONGEST: usize = 200;
-/// What is kept of the end, where serde says what it expected.
+/// The maximum number of characters of an error message.
+const MAX_LENGTH: usize = 200;
+/// The number of characters that remain of the end, where serde states what it expected.
 const TAIL: usize = 90;
 
-/// Shortens `message` from the middle, so that both what was sent and what was expected stay readable.
+/// Cuts the middle out of a long `message`, so that the quoted input and the expectation both stay readable.
 pub(crate) fn shorten(message: &str) -> String {
     let count = message.chars().count();
-    if count <= LONGEST {
+    if count <= MAX_LENGTH {
         return message.to_owned();
     }
-    let head: String = message.chars().take(LONGEST - TAIL - 1).collect();
+    let head: String = message.chars().take(MAX_LENGTH - TAIL - 1).collect();
     let tail: String = message.chars().skip(count - TAIL).collect();
     format!("{head}…{tail}")
 }
@@ -21,15 +21,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_message_is_kept() {
+    fn a_short_message_is_unchanged() {
         assert_eq!(shorten("invalid type"), "invalid type");
     }
 
     #[test]
-    fn a_long_message_keeps_both_ends_and_stays_bounded() {
+    fn a_long_message_keeps_both_ends_within_the_limit() {
         let long = format!("invalid type: string \"{}\", expected an integer", "ü".repeat(500_000));
         let short = shorten(&long);
-        assert_eq!(short.chars().count(), LONGEST);
+        assert_eq!(short.chars().count(), MAX_LENGTH);
         assert!(short.starts_with("invalid type: string \"ü"));
         assert!(short.ends_with("expected an integer"));
     }

@@ -1,43 +1,45 @@
-//! The docs portal: OpenAPI documents as pages to read and to try, by [Scalar](https://scalar.com).
+//! The docs portal: OpenAPI documents as an interactive page, rendered by [Scalar](https://scalar.com).
 //!
-//! Each service serves it at `/docs`; the program of this crate builds the same portal for all of them as a static
-//! site. Both are one page, one script of ours and one of Scalar's, from one origin: [`POLICY`] forbids any other.
+//! Each service serves the portal of its document at `/docs`; the program of this crate builds the portal of all
+//! services as a static site. Both consist of one page, [`SETUP_SCRIPT`] and Scalar's script, from one origin:
+//! [`POLICY`] forbids all others.
 
-/// What the page may load: scripts of its own origin and requests to it, nothing else from anywhere. Styles may be
-/// inline, because Scalar's script adds its style sheets as `<style>` elements and sets `style` attributes, which no
-/// hash or nonce covers. There are no style sheets and no fonts to fetch.
+/// The content security policy of the page: scripts from its own origin and requests to it, nothing from other origins.
+/// Inline styles are allowed, because Scalar's script adds its style sheets as `<style>` elements and sets `style`
+/// attributes, which no hash or nonce covers. The page loads no style sheets and no fonts.
 ///
-/// The page itself carries it. A server should add `frame-ancestors 'none'`, which counts in a header alone.
+/// The page contains the policy as a `<meta>` element. A server should add `frame-ancestors 'none'`, which browsers
+/// accept only in a header.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; \
                           img-src 'self' data:; base-uri 'none'; form-action 'none'";
 
-/// Where the page looks for [`SETUP_SCRIPT`], relative to its own folder.
+/// The path of [`SETUP_SCRIPT`], relative to the directory of the page.
 pub const SETUP_PATH: &str = "docs/setup.js";
 
-/// What sets Scalar up for the documents that the page names.
+/// The script that configures Scalar for the documents of the page.
 pub const SETUP_SCRIPT: &str = include_str!("setup.js");
 
-/// Where the page looks for Scalar's script, relative to its own folder.
+/// The path of Scalar's script, relative to the directory of the page.
 pub const SCALAR_PATH: &str = "docs/scalar.js";
 
-/// Scalar's script, packed by gzip.
+/// Scalar's script, compressed with gzip.
 pub const SCALAR_GZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scalar.js.gz"));
 
-/// An entity tag for Scalar's script: another one whenever the script is another.
+/// The entity tag of Scalar's script, a checksum of its content.
 pub const SCALAR_ETAG: &str = concat!("\"", env!("SCALAR_CHECKSUM"), "\"");
 
-/// A document that a page shows.
+/// A document on the page.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// How it is called.
+    /// Its title.
     pub title: String,
-    /// Where it is, relative to the page's folder.
+    /// Its path, relative to the directory of the page.
     pub path: String,
-    /// Where requests go that are tried from the page, relative to the page's folder. Without it nothing can be tried.
+    /// The base path of test requests from the page, relative to its directory. Without it the page cannot send any.
     pub server: Option<String>,
 }
 
-/// The page that shows `documents`.
+/// The HTML page of `documents`.
 pub fn page(title: &str, documents: &[Document]) -> String {
     let (mut links, mut anchors) = (String::new(), String::new());
     for Document { title, path, server } in documents {
@@ -66,14 +68,14 @@ pub fn page(title: &str, documents: &[Document]) -> String {
 </head>
 <body>
 <div id="portal"></div>
-<noscript>This page needs JavaScript. The documents that it shows:{anchors}</noscript>
+<noscript>This page needs JavaScript. The documents:{anchors}</noscript>
 </body>
 </html>
 "#
     )
 }
 
-/// A pair of braces. In the page, so that no browser asks for a file.
+/// The icon, a pair of braces. It is inline, so that browsers do not request a file.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E\
                     %3Crect width='32' height='32' rx='7' fill='%232563eb'/%3E\
                     %3Cpath d='M13 8c-3 0-3 2-3 4s0 4-3 4c3 0 3 2 3 4s0 4 3 4M19 8c3 0 3 2 3 4s0 4 3 4c-3 0-3 2-3 4s0 4-3 4' \
@@ -88,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_title_is_text_and_never_markup() {
+    fn markup_in_a_title_is_escaped() {
         let document = Document { title: r#"<b>"A" & B"#.to_owned(), path: "a.json".to_owned(), server: None };
         let page = page("<b>", &[document]);
         assert!(!page.contains("<b>"), "{page}");
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_loaded_from_another_host() {
+    fn a_page_refers_to_no_other_host() {
         let page = page("A", &[Document { title: "A".to_owned(), path: "a.json".to_owned(), server: None }]);
         let without_namespace = page.replace("http://www.w3.org/2000/svg", "");
         assert!(!without_namespace.contains("//"), "{page}");

@@ -1,4 +1,4 @@
-//! Builds the portal of all services as a static site.
+//! Builds the docs portal of all services as a static site.
 
 use std::fs;
 use std::io;
@@ -12,57 +12,57 @@ use serde_json::Value;
 
 /// Builds the docs portal of all services as a static site, for any web server, under any path.
 ///
-/// The site is for reading. A browser lets it send requests to a service only where both have one origin: with
-/// --console it has a console whose requests go to <service>/ beside the page, for a web server that passes those on
-/// to the services.
+/// By default the site is read-only, because a browser lets it send requests only to its own origin. With --console, it
+/// has a console that sends requests to <service>/, relative to the page: the web server must forward them to the
+/// services.
 #[derive(Parser)]
 #[command(name = "scripts/portal", max_term_width = 120)]
 struct Arguments {
-    /// Where to write the site
+    /// Directory to write the site to
     #[arg(default_value = "target/portal")]
-    folder: PathBuf,
-    /// Offer to try requests out: the web server passes <service>/ on to each service
+    directory: PathBuf,
+    /// Add a console for test requests; the web server forwards <service>/ to each service
     #[arg(long)]
     console: bool,
 }
 
-/// The checked-in documents, in the root of the repository, where scripts/portal goes.
+/// The directory of the checked-in documents. scripts/portal runs this program in the root of the repository.
 const DOCUMENTS: &str = "openapi";
 
 fn main() -> Result<()> {
-    let Arguments { folder, console } = Arguments::parse();
+    let Arguments { directory, console } = Arguments::parse();
     let mut documents = Vec::new();
     for path in document_paths()? {
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let document: Value =
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is no JSON", path.display()))?;
+            serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))?;
         let title = document["info"]["title"].as_str().with_context(|| format!("{} has no title", path.display()))?;
         let service = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let path = format!("{service}/openapi.json");
-        write(&folder, &path, &bytes)?;
+        write(&directory, &path, &bytes)?;
         documents.push(Document { title: title.to_owned(), path, server: console.then_some(service) });
     }
     let mut scalar = Vec::new();
     io::copy(&mut GzDecoder::new(SCALAR_GZIP), &mut scalar)?;
-    write(&folder, SCALAR_PATH, &scalar)?;
-    write(&folder, SETUP_PATH, SETUP_SCRIPT.as_bytes())?;
-    write(&folder, "index.html", page("Orders & Notifications Platform", &documents).as_bytes())?;
-    println!("The portal is in {}", folder.display());
+    write(&directory, SCALAR_PATH, &scalar)?;
+    write(&directory, SETUP_PATH, SETUP_SCRIPT.as_bytes())?;
+    write(&directory, "index.html", page("Orders & Notifications Platform", &documents).as_bytes())?;
+    println!("The portal is in {}", directory.display());
     Ok(())
 }
 
-/// The documents, in the order of their names.
+/// The documents, sorted by name.
 fn document_paths() -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(DOCUMENTS).with_context(|| format!("cannot read the folder {DOCUMENTS}"))?;
+    let entries = fs::read_dir(DOCUMENTS).with_context(|| format!("cannot read the directory {DOCUMENTS}"))?;
     let mut paths: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    ensure!(!paths.is_empty(), "no document in the folder {DOCUMENTS}");
+    ensure!(!paths.is_empty(), "no document in the directory {DOCUMENTS}");
     paths.sort();
     Ok(paths)
 }
 
-fn write(folder: &Path, path: &str, bytes: &[u8]) -> Result<()> {
-    let path = folder.join(path);
+fn write(directory: &Path, path: &str, bytes: &[u8]) -> Result<()> {
+    let path = directory.join(path);
     let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, bytes));
     written.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,6 +1,6 @@
-// Sets Scalar up for the documents that the page names in <link rel="service-desc">.
+// Configures Scalar for the documents in the <link rel="service-desc"> elements of the page.
 
-// Runs before Scalar's script: else zod, a part of it, tries out whether it may eval, which the page's policy forbids.
+// Runs before Scalar's script: zod, a part of it, would otherwise test whether eval works, which the policy forbids.
 globalThis.__zod_globalConfig = { jitless: true };
 
 addEventListener('DOMContentLoaded', () => {
@@ -10,24 +10,24 @@ addEventListener('DOMContentLoaded', () => {
     title,
     slug: title.toLowerCase().replaceAll(' ', '-'),
     url: href,
-    // The documents name the servers as their authors know them; what is tried goes to where this page came from.
+    // The servers in the documents are those of development; test requests go to the origin of this page.
     ...(dataset.server && { servers: [{ url: absolute(dataset.server) }] }),
   }));
   Scalar.createApiReference('#portal', {
     sources,
     hideTestRequestButton: !links.some(({ dataset }) => dataset.server),
-    // Nothing from other hosts, and no door to them.
+    // No fonts, requests or links of other hosts.
     withDefaultFonts: false,
     telemetry: false,
     showDeveloperTools: 'never',
     hideClientButton: true,
     agent: { disabled: true },
     mcp: { disabled: true },
-    // Where nothing can be tried, the bar below an example would be empty.
+    // Without test requests, the bar below an example would be empty.
     customCss: '.request-card .request-card-footer:not(:has(button)) { display: none }',
-    // The document as it is, not as Scalar would write it.
+    // Downloads the original document instead of Scalar's version of it.
     documentDownloadType: 'direct',
-    // Every operation in sight; those for the people who run the service last.
+    // Shows all operations; those for operators come last.
     defaultOpenAllTags: true,
     tagsSorter: (a, b) => (a.name === 'operations') - (b.name === 'operations'),
   });

@@ -20,14 +20,17 @@ pub mod coalesce;
 pub mod config;
 pub mod database;
 mod docs;
+mod dropshot_log;
 pub mod guard;
 pub mod idempotency;
 pub mod log;
 pub mod page;
 pub mod process;
+mod request_path;
 pub mod server;
 pub mod telemetry;
 pub mod trace;
+mod unpublished;
 
 /// A request makes some hundred allocations; glibc's allocator takes a sixth of its time for them.
 // A test of this crate links it a second time, by service-testing.

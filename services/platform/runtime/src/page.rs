@@ -1,4 +1,4 @@
-//! Pages of a list: what the token of the next one carries, and cutting rows into a page.
+//! Pagination of lists: page tokens, and the page that rows make.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use contract::error_code::{INTERNAL_ERROR, INVALID_PAGE_TOKEN};
@@ -6,16 +6,16 @@ use contract::page::PageLimit;
 use dropshot::HttpError;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Why a page cannot be given.
+/// The reason why a page cannot be returned.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// The token is damaged, or another list gave it out.
+    /// The token is damaged, or it belongs to another list.
     #[error("not a token of this list")]
     InvalidToken,
-    /// The token stands beside filters: which of the two should count?
-    #[error("a token beside filters")]
+    /// The token is combined with filters, although it already contains those of its list.
+    #[error("a token combined with filters")]
     TokenBesideFilters,
-    /// A fault of ours: a state that cannot be written.
+    /// The state of the next page cannot be serialized.
     #[error("{0}")]
     Fault(#[from] serde_json::Error),
 }
@@ -25,21 +25,23 @@ impl From<PageError> for HttpError {
         match error {
             PageError::InvalidToken => INVALID_PAGE_TOKEN.to_error(),
             PageError::TokenBesideFilters => INVALID_PAGE_TOKEN.with_message(
-                "query parameter `page_token`: it stands beside other filters; leave them out, the token knows them",
+                "query parameter `page_token`: cannot be combined with other filters; the token already contains them",
             ),
             PageError::Fault(_) => INTERNAL_ERROR.with_cause(error),
         }
     }
 }
 
-/// What a page token carries from one page to the next; each list has its own. To a client it is an opaque string.
+/// The state that a page token carries from one page to the next; each list has its own. To a client the token is an
+/// opaque string.
 ///
-/// Beside its bytes a token holds their CRC-32, so that one damaged on its way is refused, not taken for
-/// another. It is no secret and no permission: whoever may read the list may read its tokens.
+/// A token contains the CRC-32 of its bytes, so that a damaged one is refused. It is neither secret nor a permission:
+/// every client that may read the list may read its tokens.
 ///
-/// Deny unknown fields: an older instance must refuse the token of a newer one rather than forget one of its filters.
+/// Implementations deny unknown fields: an older instance must refuse the token of a newer one instead of ignoring one
+/// of its filters.
 pub trait PageState: Serialize + DeserializeOwned {
-    /// The list's name. A token of one list is not a token of another.
+    /// The list's name. The token of another list is refused.
     const LIST: &'static str;
 
     /// This state as a token.
@@ -49,15 +51,15 @@ pub trait PageState: Serialize + DeserializeOwned {
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// The state that `token` carries, if this list gave it out.
+    /// The state in `token`, if it is a valid token of this list.
     fn from_token(token: &str) -> Result<Self, PageError> {
         read(Self::LIST, token).ok_or(PageError::InvalidToken)
     }
 }
 
-/// The page that `rows` make, of at most `limit` items, and the token of the next one, if there is one.
+/// The first `limit` items of `rows`, and the token of the next page if there is one.
 ///
-/// Ask the store for one row more than `limit`: whether it comes tells whether there is a next page. `next` makes
+/// The caller reads one row more than `limit` from the database; if that row exists, there is a next page. `next` makes
 /// the state of the next page from the last item of this one.
 pub fn page_of<T, S: PageState>(
     mut rows: Vec<T>,
@@ -65,10 +67,10 @@ pub fn page_of<T, S: PageState>(
     next: impl FnOnce(&T) -> S,
 ) -> Result<(Vec<T>, Option<String>), PageError> {
     let length = usize::try_from(limit.get()).unwrap_or(usize::MAX);
-    let more = rows.len() > length;
+    let has_next = rows.len() > length;
     rows.truncate(length);
     let token = match rows.last() {
-        Some(last) if more => Some(next(last).to_token()?),
+        Some(last) if has_next => Some(next(last).to_token()?),
         _ => None,
     };
     Ok((rows, token))
@@ -96,19 +98,19 @@ mod tests {
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Elsewhere(i64);
-    impl PageState for Elsewhere {
+    struct Others(i64);
+    impl PageState for Others {
         const LIST: &'static str = "others";
     }
 
     #[test]
-    fn a_token_gives_back_what_it_was_made_of() {
+    fn a_token_carries_its_state() {
         let token = After(42).to_token().unwrap();
         assert_eq!(After::from_token(&token).unwrap(), After(42));
     }
 
     #[test]
-    fn a_token_with_any_one_character_changed_is_refused() {
+    fn a_token_with_one_changed_character_is_refused() {
         let token = After(42).to_token().unwrap();
         for position in 0..token.len() {
             for other in [b'A', b'z', b'0', b'_'] {
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_token_of_another_list_is_refused() {
-        let token = Elsewhere(42).to_token().unwrap();
+        let token = Others(42).to_token().unwrap();
         assert!(After::from_token(&token).is_err());
     }
 }

@@ -26,6 +26,7 @@ use crate::guard::{Guard, Limits};
 use crate::idempotency::{Keys, Purge};
 use crate::telemetry::{self, RequestMetricsDrain, Spans, StartedTelemetry, Telemetry};
 use crate::trace::TRACEPARENT;
+use crate::unpublished::{self, DOCUMENT};
 
 /// How long requests under way may take when the service stops.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -126,8 +127,8 @@ impl Server {
             log_headers: vec![TRACEPARENT.to_owned()],
             ..Default::default()
         };
-        let StartedTelemetry { mut registry, requests, spans } = telemetry.complete(document);
-        let guard = Guard::new(state, probe.clone(), &limits, spans.are_sent());
+        let StartedTelemetry { mut registry, requests, spans } = telemetry.start(document);
+        let guard = Guard::new(state, probe.clone(), &limits, spans.are_exported());
         registry.register_collector(Box::new(guard.admission().clone()));
         probe.database.register(&mut registry);
         telemetry::register(&mut api, registry)?;
@@ -208,7 +209,7 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 /// Serves the document, byte for byte, at a path that is not itself part of it.
 fn register_document<C: ServerContext>(api: &mut ApiDescription<C>, document: &'static str) -> Result<()> {
-    docs::get(api, "openapi_document", "/openapi.json", move |_| {
+    unpublished::register(api, DOCUMENT, move |_| {
         Response::builder()
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")

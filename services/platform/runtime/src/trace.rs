@@ -1,7 +1,7 @@
-//! Where a request stands in a trace: W3C Trace Context, level 1.
+//! The trace context of requests and calls: W3C Trace Context, level 1.
 //!
-//! A request without a valid `traceparent` begins a trace, whose id is its request id: an id that every log line can
-//! have, and that costs nothing. A request's own span has the last half of its request id.
+//! A request without a valid `traceparent` starts a trace with its request id as trace id: no id has to be generated,
+//! and every log line can have it. The span id of a request is the second half of its request id.
 
 use std::io::Write;
 use std::num::{NonZeroU64, NonZeroU128};
@@ -9,18 +9,18 @@ use std::num::{NonZeroU64, NonZeroU128};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-/// The header that says where a request stands in a trace.
+/// The header with the trace id and the span id of the caller.
 pub(crate) const TRACEPARENT: &str = "traceparent";
-/// The header with what tracing systems add of their own.
+/// The header with vendor-specific trace data.
 const TRACESTATE: &str = "tracestate";
 
-/// The length of version 00, `00-TRACE-PARENT-FLAGS`.
+/// The length of a `traceparent` of version 00, `00-TRACE-PARENT-FLAGS`.
 const TRACEPARENT_LENGTH: usize = 55;
-/// What must be passed on of `tracestate`, and all that is.
-const LONGEST_TRACESTATE: usize = 512;
+/// The longest `tracestate` to propagate; the standard requires at least this length.
+const MAX_TRACESTATE_LENGTH: usize = 512;
 const SAMPLED: u8 = 1;
 
-/// Where a request, or a call that is made for it, stands in a trace.
+/// The position of a request, or of a call that it makes, in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     pub(crate) trace_id: NonZeroU128,
@@ -31,17 +31,17 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// The context of the request with this id, a UUID, and these headers. `sampled`: whether a trace that begins here is
-    /// recorded.
+    /// The context of the request with the UUID `request_id` and `headers`. `sampled` says whether a trace that starts
+    /// here is recorded.
     pub fn of_request(request_id: &str, headers: &HeaderMap, sampled: bool) -> Self {
         let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
         let context = Self::of(request_id, traceparent, sampled);
-        // Without a parent it would belong to another trace.
+        // Without a parent, `tracestate` would belong to another trace.
         let state = context.parent.and_then(|_| tracestate(headers));
         Self { state, ..context }
     }
 
-    /// Like [`of_request`](Self::of_request), without what tracing systems add.
+    /// Like [`of_request`](Self::of_request), without `tracestate`.
     pub(crate) fn of(request_id: &str, traceparent: Option<&str>, sampled: bool) -> Self {
         let own_id = Uuid::try_parse(request_id).unwrap_or_default().as_u128();
         let span_id = NonZeroU64::new(own_id as u64).unwrap_or(NonZeroU64::MIN);
@@ -54,19 +54,19 @@ impl TraceContext {
         }
     }
 
-    /// The context of a call that is made for this request.
+    /// The context of a call that this request makes.
     pub fn child(&self) -> Self {
         let span_id = NonZeroU64::new(fastrand::u64(..)).unwrap_or(NonZeroU64::MIN);
         Self { span_id, parent: Some(self.span_id), ..self.clone() }
     }
 
-    /// Adds the id that all requests and calls of a trace have to `line`, as 32 hexadecimal digits.
+    /// Adds the trace id to `line`, as 32 hexadecimal digits.
     pub(crate) fn add_trace_id(&self, line: &mut Vec<u8>) {
         // Writing to memory cannot fail.
         let _ = write!(line, "{:032x}", self.trace_id);
     }
 
-    /// The headers for whoever is called in this context.
+    /// The headers that propagate this context to the called service.
     pub fn headers(&self) -> HeaderMap {
         let (trace_id, span_id, flags) = (self.trace_id, self.span_id, if self.sampled { SAMPLED } else { 0 });
         let traceparent = HeaderValue::try_from(format!("00-{trace_id:032x}-{span_id:016x}-{flags:02x}")).ok();
@@ -76,8 +76,8 @@ impl TraceContext {
     }
 }
 
-/// The trace's id, the parent's, and whether the trace is recorded. What is malformed is ignored, as the standard asks;
-/// of a later version what this one has counts.
+/// The trace id, the parent id, and whether the trace is sampled. As the standard requires, a malformed header is
+/// ignored, and of a later version the fields that version 00 has are used.
 fn parse(traceparent: &str) -> Option<(NonZeroU128, NonZeroU64, bool)> {
     let (known, rest) = traceparent.split_at_checked(TRACEPARENT_LENGTH)?;
     let mut parts = known.split('-');
@@ -98,7 +98,7 @@ fn is_hexadecimal(byte: u8) -> bool {
 fn tracestate(headers: &HeaderMap) -> Option<HeaderValue> {
     let lists: Option<Vec<_>> = headers.get_all(TRACESTATE).iter().map(|list| list.to_str().ok()).collect();
     let joined = lists?.join(",");
-    (!joined.is_empty() && joined.len() <= LONGEST_TRACESTATE).then(|| HeaderValue::try_from(joined).ok())?
+    (!joined.is_empty() && joined.len() <= MAX_TRACESTATE_LENGTH).then(|| HeaderValue::try_from(joined).ok())?
 }
 
 #[cfg(test)]
@@ -128,14 +128,14 @@ mod tests {
             (format!("00-{TRACE}-00f067aa0ba902b7-01"), "01"),
             (format!("00-{TRACE}-00f067aa0ba902b7-00"), "00"),
             (format!("00-{TRACE}-00f067aa0ba902b7-ff"), "01"),
-            (format!("cc-{TRACE}-00f067aa0ba902b7-01-what the future brings"), "01"),
+            (format!("cc-{TRACE}-00f067aa0ba902b7-01-fields of a later version"), "01"),
         ] {
             let context = of(&traceparent);
             assert_eq!(trace_id(&context), TRACE, "{traceparent}");
             assert_eq!(sent(&context), format!("00-{TRACE}-af4ab98c3dce05ae-{sampled}"), "{traceparent}");
             let call = sent(&context.child());
             assert!(call.starts_with(&format!("00-{TRACE}-")) && call.ends_with(sampled), "{call}");
-            assert_ne!(call, sent(&context.child()), "each call has an id of its own");
+            assert_ne!(call, sent(&context.child()), "each call has its own span id");
         }
     }
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tracing_systems_add_is_passed_on_with_its_trace_alone() {
+    fn tracestate_is_propagated_only_with_a_valid_traceparent() {
         let state = |traceparent: &str, lists: &[&str]| {
             let mut headers = HeaderMap::new();
             headers.insert(TRACEPARENT, traceparent.parse().unwrap());
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_that_begins_here_is_recorded_if_any_is() {
+    fn a_new_trace_is_sampled_only_if_spans_are_exported() {
         for (sampled, flags) in [(true, "-01"), (false, "-00")] {
             assert!(sent(&TraceContext::of(REQUEST_ID, None, sampled)).ends_with(flags));
         }

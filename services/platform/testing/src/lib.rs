@@ -30,6 +30,13 @@ pub enum Kind {
     Postgres,
 }
 
+impl Kind {
+    /// Whether golden examples run on it: `scripts/check` leaves out PostgreSQL with `TEST_DATABASES=sqlite`.
+    fn is_tested(self) -> bool {
+        self == Self::Sqlite || std::env::var("TEST_DATABASES").as_deref() != Ok("sqlite")
+    }
+}
+
 /// An empty database that belongs to one test.
 #[derive(Debug)]
 pub struct TestDatabase {

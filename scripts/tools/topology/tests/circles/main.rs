@@ -23,10 +23,8 @@ const BEING_OPENED: &[&str] = &[
     "scripts/tools/chaos",
     "scripts/tools/openapi",
     "services/order-service",
-    "services/order-service/api",
     "services/platform/runtime",
     "services/user-service",
-    "services/user-service/api",
 ];
 
 /// For each file, the files that it uses, with a path that it names of each.

@@ -1,4 +1,4 @@
-// Generated from services/platform.toml by `cargo topology generate`; do not edit.
+// Generated from services/platform.toml by `cargo topology generate`. Do not edit.
 
 /// Every service, each after the services that it calls.
 #[rustfmt::skip] // one service a line, however short the list

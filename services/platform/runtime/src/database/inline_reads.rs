@@ -1,7 +1,7 @@
-//! Single rows of SQLite, read on the thread that asks.
+//! Reads of single SQLite rows on the calling thread.
 //!
-//! sqlx gives each connection to SQLite a thread of its own, and going there and back takes longer than looking up a row by
-//! its key. So that is done by rusqlite, on the same SQLite library, without leaving the thread that serves the request.
+//! sqlx runs each SQLite connection on a thread of its own, and the hop there and back takes longer than a lookup by
+//! key. Here rusqlite, on the same SQLite library, looks the row up on the thread that serves the request.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,30 +9,28 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::sqlite_connections::{SqliteConnections, run};
+use super::sqlite_connections::SqliteConnections;
 
-/// How long the reads of a batch may keep the thread: ten times what the largest takes while the file is in memory.
-const LONGEST: Duration = Duration::from_millis(5);
-/// How long nothing is read at once after that took too long: a slow disk costs the thread that much in a second.
-const REST: Duration = Duration::from_secs(1);
+/// How long the reads of a batch may block the thread: ten times what the largest batch takes while the file is cached.
+const TIME_LIMIT: Duration = Duration::from_millis(5);
+/// How long inline reads are disabled after a slow one: a slow disk then blocks the thread once a second at most.
+const DISABLED_FOR: Duration = Duration::from_secs(1);
 
-/// Connections that read rows at once. There are as many as threads that read at the same time.
+/// Connections for inline reads, as many as threads read at the same time.
 pub(super) struct InlineReads {
-    file: SqliteConnections,
-    longest: Duration,
-    /// Until then nothing is read at once.
+    connections: SqliteConnections,
+    time_limit: Duration,
     disabled_until: Mutex<Option<Instant>>,
 }
 
 impl InlineReads {
-    /// Reads `file`.
-    pub(super) fn new(file: SqliteConnections) -> Self {
-        Self { file, longest: LONGEST, disabled_until: Mutex::default() }
+    pub(super) fn new(connections: SqliteConnections) -> Self {
+        Self { connections, time_limit: TIME_LIMIT, disabled_until: Mutex::default() }
     }
 
-    /// The row that `sql` gives for each of `keys`, if it gives one; `None` if that cannot be told at once, whatever the
-    /// reason is.
-    pub(super) fn rows<R>(&self, sql: &'static str, keys: impl ExactSizeIterator<Item = i64>) -> Option<Vec<Option<R>>>
+    /// Reads the row for each of `keys` with `sql`. Returns `None` on any failure, after a slow read, and while
+    /// disabled.
+    pub(super) fn rows<R>(&self, sql: &str, keys: impl ExactSizeIterator<Item = i64>) -> Option<Vec<Option<R>>>
     where
         R: for<'row> TryFrom<&'row Row<'row>, Error = rusqlite::Error>,
     {
@@ -40,16 +38,15 @@ impl InlineReads {
         if self.disabled_until().is_some_and(|end| began < end) {
             return None;
         }
-        let taken = self.file.take().ok()?;
-        // A connection on which it failed is not used again.
-        let rows = rows(&taken.connection, sql, keys, began + self.longest).ok()?;
-        self.file.release(taken);
-        *self.disabled_until() = rows.is_none().then(|| Instant::now() + REST);
+        let lease = self.connections.acquire().ok()?;
+        let rows = read_rows(&lease.connection, sql, keys, began + self.time_limit).ok()?;
+        self.connections.release(lease);
+        *self.disabled_until() = rows.is_none().then(|| Instant::now() + DISABLED_FOR);
         rows
     }
 
     pub(super) fn close(&self) {
-        self.file.close();
+        self.connections.close();
     }
 
     fn disabled_until(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -57,33 +54,38 @@ impl InlineReads {
     }
 }
 
-/// `None`: that was not done by `end`.
-fn rows<R>(
+/// The row for each of `keys`; `None` if they were not all read by `deadline`.
+fn read_rows<R>(
     connection: &Connection,
     sql: &str,
     keys: impl ExactSizeIterator<Item = i64>,
-    end: Instant,
+    deadline: Instant,
 ) -> rusqlite::Result<Option<Vec<Option<R>>>>
 where
     R: for<'row> TryFrom<&'row Row<'row>, Error = rusqlite::Error>,
 {
-    // In one transaction the locks are taken once. A statement alone is one.
-    let several = keys.len() > 1;
-    if several {
-        run(connection, "BEGIN")?;
+    // A transaction takes the file's locks once for all keys.
+    let in_transaction = keys.len() > 1;
+    if in_transaction {
+        execute(connection, "BEGIN")?;
     }
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = Some(Vec::with_capacity(keys.len()));
     for key in keys {
         let row = statement.query_row([key], |row| R::try_from(row)).optional()?;
-        rows = rows.filter(|_| Instant::now() < end);
+        rows = rows.filter(|_| Instant::now() < deadline);
         let Some(rows) = &mut rows else { break };
         rows.push(row);
     }
-    if several {
-        run(connection, "COMMIT")?;
+    if in_transaction {
+        execute(connection, "COMMIT")?;
     }
     Ok(rows)
+}
+
+/// Runs `sql`, which returns no rows, as a cached prepared statement.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 impl fmt::Debug for InlineReads {
@@ -93,7 +95,6 @@ impl fmt::Debug for InlineReads {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 mod tests {
     use std::path::Path;
 
@@ -103,51 +104,57 @@ mod tests {
 
     const FOREVER: Duration = Duration::from_secs(60 * 60);
 
-    /// Reads of a file with the things 1 and 7, which stalls of the machine do not end; and a connection that writes to it.
-    fn things(directory: &Path) -> (InlineReads, Connection) {
-        let path = directory.join("things.db");
+    /// Inline reads without a time limit, of a file with the items 1 and 7; and a connection that writes to it.
+    fn items(directory: &Path) -> (InlineReads, Connection) {
+        let path = directory.join("items.db");
         let writer = Connection::open(&path).unwrap();
-        let create = "PRAGMA journal_mode = WAL; CREATE TABLE things (id INTEGER PRIMARY KEY);
-                      INSERT INTO things VALUES (1), (7)";
+        let create = "PRAGMA journal_mode = WAL; CREATE TABLE items (id INTEGER PRIMARY KEY);
+                      INSERT INTO items VALUES (1), (7)";
         writer.execute_batch(create).unwrap();
-        let file = SqliteConnections::new(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO);
-        (InlineReads { longest: FOREVER, ..InlineReads::new(file) }, writer)
+        let connections = SqliteConnections::new(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO);
+        (InlineReads { time_limit: FOREVER, ..InlineReads::new(connections) }, writer)
     }
 
-    fn read(inline_reads: &InlineReads, sql: &'static str, ids: &[i64]) -> Option<Vec<Option<i64>>> {
+    fn read(inline_reads: &InlineReads, sql: &str, ids: &[i64]) -> Option<Vec<Option<i64>>> {
         let rows: Vec<Option<(i64,)>> = inline_reads.rows(sql, ids.iter().copied())?;
         Some(rows.into_iter().map(|row| row.map(|(id,)| id)).collect())
     }
 
-    const THING: &str = "SELECT id FROM things WHERE id = $1";
+    const ITEM: &str = "SELECT id FROM items WHERE id = $1";
 
     #[test]
     fn each_key_has_its_row_or_none() {
         let directory = tempfile::tempdir().unwrap();
-        let (inline_reads, writer) = things(directory.path());
-        assert_eq!(read(&inline_reads, THING, &[7, 8, 7]), Some(vec![Some(7), None, Some(7)]));
-        // What was acknowledged is seen.
-        writer.execute("INSERT INTO things VALUES (8)", []).unwrap();
-        assert_eq!(read(&inline_reads, THING, &[8, 1]), Some(vec![Some(8), Some(1)]));
-        assert_eq!(read(&inline_reads, THING, &[]), Some(vec![]));
-        // A failure is left to the ordinary statement, and spoils nothing.
-        assert_eq!(read(&inline_reads, "SELECT id FROM nothing WHERE id = $1", &[8]), None);
-        assert_eq!(read(&inline_reads, "SELECT 'eight' FROM things WHERE id = $1", &[8]), None);
-        assert_eq!(read(&inline_reads, THING, &[8]), Some(vec![Some(8)]));
-        inline_reads.close();
-        assert_eq!(read(&inline_reads, THING, &[8]), None);
+        let (inline_reads, writer) = items(directory.path());
+        assert_eq!(read(&inline_reads, ITEM, &[7, 8, 7]), Some(vec![Some(7), None, Some(7)]));
+        // Acknowledged writes are visible.
+        writer.execute("INSERT INTO items VALUES (8)", []).unwrap();
+        assert_eq!(read(&inline_reads, ITEM, &[8, 1]), Some(vec![Some(8), Some(1)]));
+        assert_eq!(read(&inline_reads, ITEM, &[]), Some(vec![]));
     }
 
     #[test]
-    fn what_takes_too_long_is_given_up_and_not_tried_again_for_a_while() {
+    fn a_failed_read_is_none_and_the_next_one_works() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut inline_reads, _) = things(directory.path());
-        inline_reads.longest = Duration::ZERO;
-        assert_eq!(read(&inline_reads, THING, &[7, 1]), None);
-        inline_reads.longest = FOREVER;
+        let (inline_reads, _) = items(directory.path());
+        assert_eq!(read(&inline_reads, "SELECT id FROM missing WHERE id = $1", &[7]), None);
+        assert_eq!(read(&inline_reads, "SELECT 'seven' FROM items WHERE id = $1", &[7]), None);
+        assert_eq!(read(&inline_reads, ITEM, &[7]), Some(vec![Some(7)]));
+        inline_reads.close();
+        assert_eq!(read(&inline_reads, ITEM, &[7]), None);
+    }
+
+    #[test]
+    fn a_slow_read_is_none_and_disables_inline_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut inline_reads, _) = items(directory.path());
+        inline_reads.time_limit = Duration::ZERO;
+        assert_eq!(read(&inline_reads, ITEM, &[7, 1]), None);
+        assert!(inline_reads.disabled_until().is_some());
+        inline_reads.time_limit = FOREVER;
         *inline_reads.disabled_until() = Some(Instant::now() + FOREVER);
-        assert_eq!(read(&inline_reads, THING, &[7]), None, "it rests");
+        assert_eq!(read(&inline_reads, ITEM, &[7]), None, "disabled");
         *inline_reads.disabled_until() = Some(Instant::now());
-        assert_eq!(read(&inline_reads, THING, &[7, 1]), Some(vec![Some(7), Some(1)]));
+        assert_eq!(read(&inline_reads, ITEM, &[7, 1]), Some(vec![Some(7), Some(1)]));
     }
 }

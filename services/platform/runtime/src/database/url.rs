@@ -1,4 +1,4 @@
-//! Where a service keeps its data.
+//! The address of a service's database.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 
-/// The value of `DATABASE_URL`. Its text never shows the password.
+/// The value of `DATABASE_URL`. `Display` and `Debug` leave out the password.
 #[derive(Clone)]
 pub enum DatabaseUrl {
     /// `sqlite:PATH`, the path absolute or relative to the working directory.
     Sqlite(PathBuf),
-    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with the parameters that libpq's URLs have, such as `sslmode`.
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with libpq's URL parameters, such as `sslmode`.
     Postgres(Box<PgConnectOptions>),
 }
 

@@ -1,54 +1,55 @@
-//! Writing many lines to stdout at once.
+//! Buffered output to stdout: a dedicated thread writes the buffer every few milliseconds, so that many lines share one
+//! system call.
 //!
-//! A line is added to what waits; a thread writes all of it every few milliseconds, which costs a fraction of a system
-//! call a line. Nothing is dropped: who logs while much waits, because stdout is slow, waits too.
+//! No line is dropped: when stdout is slow and the buffer is full, logging blocks (backpressure).
 
 use std::io::{self, Write};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How long lines gather before they are written.
-const GATHER: Duration = Duration::from_millis(2);
-/// How many bytes may wait.
-const MOST_WAITING: usize = 1024 * 1024;
-/// How much of a buffer is kept for the next lines: what gathers under load.
-const KEPT: usize = 64 * 1024;
+/// How long lines are collected before they are written.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(2);
+/// The maximum number of buffered bytes.
+const MAX_BUFFERED: usize = 1024 * 1024;
+/// The capacity that a buffer retains after it is written: what one interval collects under load.
+const RETAINED_CAPACITY: usize = 64 * 1024;
 
-static WAITING: LazyLock<Waiting> = LazyLock::new(|| {
-    let writes_later = thread::Builder::new().name("log".to_owned()).spawn(write_forever).is_ok();
-    Waiting { lines: Mutex::default(), some: Condvar::new(), room: Condvar::new(), writes_later }
+static BUFFER: LazyLock<Buffer> = LazyLock::new(|| {
+    let has_writer = thread::Builder::new().name("log".to_owned()).spawn(write_forever).is_ok();
+    Buffer { lines: Mutex::default(), not_empty: Condvar::new(), not_full: Condvar::new(), has_writer }
 });
 
-struct Waiting {
+struct Buffer {
     lines: Mutex<Vec<u8>>,
-    some: Condvar,
-    room: Condvar,
-    writes_later: bool,
+    not_empty: Condvar,
+    not_full: Condvar,
+    /// Whether the writer thread could be started. Without it every line is written immediately.
+    has_writer: bool,
 }
 
-impl Waiting {
+impl Buffer {
     fn lines(&self) -> MutexGuard<'_, Vec<u8>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Standard output, a little later.
+/// Buffered stdout, written by the writer thread.
 pub(super) struct Stdout;
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let waiting = &*WAITING;
-        let mut lines = waiting.lines();
-        while lines.len() >= MOST_WAITING && waiting.writes_later {
-            lines = waiting.room.wait(lines).unwrap_or_else(PoisonError::into_inner);
+        let buffer = &*BUFFER;
+        let mut lines = buffer.lines();
+        while lines.len() >= MAX_BUFFERED && buffer.has_writer {
+            lines = buffer.not_full.wait(lines).unwrap_or_else(PoisonError::into_inner);
         }
         if lines.is_empty() {
-            waiting.some.notify_one();
+            buffer.not_empty.notify_one();
         }
         lines.extend_from_slice(bytes);
         drop(lines);
-        if !waiting.writes_later {
+        if !buffer.has_writer {
             flush_stdout();
         }
         Ok(bytes.len())
@@ -60,32 +61,32 @@ impl Write for Stdout {
 }
 
 fn write_forever() {
-    let waiting = &*WAITING;
-    let mut taken = Vec::new();
+    let buffer = &*BUFFER;
+    let mut spare = Vec::new();
     loop {
-        let mut lines = waiting.lines();
+        let mut lines = buffer.lines();
         while lines.is_empty() {
-            lines = waiting.some.wait(lines).unwrap_or_else(PoisonError::into_inner);
+            lines = buffer.not_empty.wait(lines).unwrap_or_else(PoisonError::into_inner);
         }
         drop(lines);
-        thread::sleep(GATHER);
-        flush_by(&mut taken);
+        thread::sleep(FLUSH_INTERVAL);
+        write_buffer(&mut spare);
     }
 }
 
-/// Writes what waits.
+/// Writes all buffered lines.
 pub(crate) fn flush_stdout() {
-    flush_by(&mut Vec::new());
+    write_buffer(&mut Vec::new());
 }
 
-/// Writes what waits, which changes places with `taken`: two buffers do for all lines.
-fn flush_by(taken: &mut Vec<u8>) {
-    // Held until all is written, so that lines keep their order.
+/// Writes all buffered lines, after swapping the buffer with `spare` (double buffering).
+fn write_buffer(spare: &mut Vec<u8>) {
+    // Locked before the swap, so that lines keep their order.
     let mut stdout = io::stdout().lock();
-    std::mem::swap(taken, &mut *WAITING.lines());
-    WAITING.room.notify_all();
-    // Nobody is left to be told when the log itself cannot be written.
-    let _ = stdout.write_all(taken).and_then(|()| stdout.flush());
-    taken.clear();
-    taken.shrink_to(KEPT);
+    std::mem::swap(spare, &mut *BUFFER.lines());
+    BUFFER.not_full.notify_all();
+    // A failure to write the log cannot be logged.
+    let _ = stdout.write_all(spare).and_then(|()| stdout.flush());
+    spare.clear();
+    spare.shrink_to(RETAINED_CAPACITY);
 }

@@ -1,10 +1,9 @@
-//! The log: one JSON object a line on stdout, a readable line when stdout is a terminal.
+//! The log: one JSON object per line on stdout, or readable text when stdout is a terminal.
 //!
 //! Every line has `timestamp`, `level`, `message` and `service_name`, and within a request its `request_id` and the
-//! `trace_id` by which it is found in the logs of all services. dropshot logs each request with its method, its URI and
-//! the text of its error, all of which can hold whatever the client sent, an e-mail address for instance. Here they are
-//! reduced to what is known to be no personal data: of the path the words of the contract and the numbers, of a refusal
-//! its `error_code`.
+//! `trace_id` that finds it in the logs of all services. dropshot logs the method, the URI and the error text of each
+//! request, all of which can contain what a client sent, such as an e-mail address. The log writes only the parts that
+//! cannot be personal data: known path segments and numbers of the URI, and the `error_code` of an error.
 
 mod batch;
 mod record;
@@ -14,36 +13,36 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
-use serde_json::{Map, Value};
+use contract::paths;
+use serde_json::Value;
 use slog::{Drain, Level, Logger, Never, OwnedKVList, Record, o};
 
-use crate::docs;
-use crate::telemetry;
+use crate::dropshot_log::{REDUNDANT, TRACEPARENT};
+use crate::request_path::path_of;
 use crate::trace::TraceContext;
+use crate::unpublished::ENDPOINTS;
 
 pub(crate) use batch::flush_stdout;
-pub(crate) use record::LOGGED_TRACEPARENT;
 
-use record::{Fields, Form};
+use record::{Fields, Format};
 
-/// The logger of a process, on stdout. `documents` are the OpenAPI documents of what it serves: paths are logged in
-/// their words alone.
+/// The logger of a process, on stdout. `documents` are the OpenAPI documents that it serves: of request paths, only
+/// segments of theirs and numbers are logged.
 ///
-/// Lines are written together, a few milliseconds after they were logged; [`crate::process`] writes the last ones when
-/// the process ends.
+/// Lines are buffered for a few milliseconds; the buffer is flushed when the process ends.
 pub fn to_stdout(service_name: &'static str, level: Level, documents: &[&str]) -> Logger {
-    let form = if io::stdout().is_terminal() { Form::Readable } else { Form::Json };
-    logger(service_name, level, Lines::new(batch::Stdout, form, documents))
+    let format = if io::stdout().is_terminal() { Format::Readable } else { Format::Json };
+    logger(service_name, level, Lines::new(batch::Stdout, format, documents))
 }
 
-/// The logger of a process, as JSON lines into `writer`, each at once.
+/// The logger of a process, as JSON lines to `writer`, without a buffer. `documents` as for [`to_stdout`].
 pub fn to_writer(
     service_name: &'static str,
     level: Level,
     documents: &[&str],
     writer: impl Write + Send + 'static,
 ) -> Logger {
-    logger(service_name, level, Lines::new(writer, Form::Json, documents))
+    logger(service_name, level, Lines::new(writer, Format::Json, documents))
 }
 
 fn logger<W: Write + Send + 'static>(service_name: &'static str, level: Level, lines: Lines<W>) -> Logger {
@@ -53,47 +52,34 @@ fn logger<W: Write + Send + 'static>(service_name: &'static str, level: Level, l
 /// Writes each record as one whole line.
 struct Lines<W> {
     writer: Mutex<W>,
-    form: Form,
-    known_words: BTreeSet<String>,
+    format: Format,
+    known_segments: BTreeSet<String>,
 }
 
 impl<W> Lines<W> {
-    fn new(writer: W, form: Form, documents: &[&str]) -> Self {
-        let unpublished = ["openapi.json", telemetry::WORD].iter().chain(docs::WORDS);
-        let mut known_words: BTreeSet<_> = unpublished.map(|word| (*word).to_owned()).collect();
-        for document in documents {
-            let document: Value = serde_json::from_str(document).unwrap_or_default();
-            let paths = document["paths"].as_object().into_iter().flat_map(Map::keys);
-            let words = paths.flat_map(|path| path.split('/')).filter(|word| !word.starts_with('{'));
-            known_words.extend(words.map(str::to_owned));
-        }
-        Self { writer: Mutex::new(writer), form, known_words }
+    fn new(writer: W, format: Format, documents: &[&str]) -> Self {
+        let documents: Vec<Value> = documents.iter().flat_map(|document| serde_json::from_str(document)).collect();
+        let published = documents.iter().flat_map(paths::operations).map(|operation| operation.path);
+        let served = published.chain(ENDPOINTS.iter().map(|endpoint| endpoint.path));
+        let segments = served.flat_map(|path| path.split('/')).filter(|segment| !segment.starts_with('{'));
+        let known_segments = segments.map(str::to_owned).collect();
+        Self { writer: Mutex::new(writer), format, known_segments }
     }
 
-    /// Adds the path of `uri` to `line`, with every part replaced that is neither a word of the contract nor a number.
+    /// Adds the path of `uri` to `line`, with `*` for each segment that is neither a known one nor a number.
     fn add_safe_path(&self, uri: &str, line: &mut Vec<u8>) {
-        for (index, part) in path_of(uri).split('/').take(16).enumerate() {
+        for (index, segment) in path_of(uri).split('/').take(16).enumerate() {
             if index > 0 {
                 line.push(b'/');
             }
-            let number = part.len() <= 19 && part.bytes().all(|byte| byte.is_ascii_digit());
-            let safe = number || self.known_words.contains(part);
-            line.extend_from_slice(if safe { part.as_bytes() } else { b"*" });
+            let number = segment.len() <= 19 && segment.bytes().all(|byte| byte.is_ascii_digit());
+            let safe = number || self.known_segments.contains(segment);
+            line.extend_from_slice(if safe { segment.as_bytes() } else { b"*" });
         }
     }
 }
 
-/// The path of the URI of a request. Over HTTP/2, and in the absolute form (RFC 9112, section 3.2.2), scheme and authority stand
-/// before it.
-pub(crate) fn path_of(uri: &str) -> &str {
-    let target = match uri.split_once("://") {
-        Some((_, rest)) if !uri.starts_with('/') => rest.find(['/', '?']).map_or("", |start| &rest[start..]),
-        _ => uri,
-    };
-    target.split('?').next().unwrap_or_default()
-}
-
-/// A method of HTTP; any other is the client's own invention.
+/// `method` if it is one of HTTP; a client can send any other text as the method.
 fn safe_method(method: &str) -> &str {
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
     if known.contains(&method) { method } else { "*" }
@@ -104,29 +90,28 @@ impl<W: Write + Send> Drain for Lines<W> {
     type Err = Never;
 
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
-        // dropshot's notes of what is logged better elsewhere: each request, each start.
-        if record.msg().as_str().is_some_and(|message| ["accepted connection", "listening"].contains(&message)) {
+        if record.msg().as_str().is_some_and(|message| REDUNDANT.contains(&message)) {
             return Ok(());
         }
         Fields::with(|fields, line| {
             fields.collect(record, values);
-            self.form.begin(line, Utc::now(), record, fields);
+            self.format.begin(line, Utc::now(), record, fields);
             for (name, value) in fields.in_order() {
                 match name {
-                    "path" => self.form.add(line, name, |line| self.add_safe_path(value.text(), line)),
+                    "path" => self.format.add(line, name, |line| self.add_safe_path(value.text(), line)),
                     "method" => {
-                        self.form.add(line, name, |line| line.extend_from_slice(safe_method(value.text()).as_bytes()))
+                        self.format.add(line, name, |line| line.extend_from_slice(safe_method(value.text()).as_bytes()))
                     }
-                    _ => self.form.add_value(line, name, value),
+                    _ => self.format.add_value(line, name, value),
                 }
                 if name == "request_id" {
-                    let trace = TraceContext::of(value.text(), fields.text(LOGGED_TRACEPARENT), false);
-                    self.form.add(line, "trace_id", |line| trace.add_trace_id(line));
+                    let trace = TraceContext::of(value.text(), fields.text(TRACEPARENT), false);
+                    self.format.add(line, "trace_id", |line| trace.add_trace_id(line));
                 }
             }
-            self.form.end(line);
+            self.format.end(line);
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nobody is left to be told when the log itself cannot be written.
+            // A failure to write the log cannot be logged.
             let _ = writer.write_all(line).and_then(|()| writer.flush());
         });
         Ok(())
@@ -137,9 +122,9 @@ impl<W: Write + Send> Drain for Lines<W> {
 mod tests {
     use super::*;
 
-    const DOCUMENT: &str = r#"{"paths": {"/api/v1/users/{user_id}": {}}}"#;
+    const DOCUMENT: &str = r#"{"paths": {"/api/v1/users/{user_id}": {"get": {}}}}"#;
 
-    fn lines(form: Form, log_some: impl FnOnce(&Logger)) -> String {
+    fn lines(format: Format, log_some: impl FnOnce(&Logger)) -> String {
         #[derive(Clone, Default)]
         struct Shared(Arc<Mutex<Vec<u8>>>);
         impl Write for Shared {
@@ -151,19 +136,19 @@ mod tests {
             }
         }
         let out = Shared::default();
-        log_some(&logger("some-service", Level::Info, Lines::new(out.clone(), form, &[DOCUMENT])));
+        log_some(&logger("some-service", Level::Info, Lines::new(out.clone(), format, &[DOCUMENT])));
         String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
-    fn a_line_is_one_json_object_with_the_required_fields() {
-        let text = lines(Form::Json, |log| {
+    fn a_line_is_a_json_object_with_the_required_fields() {
+        let text = lines(Format::Json, |log| {
             let log = log.new(o!("req_id" => "r-1"));
-            slog::info!(log, "Created new order"; "order_id" => 1, "user_id" => 123);
+            slog::info!(log, "order created"; "order_id" => 1, "user_id" => 123);
         });
         let line: Value = serde_json::from_str(text.strip_suffix('\n').unwrap()).unwrap();
         assert_eq!(line["level"], "INFO");
-        assert_eq!(line["message"], "Created new order");
+        assert_eq!(line["message"], "order created");
         assert_eq!(line["service_name"], "some-service");
         assert_eq!(line["request_id"], "r-1");
         assert_eq!((&line["order_id"], &line["user_id"]), (&1.into(), &123.into()));
@@ -171,9 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_wrote_into_path_query_or_error_does_not_reach_the_log() {
-        for form in [Form::Json, Form::Readable] {
-            let text = lines(form, |log| {
+    fn text_that_a_client_sent_is_not_logged() {
+        for format in [Format::Json, Format::Readable] {
+            let text = lines(format, |log| {
                 slog::info!(log, "request completed";
                     "method" => "canary",
                     "uri" => "/api/v1/users/canary@example.com/7?email=canary@example.com",
@@ -186,24 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_a_uri_is_what_stands_between_authority_and_query() {
-        for (uri, path) in [
-            ("/api/v1/users?limit=5", "/api/v1/users"),
-            ("/api/v1/users?from=http://example.com/7", "/api/v1/users"),
-            ("http://example.com/api/v1/users?limit=5", "/api/v1/users"),
-            ("https://canary@example.com:8001/", "/"),
-            ("http://example.com?path=/api", ""),
-            ("http://example.com", ""),
-            ("example.com:443", "example.com:443"),
-            ("*", "*"),
-        ] {
-            assert_eq!(path_of(uri), path, "{uri}");
-        }
-    }
-
-    #[test]
-    fn a_readable_line_is_one_line_whatever_a_value_holds() {
-        let text = lines(Form::Readable, |log| slog::warn!(log, "careful"; "cause" => "two\nlines\u{1b}[31m"));
+    fn a_readable_entry_is_one_line_whatever_its_values() {
+        let text = lines(Format::Readable, |log| slog::warn!(log, "careful"; "cause" => "two\nlines\u{1b}[31m"));
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(!text.contains('\u{1b}') && text.contains("WARN  some-service: careful"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! The fields of a record, and the line they become.
+//! The fields of a log record, and the formatting of a line.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,27 +9,28 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use slog::{Key, OwnedKVList, Record, Serializer};
 
-/// dropshot's name for the header `traceparent`.
-pub(crate) const LOGGED_TRACEPARENT: &str = "hdr_traceparent";
+use crate::dropshot_log::{
+    EXTERNAL_ERROR, INTERNAL_ERROR, LATENCY_US, LOCAL_ADDRESS, METHOD, REQUEST_ID, STATUS, TRACEPARENT, URI,
+};
 
-/// Fields in the order in which one reads them, before all others: dropshot's name and ours. What has none of ours is
-/// not written as it is.
+/// The fields that come before all others, in the order of a line: the name in the record and the name in the line. A
+/// field without a name in the line is not written itself.
 const NAMES: [(&str, &str); 8] = [
     ("service_name", "service_name"),
-    ("req_id", "request_id"),
-    ("method", "method"),
-    ("uri", "path"),
-    ("response_code", "status"),
-    ("error_message_internal", "error"),
-    ("latency_us", "latency_us"),
-    (LOGGED_TRACEPARENT, ""),
+    (REQUEST_ID, "request_id"),
+    (METHOD, "method"),
+    (URI, "path"),
+    (STATUS, "status"),
+    (INTERNAL_ERROR, "error"),
+    (LATENCY_US, "latency_us"),
+    (TRACEPARENT, ""),
 ];
 
-/// dropshot's names of what is not even collected: what a client wrote, or what says nothing new.
-const UNSAID: [&str; 2] = ["error_message_external", "local_addr"];
+/// Fields that are never collected: one can repeat input, the other is the same in every line.
+const IGNORED: [&str; 2] = [EXTERNAL_ERROR, LOCAL_ADDRESS];
 
-/// The values of a record's fields as JSON. slog gives them from the innermost outwards: where a key stands twice, the
-/// first counts.
+/// The values of a record's fields as JSON. slog passes them from the innermost logger outwards, so of several values
+/// with one key the first one is used.
 #[derive(Default)]
 pub(super) struct Fields {
     json: Vec<u8>,
@@ -43,7 +44,7 @@ pub(super) struct Fields {
 pub(super) struct Json<'a>(&'a [u8]);
 
 impl<'a> Json<'a> {
-    /// What stands between the quotes of a string: the string itself, if it has nothing that JSON escapes.
+    /// The text between the quotes of a string: the string itself, if it contains nothing that JSON escapes.
     pub(super) fn text(self) -> &'a str {
         let inner = self.0.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(self.0);
         std::str::from_utf8(inner).unwrap_or_default()
@@ -51,7 +52,7 @@ impl<'a> Json<'a> {
 }
 
 impl Fields {
-    /// Runs `f` with the fields and the line of this thread, both empty: a record is written without allocating.
+    /// Runs `f` with the empty field and line buffers of this thread, so that logging does not allocate.
     pub(super) fn with(f: impl FnOnce(&mut Self, &mut Vec<u8>)) {
         thread_local!(static BUFFERS: RefCell<(Fields, Vec<u8>)> = RefCell::default());
         BUFFERS.with(|buffers| match buffers.try_borrow_mut() {
@@ -61,7 +62,7 @@ impl Fields {
                 line.clear();
                 f(fields, line);
             }
-            // A value that logs while it is logged.
+            // The value of a field logs while it is serialized.
             Err(_) => f(&mut Self::default(), &mut Vec::new()),
         });
     }
@@ -73,21 +74,21 @@ impl Fields {
     }
 
     pub(super) fn collect(&mut self, record: &Record<'_>, values: &OwnedKVList) {
-        // Neither can fail: collecting writes nowhere.
+        // Serializing cannot fail: it only fills `self`.
         let _ = slog::KV::serialize(&record.kv(), record, self);
         let _ = slog::KV::serialize(values, record, self);
     }
 
-    /// The text of the field that dropshot or a service calls `name`.
+    /// The text of the field with `name` in the record.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let index = NAMES.iter().position(|(known, _)| *known == name)?;
         Some(self.json(self.named[index].as_ref()?).text())
     }
 
-    /// Our names and the values, in the order in which they are written.
+    /// The names in the line and the values, in the order of the line.
     pub(super) fn in_order(&self) -> impl Iterator<Item = (&str, Json<'_>)> {
-        let named = NAMES.iter().zip(&self.named).filter(|((_, ours), _)| !ours.is_empty());
-        let named = named.filter_map(|((_, ours), range)| Some((*ours, self.json(range.as_ref()?))));
+        let named = NAMES.iter().zip(&self.named).filter(|((_, line_name), _)| !line_name.is_empty());
+        let named = named.filter_map(|((_, line_name), range)| Some((*line_name, self.json(range.as_ref()?))));
         named.chain(self.others.iter().map(|(key, range)| (AsRef::<str>::as_ref(key), self.json(range))))
     }
 
@@ -97,15 +98,15 @@ impl Fields {
 
     fn put(&mut self, key: Key, value: impl Serialize) -> slog::Result {
         let named = NAMES.iter().position(|(known, _)| key == *known);
-        let known = match named {
+        let skip = match named {
             Some(index) => self.named[index].is_some(),
-            None => UNSAID.iter().any(|unsaid| key == *unsaid) || self.others.iter().any(|(other, _)| *other == key),
+            None => IGNORED.iter().any(|ignored| key == *ignored) || self.others.iter().any(|(other, _)| *other == key),
         };
-        if known {
+        if skip {
             return Ok(());
         }
         let start = self.json.len();
-        // Cannot fail: it is written to memory, and is no map.
+        // Cannot fail: the value is no map, and memory can be line_name.
         let _ = serde_json::to_writer(&mut self.json, &value);
         let range = start..self.json.len();
         match named {
@@ -116,7 +117,7 @@ impl Fields {
     }
 }
 
-macro_rules! plain {
+macro_rules! put_as_is {
     ($($method:ident($type:ty))*) => { $(
         fn $method(&mut self, key: Key, value: $type) -> slog::Result {
             self.put(key, value)
@@ -129,7 +130,7 @@ impl Serializer for Fields {
         self.put(key, value)
     }
 
-    plain! {
+    put_as_is! {
         emit_str(&str)
         emit_bool(bool) emit_i8(i8) emit_i16(i16) emit_i32(i32) emit_i64(i64) emit_isize(isize)
         emit_u8(u8) emit_u16(u16) emit_u32(u32) emit_u64(u64) emit_usize(usize) emit_f32(f32) emit_f64(f64)
@@ -141,7 +142,7 @@ impl Serializer for Fields {
     }
 }
 
-/// The time as text, of which all but the milliseconds is the same for many lines.
+/// Formats times. Many lines share all but the milliseconds, which are therefore cached.
 #[derive(Default)]
 struct Clock {
     second: i64,
@@ -149,14 +150,14 @@ struct Clock {
 }
 
 impl Clock {
-    /// Adds `time` to `line`, by RFC 3339, in UTC, with milliseconds.
+    /// Adds `time` to `line` in the format of RFC 3339, in UTC, with milliseconds.
     fn add(&mut self, line: &mut Vec<u8>, time: DateTime<Utc>) {
         if self.second != time.timestamp() || self.text.is_empty() {
             self.second = time.timestamp();
             self.text = time.format("%Y-%m-%dT%H:%M:%S").to_string();
         }
         line.extend_from_slice(self.text.as_bytes());
-        // A leap second has more than 999; it is none that a clock of POSIX knows.
+        // chrono counts a leap second as more than 999 ms; POSIX clocks do not have them.
         let _ = write!(line, ".{:03}Z", time.timestamp_subsec_millis().min(999));
     }
 }
@@ -165,16 +166,16 @@ fn add_all<const N: usize>(line: &mut Vec<u8>, parts: [&str; N]) {
     parts.iter().for_each(|part| line.extend_from_slice(part.as_bytes()));
 }
 
-/// What a line looks like.
+/// The format of a line.
 #[derive(Clone, Copy)]
-pub(super) enum Form {
+pub(super) enum Format {
     Json,
     Readable,
 }
 
 // Writing to memory cannot fail.
-impl Form {
-    /// Time, level, message; for people the service too, which is then no field.
+impl Format {
+    /// Adds time, level and message. A readable line has the service name here instead of as a field.
     pub(super) fn begin(self, line: &mut Vec<u8>, time: DateTime<Utc>, record: &Record<'_>, fields: &mut Fields) {
         let level = record.level();
         match self {
@@ -193,7 +194,7 @@ impl Form {
         }
     }
 
-    /// A string field; `text` adds its text, which has nothing that JSON escapes.
+    /// Adds a string field. `text` adds its text, which must contain nothing that JSON escapes.
     pub(super) fn add(self, line: &mut Vec<u8>, name: &str, text: impl FnOnce(&mut Vec<u8>)) {
         match self {
             Self::Json => {
@@ -208,7 +209,7 @@ impl Form {
         }
     }
 
-    /// A field with the value as it is.
+    /// Adds a field with the JSON of its value.
     pub(super) fn add_value(self, line: &mut Vec<u8>, name: &str, value: Json<'_>) {
         match self {
             Self::Json => {

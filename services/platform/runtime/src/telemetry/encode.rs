@@ -1,4 +1,4 @@
-//! Metrics that are read when somebody asks for them.
+//! Metrics that a collector reads when they are scraped.
 
 use std::fmt;
 
@@ -12,77 +12,48 @@ use prometheus_client::metrics::gauge::ConstGauge;
 /// The labels of one value, by name.
 type Labels<'a> = &'a [(&'a str, &'a str)];
 
-/// Writing a metric with all its values.
+/// Encodes a metric with all its values. The name of a counter is given without `_total`.
 pub(crate) trait Encode {
-    /// A single value that goes up and down.
-    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result;
+    /// Begins the metric `name`.
+    fn metric<'s>(&'s mut self, name: &'s str, help: &str, kind: MetricType) -> Result<MetricEncoder<'s>, fmt::Error>;
 
-    /// A single value that only grows. `name` is without `_total`.
-    fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result;
+    /// A gauge without labels.
+    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
+        ConstGauge::new(value).encode(self.metric(name, help, MetricType::Gauge)?)
+    }
 
-    /// A value that goes up and down, for each set of labels.
-    fn gauges<'a, V>(
+    /// A counter without labels.
+    fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
+        ConstCounter::new(value).encode(self.metric(name, help, MetricType::Counter)?)
+    }
+
+    /// A gauge with one value for each set of labels.
+    fn gauges<'a>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = (Labels<'a>, V)>,
-    ) -> fmt::Result
-    where
-        V: EncodeGaugeValue;
+        values: impl IntoIterator<Item = (Labels<'a>, impl EncodeGaugeValue)>,
+    ) -> fmt::Result {
+        let mut metric = self.metric(name, help, MetricType::Gauge)?;
+        values.into_iter().try_for_each(|(labels, value)| ConstGauge::new(value).encode(metric.encode_family(&labels)?))
+    }
 
-    /// A value that only grows, for each set of labels. `name` is without `_total`.
-    fn counters<'a, V>(
+    /// A counter with one value for each set of labels.
+    fn counters<'a>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = (Labels<'a>, V)>,
-    ) -> fmt::Result
-    where
-        V: EncodeCounterValue;
+        values: impl IntoIterator<Item = (Labels<'a>, impl EncodeCounterValue)>,
+    ) -> fmt::Result {
+        let mut metric = self.metric(name, help, MetricType::Counter)?;
+        values
+            .into_iter()
+            .try_for_each(|(labels, value)| ConstCounter::new(value).encode(metric.encode_family(&labels)?))
+    }
 }
 
 impl Encode for DescriptorEncoder<'_> {
-    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
-        ConstGauge::new(value).encode(self.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    fn metric<'s>(&'s mut self, name: &'s str, help: &str, kind: MetricType) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.encode_descriptor(name, help, None, kind)
     }
-
-    fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
-        ConstCounter::new(value).encode(self.encode_descriptor(name, help, None, MetricType::Counter)?)
-    }
-
-    fn gauges<'a, V>(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: impl IntoIterator<Item = (Labels<'a>, V)>,
-    ) -> fmt::Result
-    where
-        V: EncodeGaugeValue,
-    {
-        let metric = self.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        encode_all(metric, values.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value))))
-    }
-
-    fn counters<'a, V>(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: impl IntoIterator<Item = (Labels<'a>, V)>,
-    ) -> fmt::Result
-    where
-        V: EncodeCounterValue,
-    {
-        let metric = self.encode_descriptor(name, help, None, MetricType::Counter)?;
-        encode_all(metric, values.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value))))
-    }
-}
-
-fn encode_all<'a, M: EncodeMetric>(
-    mut metric: MetricEncoder<'_>,
-    values: impl Iterator<Item = (Labels<'a>, M)>,
-) -> fmt::Result {
-    for (labels, value) in values {
-        value.encode(metric.encode_family(&labels)?)?;
-    }
-    Ok(())
 }

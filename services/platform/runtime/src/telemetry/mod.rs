@@ -1,9 +1,8 @@
-//! What a service tells of itself: metrics at `/metrics`, in the text format of OpenMetrics, and traces to a collector.
+//! The telemetry of a service: metrics at `/metrics`, in the OpenMetrics text format, and traces to a collector.
 //!
-//! Requests, database and process are seen to by [`Server::start`](crate::server::Server::start): no operation can
-//! forget them. A service that calls another says so with [`Telemetry::dependency`], and registers whatever else it counts
-//! in [`Telemetry::registry`]. Nothing here is global: a process may run several services, each with its own. What each
-//! metric means is in docs/operations.md.
+//! Every server measures requests, its database and the process, so no operation can forget to. A service that calls
+//! another one declares it with [`Telemetry::dependency`]. Nothing is global: a process may run several services, each
+//! with its own telemetry. docs/operations.md lists the metrics.
 
 mod dependency;
 mod encode;
@@ -23,24 +22,23 @@ use slog::Logger;
 
 pub use dependency::{Attempts, Call, Dependency};
 pub(crate) use encode::Encode;
-pub(crate) use endpoint::{WORD, register};
+pub(crate) use endpoint::register;
 pub(crate) use requests::RequestMetricsDrain;
 pub(crate) use spans::Spans;
 pub use spans::Traces;
 
-use dependency::{AllAttempts, Durations};
+use dependency::{AttemptMetrics, CallDurations};
 use requests::Requests;
 
-/// What a service tells of itself.
+/// The telemetry of a service before it starts.
 pub struct Telemetry {
-    /// The metrics of the service.
-    pub registry: Registry,
-    calls: Durations,
-    attempts: AllAttempts,
+    registry: Registry,
+    calls: CallDurations,
+    attempts: AttemptMetrics,
     spans: Spans,
 }
 
-/// What a service that runs has of its [`Telemetry`].
+/// The telemetry of a running service.
 pub(crate) struct StartedTelemetry {
     pub(crate) registry: Registry,
     pub(crate) requests: Requests,
@@ -48,23 +46,24 @@ pub(crate) struct StartedTelemetry {
 }
 
 impl Telemetry {
-    /// That of the service `service_name`. Fails if nothing can be sent to where `traces` are to go; whether anybody
-    /// receives it there is seen later, and told to `log`.
+    /// The telemetry of the service `service_name`. Fails if the exporter for `traces` cannot be built. A collector
+    /// that does not receive them is no error: the exporter writes it to `log`.
     pub fn new(service_name: &'static str, traces: &Traces, log: &Logger) -> Result<Self> {
         let spans = Spans::new(service_name, traces, log)?;
         let mut registry = Registry::default();
         let build = [("service_name", service_name), ("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "What runs", Info::new(build));
-        let calls = Durations::new_with_constructor(dependency::histogram);
+        registry.register("build", "Name and version of the running program", Info::new(build));
+        let calls = CallDurations::new_with_constructor(dependency::histogram);
         registry.register(
             "dependency_call_duration_seconds",
-            "How long requests waited for another service, all attempts included, by how that ended",
+            "Duration of calls to other services, including all attempts, by outcome",
             calls.clone(),
         );
-        Ok(Self { registry, calls, attempts: AllAttempts::default(), spans })
+        Ok(Self { registry, calls, attempts: AttemptMetrics::default(), spans })
     }
 
-    /// Watches over the calls to the service `name`. `attempts` tells what its client has done so far.
+    /// Declares the service `name` as one that this service calls. `attempts` gives the counters of its client on each
+    /// scrape.
     pub fn dependency(
         &mut self,
         name: &'static str,
@@ -74,13 +73,13 @@ impl Telemetry {
         Dependency::new(name, self.calls.clone(), self.spans.clone())
     }
 
-    /// That of a service that promises `document`.
-    pub(crate) fn complete(self, document: &str) -> StartedTelemetry {
+    /// Starts to measure the requests to the operations of `document`.
+    pub(crate) fn start(self, document: &str) -> StartedTelemetry {
         let Self { mut registry, attempts, spans, .. } = self;
         let requests = Requests::new(document, &mut registry, spans.clone());
         registry.register_collector(Box::new(attempts));
         #[cfg(target_os = "linux")]
-        registry.register_collector(Box::new(process::Figures));
+        registry.register_collector(Box::new(process::ProcessMetrics));
         StartedTelemetry { registry, requests, spans }
     }
 }

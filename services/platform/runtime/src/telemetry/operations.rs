@@ -1,112 +1,92 @@
-//! Which operation of the document a request is for. What is not in the document has one name: labels are bounded,
-//! whatever clients send.
+//! The operation that a request belongs to. All requests outside the document share one name, so that labels are
+//! bounded whatever clients send.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use contract::paths;
 use serde_json::Value;
 
-use crate::docs;
-use crate::log::path_of;
+use crate::request_path::path_of;
+use crate::unpublished::ENDPOINTS;
 
-use super::endpoint;
-
-/// What every service serves beside its document.
-const UNPUBLISHED: &[(&str, &str)] = &[("openapi", "/openapi.json"), (endpoint::WORD, "/metrics")];
-/// The name of all paths and methods that are no operation.
+/// The name of every path and method that is not an operation.
 const NONE: &str = "none";
 
 /// The operations of a service.
 #[derive(Debug)]
-pub(crate) struct Operations {
+pub(super) struct Operations {
     known: Vec<Operation>,
     none: Operation,
 }
 
-/// One operation.
+/// An operation.
 #[derive(Debug)]
-pub(crate) struct Operation {
+pub(super) struct Operation {
     /// Its name.
-    pub(crate) id: Arc<str>,
+    pub(super) id: Arc<str>,
     /// Its method.
-    pub(crate) method: String,
-    /// Its path, with the names of its parameters in braces.
-    pub(crate) path: String,
-    /// How it can end: a status, and the error codes that come with it.
-    pub(crate) ends: Vec<(u16, BTreeSet<Arc<str>>)>,
+    pub(super) method: String,
+    /// Its path template.
+    pub(super) path: String,
+    /// Its possible results: each status with its error codes.
+    pub(super) results: Vec<(u16, BTreeSet<Arc<str>>)>,
 }
 
 impl Operations {
-    /// Those of `document` and those that every service has. A document that cannot be read has none: that is for its
-    /// own tests to see.
-    pub(crate) fn new(document: &str) -> Self {
+    /// The operations of `document` and the unpublished [`ENDPOINTS`]. A document that is not JSON has no operations;
+    /// its own tests fail.
+    pub(super) fn new(document: &str) -> Self {
         let document: Value = serde_json::from_str(document).unwrap_or_default();
-        let paths = document["paths"].as_object().into_iter().flatten();
-        let published = paths.flat_map(|(path, methods)| {
-            let methods = methods.as_object().into_iter().flatten();
-            methods.map(move |(method, operation)| Operation {
-                id: operation["operationId"].as_str().unwrap_or(NONE).into(),
-                method: method.to_uppercase(),
-                path: path.clone(),
-                ends: ends(operation),
-            })
+        let published = paths::operations(&document).map(|operation| Operation {
+            id: operation.id().unwrap_or(NONE).into(),
+            method: operation.method.to_uppercase(),
+            path: operation.path.to_owned(),
+            results: results(operation.value),
         });
-        let docs = docs::PATHS.iter().map(|path| ("docs", *path));
-        let unpublished = UNPUBLISHED.iter().copied().chain(docs).map(|(id, path)| Operation {
-            id: id.into(),
+        let unpublished = ENDPOINTS.iter().map(|endpoint| Operation {
+            id: endpoint.operation.into(),
             method: "GET".to_owned(),
-            path: path.to_owned(),
-            ends: Vec::new(),
+            path: endpoint.path.to_owned(),
+            results: Vec::new(),
         });
         Self {
             known: published.chain(unpublished).collect(),
-            none: Operation { id: NONE.into(), method: String::new(), path: String::new(), ends: Vec::new() },
+            none: Operation { id: NONE.into(), method: String::new(), path: String::new(), results: Vec::new() },
         }
     }
 
-    /// The operation that `method` and `uri` name.
-    pub(crate) fn find(&self, method: &str, uri: &str) -> &Operation {
+    /// The operation of a request with `method` and `uri`.
+    pub(super) fn find(&self, method: &str, uri: &str) -> &Operation {
         let path = path_of(uri);
-        let found = self.known.iter().find(|known| known.method == method && fits(path, &known.path));
+        let found = self.known.iter().find(|known| known.method == method && paths::matches(path, &known.path));
         found.unwrap_or(&self.none)
     }
 
-    /// All but the one for what is none.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Operation> {
+    /// All operations, without the one named `none`.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Operation> {
         self.known.iter()
     }
 }
 
 impl Operation {
-    /// The error code that `logged` begins with, if the document lists it for this operation and `status`.
-    pub(crate) fn error_code(&self, status: u16, logged: &str) -> Arc<str> {
-        let code = logged.split(':').next().unwrap_or_default();
-        let codes = self.ends.iter().find(|(listed, _)| *listed == status).map(|(_, codes)| codes);
+    /// The error code at the start of the logged `error`, or an empty one if the document does not list it for this
+    /// operation and `status`.
+    pub(super) fn error_code(&self, status: u16, error: &str) -> Arc<str> {
+        let code = error.split(':').next().unwrap_or_default();
+        let codes = self.results.iter().find(|(listed, _)| *listed == status).map(|(_, codes)| codes);
         codes.and_then(|codes| codes.get(code)).cloned().unwrap_or_default()
     }
 }
 
-fn ends(operation: &Value) -> Vec<(u16, BTreeSet<Arc<str>>)> {
+fn results(operation: &Value) -> Vec<(u16, BTreeSet<Arc<str>>)> {
     let responses = operation["responses"].as_object().into_iter().flatten();
-    let ends = responses.filter_map(|(status, response)| {
+    let results = responses.filter_map(|(status, response)| {
         let examples = response["content"]["application/json"]["examples"].as_object();
         let codes = examples.into_iter().flat_map(|examples| examples.keys());
         Some((status.parse().ok()?, codes.map(|code| code.as_str().into()).collect()))
     });
-    ends.collect()
-}
-
-/// Whether dropshot takes `path` for `template`: empty parts do not count, and a part in braces is any.
-fn fits(path: &str, template: &str) -> bool {
-    let mut parts = path.split('/').filter(|part| !part.is_empty());
-    let mut expected = template.split('/').filter(|part| !part.is_empty());
-    loop {
-        match (parts.next(), expected.next()) {
-            (None, None) => return true,
-            (Some(part), Some(expected)) if part == expected || expected.starts_with('{') => {}
-            _ => return false,
-        }
-    }
+    results.collect()
 }
 
 #[cfg(test)]
@@ -122,7 +102,7 @@ mod tests {
     }}"#;
 
     #[test]
-    fn a_request_has_the_name_of_its_operation_or_none() {
+    fn a_request_is_named_by_its_operation_or_none() {
         let operations = Operations::new(DOCUMENT);
         for (method, uri, id) in [
             ("GET", "/api/v1/users", "user_list"),
@@ -144,13 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_code_counts_where_the_document_lists_it() {
+    fn only_error_codes_of_the_document_are_labels() {
         let operations = Operations::new(DOCUMENT);
         let view = operations.find("GET", "/api/v1/users/7");
         assert_eq!(&*view.error_code(404, "user_not_found"), "user_not_found");
-        assert_eq!(&*view.error_code(404, "user_not_found: and why"), "user_not_found");
+        assert_eq!(&*view.error_code(404, "user_not_found: the cause"), "user_not_found");
         assert_eq!(&*view.error_code(500, "user_not_found"), "");
-        assert_eq!(&*view.error_code(404, "what nobody promised"), "");
+        assert_eq!(&*view.error_code(404, "an unlisted code"), "");
         assert_eq!(&*operations.find("GET", "/").error_code(404, "user_not_found"), "");
     }
 }

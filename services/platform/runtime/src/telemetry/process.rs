@@ -1,4 +1,4 @@
-//! What the process takes of the machine, by the names that all client libraries of Prometheus use.
+//! CPU, memory and file descriptors of the process, under the names that all Prometheus client libraries use.
 
 use std::fmt;
 
@@ -7,31 +7,31 @@ use procfs::{boot_time_secs, page_size, ticks_per_second};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::Encode;
+use super::encode::Encode;
 
-/// Read from /proc each time; what cannot be read is left out.
+/// Reads /proc on each scrape; a value that cannot be read is left out.
 #[derive(Debug)]
-pub(super) struct Figures;
+pub(super) struct ProcessMetrics;
 
-impl Collector for Figures {
+impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Ok(process) = Process::myself() else { return Ok(()) };
-        let ticks = |number: u64| number as f64 / ticks_per_second() as f64;
+        let seconds = |ticks: u64| ticks as f64 / ticks_per_second() as f64;
         if let Ok(stat) = process.stat() {
-            let cpu = ticks(stat.utime + stat.stime);
-            encoder.counter("process_cpu_seconds", "Processor time used.", cpu)?;
+            let cpu = seconds(stat.utime + stat.stime);
+            encoder.counter("process_cpu_seconds", "CPU time used, in seconds.", cpu)?;
             let resident = stat.rss * page_size();
-            encoder.gauge("process_resident_memory_bytes", "Memory in RAM.", resident)?;
+            encoder.gauge("process_resident_memory_bytes", "Resident memory.", resident)?;
             if let Ok(boot) = boot_time_secs() {
-                let start = boot as f64 + ticks(stat.starttime);
-                encoder.gauge("process_start_time_seconds", "When it started, since 1970.", start)?;
+                let start = boot as f64 + seconds(stat.starttime);
+                encoder.gauge("process_start_time_seconds", "Start time, in seconds since 1970.", start)?;
             }
         }
         if let Ok(open) = process.fd_count() {
             encoder.gauge("process_open_fds", "Open file descriptors.", open)?;
         }
-        if let Ok(LimitValue::Value(most)) = process.limits().map(|limits| limits.max_open_files.soft_limit) {
-            encoder.gauge("process_max_fds", "The most open file descriptors.", most)?;
+        if let Ok(LimitValue::Value(max)) = process.limits().map(|limits| limits.max_open_files.soft_limit) {
+            encoder.gauge("process_max_fds", "The maximum number of open file descriptors.", max)?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Counting requests where every one is seen, whatever it is refused by: in dropshot's own log.
+//! Metrics and spans of requests, taken from dropshot's log: dropshot has no middleware, and its log alone has every
+//! request, including those that dropshot itself refuses.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -14,24 +15,23 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use slog::{Drain, Key, Level, Logger, Never, OwnedKVList, Record, Serializer};
 
-use crate::log::LOGGED_TRACEPARENT;
+use crate::dropshot_log::{
+    INTERNAL_ERROR, LATENCY_US, METHOD, REQUEST_CANCELLED, REQUEST_COMPLETED, REQUEST_ID, STATUS, TRACEPARENT, URI,
+};
 use crate::trace::TraceContext;
+use crate::unpublished::METRICS;
 
-use super::endpoint;
 use super::operations::{Operation, Operations};
 use super::spans::{Span, Spans};
 
-/// dropshot's words for a request that was answered, and for one whose client went away before it was.
-const COMPLETED: &str = "request completed";
-const CANCELLED: &str = "request handling cancelled (client disconnected)";
-/// nginx's status for the latter.
+/// nginx's status for a request whose client disconnected before the response.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// Seconds. A read takes one or two milliseconds; a request is given up after ten seconds.
+/// Seconds. A read takes one or two milliseconds; the default deadline of a request is ten seconds.
 const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// What is asked for every few seconds, and says nothing in a trace.
-const UNTRACED: [&str; 3] = ["health", "ready", endpoint::WORD];
+/// Operations without spans: probes and scrapes request them every few seconds.
+const UNTRACED: [&str; 3] = ["health", "ready", METRICS.operation];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -46,7 +46,7 @@ struct DurationLabels {
     status: u16,
 }
 
-/// The requests of a service so far.
+/// The metrics and spans of the requests to a service.
 #[derive(Debug)]
 pub(crate) struct Requests {
     operations: Operations,
@@ -59,9 +59,9 @@ impl Requests {
     pub(super) fn new(document: &str, registry: &mut Registry, spans: Spans) -> Self {
         let operations = Operations::new(document);
         let total = Family::<RequestLabels, Counter>::default();
-        // What never happened stands at zero: an alert sees the first.
+        // Every documented result starts at zero: an alert on an increase needs a sample before the first one.
         for operation in operations.iter() {
-            for (status, codes) in &operation.ends {
+            for (status, codes) in &operation.results {
                 let success = codes.is_empty().then(Arc::default);
                 for error_code in codes.iter().cloned().chain(success) {
                     let labels = RequestLabels { operation: operation.id.clone(), status: *status, error_code };
@@ -70,24 +70,24 @@ impl Requests {
             }
         }
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
-        registry.register("http_server_requests", "Requests that ended", total.clone());
-        registry.register("http_server_request_duration_seconds", "How long requests took", durations.clone());
+        registry.register("http_server_requests", "Requests answered, or cancelled by their client", total.clone());
+        registry.register("http_server_request_duration_seconds", "Duration of requests", durations.clone());
         Self { operations, total, durations, spans }
     }
 
-    fn add(&self, request: &Ended) {
+    fn record(&self, request: &EndedRequest) {
         let operation = self.operations.find(&request.method, &request.uri);
         let error_code = operation.error_code(request.status, &request.error);
-        if self.spans.are_sent() && !UNTRACED.contains(&&*operation.id) {
-            self.trace(request, operation, &error_code);
+        if self.spans.are_exported() && !UNTRACED.contains(&&*operation.id) {
+            self.export_span(request, operation, &error_code);
         }
         let (id, status) = (operation.id.clone(), request.status);
         self.total.get_or_create(&RequestLabels { operation: id.clone(), status, error_code }).inc();
         let durations = self.durations.get_or_create(&DurationLabels { operation: id, status });
-        durations.observe(request.took.as_secs_f64());
+        durations.observe(request.duration.as_secs_f64());
     }
 
-    fn trace(&self, request: &Ended, operation: &Operation, error_code: &Arc<str>) {
+    fn export_span(&self, request: &EndedRequest, operation: &Operation, error_code: &Arc<str>) {
         let mut attributes = vec![
             KeyValue::new("operation", Arc::clone(&operation.id)),
             KeyValue::new("http.response.status_code", i64::from(request.status)),
@@ -102,25 +102,26 @@ impl Requests {
         if !error_code.is_empty() {
             attributes.push(KeyValue::new("error.type", Arc::clone(error_code)));
         }
-        self.spans.add(Span {
+        self.spans.export(Span {
             trace: &TraceContext::of(&request.id, Some(&request.traceparent), true),
             kind: SpanKind::Server,
             name,
-            took: request.took,
+            duration: request.duration,
             failed: request.status >= 500,
             attributes,
         });
     }
 }
 
-/// Passes records on to a log, counts the requests that they tell of, and makes spans of them. It sees them before any level is applied.
+/// A drain that records the requests in dropshot's log and forwards all log records to another log. It comes before the
+/// level filter, so that metrics do not depend on the log level.
 pub(crate) struct RequestMetricsDrain {
     log: Logger,
     requests: AssertUnwindSafe<Requests>,
 }
 
 impl RequestMetricsDrain {
-    /// A log that counts in `requests` and goes on to `log`.
+    /// A logger that records into `requests` and forwards to `log`.
     pub(crate) fn around(log: &Logger, requests: Requests) -> Logger {
         Logger::root(Self { log: log.clone(), requests: AssertUnwindSafe(requests) }, slog::o!())
     }
@@ -131,15 +132,15 @@ impl Drain for RequestMetricsDrain {
     type Err = Never;
 
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
-        if let Some(text @ (COMPLETED | CANCELLED)) = record.msg().as_str() {
-            let mut request = Ended::default();
-            if text == CANCELLED {
+        if let Some(message @ (REQUEST_COMPLETED | REQUEST_CANCELLED)) = record.msg().as_str() {
+            let mut request = EndedRequest::default();
+            if message == REQUEST_CANCELLED {
                 request.status = CLIENT_CLOSED_REQUEST;
             }
-            // Neither can fail: collecting writes nowhere.
+            // Serializing cannot fail: it only fills `request`.
             let _ = slog::KV::serialize(&record.kv(), record, &mut request);
             let _ = slog::KV::serialize(values, record, &mut request);
-            self.requests.add(&request);
+            self.requests.record(&request);
         }
         Drain::log(&self.log, record, values)
     }
@@ -149,45 +150,45 @@ impl Drain for RequestMetricsDrain {
     }
 }
 
-/// What dropshot logs of a request that ended.
+/// The fields that dropshot logs about a request that ended.
 #[derive(Default)]
-struct Ended {
+struct EndedRequest {
     id: String,
     traceparent: String,
     method: String,
     uri: String,
     status: u16,
     error: String,
-    took: Duration,
+    duration: Duration,
 }
 
-impl Serializer for Ended {
+impl Serializer for EndedRequest {
     fn emit_arguments(&mut self, _: Key, _: &fmt::Arguments<'_>) -> slog::Result {
         Ok(())
     }
 
     fn emit_str(&mut self, key: Key, value: &str) -> slog::Result {
         match AsRef::<str>::as_ref(&key) {
-            "req_id" => value.clone_into(&mut self.id),
-            LOGGED_TRACEPARENT => value.clone_into(&mut self.traceparent),
-            "method" => value.clone_into(&mut self.method),
-            "uri" => value.clone_into(&mut self.uri),
-            "error_message_internal" => value.clone_into(&mut self.error),
+            REQUEST_ID => value.clone_into(&mut self.id),
+            TRACEPARENT => value.clone_into(&mut self.traceparent),
+            METHOD => value.clone_into(&mut self.method),
+            URI => value.clone_into(&mut self.uri),
+            INTERNAL_ERROR => value.clone_into(&mut self.error),
             _ => {}
         }
         Ok(())
     }
 
     fn emit_u16(&mut self, key: Key, value: u16) -> slog::Result {
-        if AsRef::<str>::as_ref(&key) == "response_code" {
+        if AsRef::<str>::as_ref(&key) == STATUS {
             self.status = value;
         }
         Ok(())
     }
 
     fn emit_u128(&mut self, key: Key, value: u128) -> slog::Result {
-        if AsRef::<str>::as_ref(&key) == "latency_us" {
-            self.took = Duration::from_micros(u64::try_from(value).unwrap_or(u64::MAX));
+        if AsRef::<str>::as_ref(&key) == LATENCY_US {
+            self.duration = Duration::from_micros(u64::try_from(value).unwrap_or(u64::MAX));
         }
         Ok(())
     }

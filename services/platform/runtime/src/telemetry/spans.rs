@@ -1,7 +1,7 @@
-//! Requests and calls that have ended, sent to a collector as spans, by OTLP.
+//! Spans of requests and calls that have ended, exported to a collector by OTLP.
 //!
-//! A span is made of what is known at its end; nothing is kept meanwhile, and there is no global tracer. Sending is the
-//! business of a thread of its own: what it cannot take is dropped, never waited for.
+//! A span is made when its request or call ends, so that no state is held meanwhile, and there is no global tracer. A
+//! dedicated thread exports the spans in batches; when its queue is full, spans are dropped, and requests do not wait.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,35 +21,35 @@ use slog::{Logger, info, warn};
 use crate::config::service_url;
 use crate::trace::TraceContext;
 
-/// How long the last spans may take to be sent when the service stops.
+/// How long the export of the last spans may take when the service stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whether and where traces are sent.
+/// Where traces are exported to.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Traces {
-    /// Where to send a span for every request, by OTLP over HTTP; nowhere if not set.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = url_or_nothing)]
+    /// The collector to export a span for every request to, by OTLP over HTTP; no traces if not set.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = url_or_empty)]
     pub otlp_endpoint: Option<String>,
 }
 
-/// An empty variable is one that is not set, as OpenTelemetry has it.
-fn url_or_nothing(value: &str) -> Result<String, String> {
+/// OpenTelemetry treats an empty variable as one that is not set.
+fn url_or_empty(value: &str) -> Result<String, String> {
     if value.is_empty() { Ok(String::new()) } else { service_url(value) }
 }
 
-/// Where spans go: to a collector, or nowhere.
+/// The exporter of spans; without a collector it drops them.
 #[derive(Clone, Default)]
 pub(crate) struct Spans(Option<Arc<BatchSpanProcessor>>);
 
-/// What has ended.
-pub(crate) struct Span<'a> {
-    pub(crate) trace: &'a TraceContext,
-    pub(crate) kind: SpanKind,
-    pub(crate) name: String,
-    pub(crate) took: Duration,
-    pub(crate) failed: bool,
-    /// No personal data.
-    pub(crate) attributes: Vec<KeyValue>,
+/// A request or a call that has ended.
+pub(super) struct Span<'a> {
+    pub(super) trace: &'a TraceContext,
+    pub(super) kind: SpanKind,
+    pub(super) name: String,
+    pub(super) duration: Duration,
+    pub(super) failed: bool,
+    /// Must not contain personal data.
+    pub(super) attributes: Vec<KeyValue>,
 }
 
 impl Spans {
@@ -62,7 +62,7 @@ impl Spans {
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(format!("{endpoint}/v1/traces"))
             .build()
-            .with_context(|| format!("cannot send traces to {endpoint}"))?;
+            .with_context(|| format!("cannot export traces to {endpoint}"))?;
         let exporter = FailureLoggingExporter { exporter, failing: AtomicBool::default(), log: log.clone() };
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
@@ -70,13 +70,13 @@ impl Spans {
         Ok(Self(Some(Arc::new(processor))))
     }
 
-    /// Whether they go anywhere.
-    pub(crate) fn are_sent(&self) -> bool {
+    /// Whether there is a collector to export spans to.
+    pub(crate) fn are_exported(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Sends a span, some time, unless the sender of the request did not want its trace recorded.
-    pub(crate) fn add(&self, span: Span<'_>) {
+    /// Queues `span` for export, unless its trace is not sampled.
+    pub(super) fn export(&self, span: Span<'_>) {
         let Some(processor) = self.0.as_deref().filter(|_| span.trace.sampled) else { return };
         let end_time = SystemTime::now();
         let id = |id: std::num::NonZeroU64| SpanId::from(id.get());
@@ -94,7 +94,7 @@ impl Spans {
             parent_span_is_remote: server,
             span_kind: span.kind,
             name: Cow::Owned(span.name),
-            start_time: end_time.checked_sub(span.took).unwrap_or(end_time),
+            start_time: end_time.checked_sub(span.duration).unwrap_or(end_time),
             end_time,
             attributes: span.attributes,
             dropped_attributes_count: 0,
@@ -105,22 +105,22 @@ impl Spans {
         });
     }
 
-    /// Sends what is left, or gives up after a second.
+    /// Exports the spans that are left; gives up after one second.
     pub(crate) async fn flush(self) {
         let Some(processor) = self.0 else { return };
         let last = tokio::task::spawn_blocking(move || processor.shutdown_with_timeout(FLUSH_TIMEOUT));
-        // Whether it failed is told where it is sent; a collector that hangs is not waited for.
+        // The exporter logs a failure itself. A collector that hangs must not delay the stop.
         let _ = tokio::time::timeout(FLUSH_TIMEOUT, last).await;
     }
 }
 
 impl fmt::Debug for Spans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Spans").field(&self.are_sent()).finish()
+        f.debug_tuple("Spans").field(&self.are_exported()).finish()
     }
 }
 
-/// An exporter that tells the log when it begins to fail, and when it no longer does.
+/// An exporter that logs its first failure, and its recovery.
 #[derive(Debug)]
 struct FailureLoggingExporter<E> {
     exporter: E,
@@ -132,8 +132,8 @@ impl<E: SpanExporter> SpanExporter for FailureLoggingExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let result = self.exporter.export(batch).await;
         match (&result, self.failing.swap(result.is_err(), Ordering::Relaxed)) {
-            (Err(error), false) => warn!(self.log, "traces cannot be sent"; "error" => error.to_string()),
-            (Ok(()), true) => info!(self.log, "traces are sent again"),
+            (Err(error), false) => warn!(self.log, "trace export failed"; "error" => error.to_string()),
+            (Ok(()), true) => info!(self.log, "trace export recovered"),
             _ => {}
         }
         result
@@ -157,37 +157,41 @@ mod tests {
 
     use super::*;
 
-    /// Ends as it is told to, the last word first.
+    /// An exporter that succeeds or fails by a script, which it reads from its end.
     #[derive(Debug)]
     struct Scripted(Mutex<Vec<bool>>);
 
     impl SpanExporter for Scripted {
         async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
-            let sent = self.0.lock().unwrap().pop().unwrap();
-            if sent { Ok(()) } else { Err(OTelSdkError::InternalFailure("away".to_owned())) }
+            let succeeds = self.0.lock().unwrap().pop().unwrap();
+            if succeeds { Ok(()) } else { Err(OTelSdkError::InternalFailure("unreachable".to_owned())) }
         }
     }
 
     #[tokio::test]
-    async fn that_traces_cannot_be_sent_is_told_once_and_once_that_they_are_again() {
+    async fn a_failing_export_and_its_recovery_are_each_logged_once() {
         let log = CapturedLog::default();
         let script = [true, true, false, false, true, true];
         let exporter = Scripted(Mutex::new(script.to_vec()));
-        let told = FailureLoggingExporter { exporter, failing: AtomicBool::default(), log: log.logger(&[]) };
-        for sent in script.into_iter().rev() {
-            assert_eq!(told.export(Vec::new()).await.is_ok(), sent);
+        let exporter = FailureLoggingExporter { exporter, failing: AtomicBool::default(), log: log.logger(&[]) };
+        for succeeds in script.into_iter().rev() {
+            assert_eq!(exporter.export(Vec::new()).await.is_ok(), succeeds);
         }
         let text = log.text();
         assert_eq!(text.lines().count(), 2, "{text}");
-        assert!(text.contains("traces cannot be sent") && text.contains("traces are sent again"), "{text}");
+        assert!(text.contains("trace export failed") && text.contains("trace export recovered"), "{text}");
     }
 
     #[test]
-    fn an_empty_endpoint_is_none() {
-        let of = |url: &str| url_or_nothing(url);
-        assert_eq!((of(""), of("http://collector:4318/")), (Ok(String::new()), Ok("http://collector:4318".to_owned())));
-        assert!(of("https://collector").is_err() && of("collector:4318").is_err());
+    fn an_empty_endpoint_disables_traces() {
+        assert_eq!(
+            (url_or_empty(""), url_or_empty("http://collector:4318/")),
+            (Ok(String::new()), Ok("http://collector:4318".to_owned()))
+        );
+        for wrong in ["https://collector", "collector:4318"] {
+            assert!(url_or_empty(wrong).is_err(), "{wrong}");
+        }
         let traces = Traces { otlp_endpoint: Some(String::new()) };
-        assert!(!Spans::new("test", &traces, &CapturedLog::default().logger(&[])).unwrap().are_sent());
+        assert!(!Spans::new("test", &traces, &CapturedLog::default().logger(&[])).unwrap().are_exported());
     }
 }

@@ -1,0 +1,298 @@
+"""scripts/test-compose: both compose files with a real Docker engine."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from services import ROOT, services
+from steps import CANNOT_RUN, interrupt
+
+IMAGES = ("rust:1.95-bookworm", "postgres:17-alpine")
+PATIENCE_S = 60
+LARGEST_IMAGE = 25_000_000
+SECRETS = re.compile("password|secret|token|database_url", re.IGNORECASE)
+# Characters that a URL or a shell would mangle.
+PASSWORDS = ("p@ss:wo/rd%20\"1", "p@ss'wo/rd?2", "p@ss #w\\ord&3")
+
+
+class Broken(Exception):
+    """A check failed; the text says which and why."""
+
+
+def environment(names):
+    """The settings of the test: nothing of a .env or of the environment decides about it. Ports are free ones."""
+    settings = {
+        "COMPOSE_PROJECT_NAME": f"orders-platform-test-{os.getpid()}",
+        "PUBLISH_ADDRESS": "127.0.0.1",
+        "LOG_LEVEL": "info",
+        "POSTGRES_PASSWORD": PASSWORDS[0],
+    }
+    for number, name in enumerate(names, 1):
+        prefix = name.upper().replace("-", "_")
+        settings[f"{prefix}_PORT"] = "0"
+        settings[f"{prefix}_DATABASE_PASSWORD"] = PASSWORDS[number % len(PASSWORDS)]
+    return settings
+
+
+def ran(*arguments, env=None, timeout=1500):
+    """The exit code of a command, and what it printed."""
+    try:
+        ended = subprocess.run(arguments, cwd=ROOT, env=env, timeout=timeout, text=True, errors="replace",
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, str(error)
+    return ended.returncode, ended.stdout.strip()
+
+
+def ok(name):
+    print(f"  ✓ {name}", flush=True)
+
+
+def check(name, holds, reason):
+    if not holds:
+        raise Broken(f"{name}: {reason}")
+    ok(name)
+
+
+def soon(condition):
+    """Whether the condition holds within a minute."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def request(method, url, body=None):
+    """The status of a response and its text; status 0 without one."""
+    data = None if body is None else json.dumps(body).encode()
+    sent = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(sent, timeout=15) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+
+
+class Platform:
+    """The containers of one compose file, in a project of their own."""
+
+    def __init__(self, compose, file, names, extra=()):
+        self.compose = compose
+        self.file = file
+        self.services = names
+        self.containers = [*extra, *names]
+        self.env = os.environ | environment(names)
+
+    def run(self, *arguments):
+        return ran(*self.compose, "-f", self.file, *arguments, env=self.env)
+
+    def must(self, *arguments):
+        code, output = self.run(*arguments)
+        if code != 0:
+            raise Broken(f"{' '.join(arguments)} failed: {last_lines(output, 30)}")
+        return output
+
+    def up(self):
+        if self.must("version", "--short").startswith("1."):
+            self.must("up", "--build", "--detach")
+            if not soon(lambda: all(map(self.healthy, self.containers))):
+                raise Broken("not everything is healthy within a minute")
+        else:
+            self.must("up", "--build", "--wait")
+
+    def container(self, name):
+        return self.must("ps", "--all", "-q", name)
+
+    def inspect(self, name):
+        code, output = ran("docker", "inspect", self.container(name))
+        return json.loads(output)[0] if code == 0 else {}
+
+    def healthy(self, name):
+        return self.inspect(name).get("State", {}).get("Health", {}).get("Status") == "healthy"
+
+    def url(self, name):
+        # A free port is another one after each start.
+        return f"http://{self.must('port', name, '8000')}"
+
+    def restart(self, name):
+        self.must("restart", name)
+        if not soon(lambda: self.healthy(name)):
+            raise Broken(f"{name} is not healthy within a minute of its restart")
+
+
+def last_lines(output, count=5):
+    return "\n".join(output.splitlines()[-count:])
+
+
+def not_hardened(container, processes):
+    """What is missing of the hardening of a container; empty if nothing is."""
+    host = container["HostConfig"]
+    rules = {
+        "its root file system is read-only": host["ReadonlyRootfs"],
+        "it has no capability": host["CapDrop"] == ["ALL"] and not host["CapAdd"],
+        "it cannot gain privileges": any("no-new-privileges" in option for option in host["SecurityOpt"] or []),
+        "an init process reaps its children": host["Init"],
+        "it is restarted": host["RestartPolicy"]["Name"] == "unless-stopped",
+        "memory, CPUs and processes are limited": host["Memory"] and host["NanoCpus"] and host["PidsLimit"],
+        "no process runs as root": processes and all(user not in ("0", "root") for user in processes),
+    }
+    return [rule for rule, holds in rules.items() if not holds]
+
+
+def unfit_image(name, image, history, version):
+    """What is wrong with the image of a service; empty if nothing is."""
+    config = image["Config"]
+    rules = {
+        "it is below 25 MB": image["Size"] < LARGEST_IMAGE,
+        "it runs as a user that is not root": config["User"] == "65532:65532",
+        "its environment holds no secret": not any(SECRETS.search(entry) for entry in config["Env"] or []),
+        "its history holds no secret": "password" not in history.lower(),
+        "it reports its version": version == f"{name} {config['Labels']['org.opencontainers.image.version']}",
+    }
+    return [rule for rule, holds in rules.items() if not holds]
+
+
+def users_of(container):
+    """The users that the processes of a container run as."""
+    code, output = ran("docker", "top", container, "-eo", "pid,uid")
+    return [line.split()[1] for line in output.splitlines()[1:]] if code == 0 else []
+
+
+def check_hardening(platform):
+    for name in platform.containers:
+        missing = not_hardened(platform.inspect(name), users_of(platform.container(name)))
+        check(f"{name}: the hardening is in force", not missing, f"not true: {'; '.join(missing)}")
+
+
+def check_images(platform):
+    for name in platform.services:
+        container = platform.container(name)
+        image = platform.inspect(name)["Image"]
+        details = json.loads(ran("docker", "image", "inspect", image)[1])[0]
+        history = ran("docker", "history", "--no-trunc", image)[1]
+        wrong = unfit_image(name, details, history, ran("docker", "run", "--rm", image, "--version")[1])
+        check(f"{name}: the image is small, reports its version and holds no secret", not wrong,
+              f"not true: {'; '.join(wrong)}")
+        code, output = ran("docker", "exec", container, "sh", "-c", "true")
+        check(f"{name}: there is no shell", code != 0 and re.search("not found|no such file", output), output)
+        code, output = ran("docker", "cp", __file__, f"{container}:/probe")
+        check(f"{name}: the root file system cannot be written", code != 0 and "read-only" in output, output)
+
+
+def check_roles(platform):
+    """Each service's role reaches its own database and no other."""
+    databases = {service.name: service.database for service in services()}
+    for name, own in databases.items():
+        for database in (own, *(set(databases.values()) - {own}), "postgres", "template1"):
+            code, output = platform.run("exec", "-T", "postgres", "psql", "--no-psqlrc", "--host=127.0.0.1",
+                                        f"--username={name.replace('-', '_')}", f"--dbname={database}",
+                                        "--command=SELECT 1")
+            if database == own:
+                check(f"{name}'s role reaches its own database", code == 0, output)
+            else:
+                check(f"{name}'s role does not reach {database}",
+                      code != 0 and "permission denied for database" in output, output)
+
+
+def check_data(platform):
+    """Restarts, stops and starts everything, and checks that orders work as they should and nothing is lost."""
+    url = platform.url
+
+    def order(status, words):
+        body = {"user_id": user, "product_id": 456, "quantity": 2}
+        answer = request("POST", f"{url('order-service')}/api/v1/orders", body)
+        return answer[0] == status and words in answer[1]
+
+    def stored():
+        found = request("GET", f"{url('user-service')}/api/v1/users/{user}")
+        placed = request("GET", f"{url('order-service')}/api/v1/orders?user_id={user}")
+        return "kept@example.com" in found[1] and f'"user_id":{user}' in placed[1] and found[0] == placed[0] == 200
+
+    status, created = request("POST", f"{url('user-service')}/api/v1/users",
+                              {"email": "kept@example.com", "name": "Kept"})
+    if status != 201:
+        raise Broken(f"no user could be created: {created}")
+    user = json.loads(created)["id"]
+    check("an order is placed", order(201, "created"), "no order could be placed")
+    for name in platform.containers:
+        platform.restart(name)
+        check(f"{name} restarted: stored data is still there", soon(stored), "it is not")
+
+    platform.must("stop", "user-service")
+    code = platform.inspect("user-service")["State"]["ExitCode"]
+    check("user-service stopped: it ended by itself", code == 0, f"it ended with {code}")
+    check("user-service stopped: orders are refused with 503", order(503, "user_service_unavailable"), "they are not")
+    platform.must("start", "user-service")
+    check("user-service started: orders work again", soon(lambda: order(201, "created")), "they do not")
+    if "postgres" in platform.containers:
+        platform.must("stop", "postgres")
+        check("PostgreSQL stopped: orders are refused with 503", order(503, "unavailable"), "they are not")
+        platform.must("start", "postgres")
+        check("PostgreSQL started: orders work again", soon(lambda: order(201, "created")), "they do not")
+
+    platform.must("down")
+    platform.up()
+    check("taken down and up again: stored data is still there", stored(), "it is not")
+
+
+def test(platform):
+    print(f"\n{platform.file}, with {' '.join(platform.compose)}")
+    started = time.monotonic()
+    try:
+        platform.up()
+        ok(f"everything is up and healthy after {time.monotonic() - started:.0f} s")
+        code, output = ran("scripts/smoke", *(f"{name}={platform.url(name)}" for name in platform.services))
+        check("the smoke test passes", code == 0, last_lines(output, 30))
+        check_hardening(platform)
+        check_images(platform)
+        if "postgres" in platform.containers:
+            check_roles(platform)
+        check_data(platform)
+    except Broken as broken:
+        print(f"  ✗ {broken}\n{platform.run('ps')[1]}\n{platform.run('logs', '--tail=20')[1]}", flush=True)
+        return False
+    finally:
+        platform.run("down", "--volumes", "--remove-orphans")
+    print(f"  took {time.monotonic() - started:.0f} s", flush=True)
+    return True
+
+
+def missing(compose):
+    """Why this test cannot run here; None if it can."""
+    if ran("docker", "info")[0] != 0:
+        return "No Docker engine answers here."
+    if ran(*compose, "version")[0] != 0:
+        return f"There is no {' '.join(compose)} here."
+    for image in IMAGES:
+        pull = ("docker", "pull", "--quiet", image)
+        if ran("docker", "image", "inspect", image)[0] != 0 and ran(*pull, timeout=600)[0] != 0:
+            return f"The image {image} is neither here nor can it be pulled."
+    return None
+
+
+def main():
+    signal.signal(signal.SIGTERM, interrupt)
+    compose = shlex.split(os.environ.get("COMPOSE", "docker compose"))
+    if reason := missing(compose):
+        print(reason)
+        return CANNOT_RUN
+    names = [service.name for service in services()]
+    passed = test(Platform(compose, "docker-compose.yml", names, ["postgres"]))
+    return 0 if passed and test(Platform(compose, "docker-compose.sqlite.yml", names)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+//! [`Database`]: the handle of a service to its open database.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use prometheus_client::registry::Registry;
+use slog::Logger;
+use sqlx::Postgres;
+
+use super::batch_connection::ConnectionCache;
+use super::error::DatabaseError;
+use super::group_commit::GroupCommit;
+use super::inline_reads::InlineReads;
+use super::migrate::Migrations;
+use super::pool::{Connections, Pool};
+use super::url::DatabaseUrl;
+use super::{connection_metrics, durations, postgres, sqlite};
+
+/// How long to wait for connections to close when the service stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// An open database of one service, its schema up to date. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Database {
+    reader: Pool,
+    writer: Pool,
+    /// `None` on PostgreSQL.
+    inline_reads: Option<Arc<InlineReads>>,
+    batch_writer: Arc<BatchWriter>,
+}
+
+/// How batched writes reach this database.
+#[derive(Clone, Debug)]
+pub enum BatchWriter {
+    /// PostgreSQL: one statement for the batch, on a cached connection of this pool.
+    Postgres(Pool, Arc<ConnectionCache<Postgres>>),
+    /// SQLite: one statement per item, all in one transaction.
+    Sqlite(GroupCommit),
+}
+
+impl Database {
+    /// Opens the database at `url` for the service that `migrations` belong to, and brings its schema up to date.
+    ///
+    /// Uses at most `connections` connections to PostgreSQL; SQLite has a fixed number. Creates a missing SQLite file
+    /// and its directory. Fails with one clear line if the database cannot be reached, is too old, or holds anything
+    /// but this service's schema.
+    pub async fn open(url: &DatabaseUrl, connections: u32, migrations: &Migrations<'_>) -> Result<Self> {
+        match url {
+            DatabaseUrl::Postgres(options) => {
+                let (pool, cache) = postgres::open(options, connections, migrations).await?;
+                let batch_writer = Arc::new(BatchWriter::Postgres(pool.clone(), cache));
+                Ok(Self { reader: pool.clone(), writer: pool, inline_reads: None, batch_writer })
+            }
+            DatabaseUrl::Sqlite(path) => {
+                let sqlite::Opened { reader, writer, inline_reads, group_commit } =
+                    sqlite::open(path, migrations).await?;
+                let batch_writer = Arc::new(BatchWriter::Sqlite(group_commit));
+                Ok(Self { reader, writer, inline_reads: Some(Arc::new(inline_reads)), batch_writer })
+            }
+        }
+    }
+
+    /// Waits for up to `patience` until the server at `url` answers: services may start before their database. Returns
+    /// immediately for SQLite.
+    pub async fn wait_for(url: &DatabaseUrl, patience: Duration, log: &Logger) {
+        if let DatabaseUrl::Postgres(options) = url {
+            // `open` reports the failure if the wait was in vain.
+            let _ = tokio::time::timeout(patience, postgres::wait_for(options, log)).await;
+        }
+    }
+
+    /// Connections for statements that only read.
+    pub fn reader(&self) -> &Pool {
+        &self.reader
+    }
+
+    /// Connections for statements that write. SQLite has a single one. It shares a write lock with
+    /// [`batch_writer`](Self::batch_writer), so that writers queue instead of failing on each other's locks; only
+    /// [`with_pool!`](crate::with_pool) waits for that lock.
+    pub fn writer(&self) -> &Pool {
+        &self.writer
+    }
+
+    /// Reads the row for each of `keys` on the calling thread, without a hop to another thread. Returns `None` on
+    /// PostgreSQL, and on SQLite for any failure: the caller then runs an ordinary statement, which reports the error.
+    ///
+    /// `sql` has one parameter and looks up at most one row through an index: it blocks the thread meanwhile. It must
+    /// be text of the program, never input.
+    pub fn read_inline<R>(&self, sql: &str, keys: impl ExactSizeIterator<Item = i64>) -> Option<Vec<Option<R>>>
+    where
+        R: for<'row> TryFrom<&'row rusqlite::Row<'row>, Error = rusqlite::Error>,
+    {
+        let began = Instant::now();
+        let rows = self.inline_reads.as_ref()?.rows(sql, keys)?;
+        self.reader.durations.record(durations::SUCCESS, began.elapsed());
+        Some(rows)
+    }
+
+    /// How [`Batches`](super::Batches) write.
+    pub fn batch_writer(&self) -> &BatchWriter {
+        &self.batch_writer
+    }
+
+    /// Checks that the database answers a query that reads stored data.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        let newest = "SELECT MAX(version) FROM _sqlx_migrations";
+        crate::with_pool!(self.reader(), |pool| sqlx::query_scalar::<_, i64>(newest).fetch_one(pool)).map(|_| ())
+    }
+
+    /// Closes every connection, or gives up after a timeout. Moves SQLite's write-ahead log into the file.
+    pub async fn close(&self) {
+        if let Some(inline_reads) = &self.inline_reads {
+            inline_reads.close();
+        }
+        for pool in [&self.reader, &self.writer] {
+            pool.clear_batch_connections();
+            let closed = async {
+                match &pool.connections {
+                    Connections::Postgres(pool) => pool.close().await,
+                    Connections::Sqlite(pool) => pool.close().await,
+                }
+            };
+            // The end of the process closes what is left.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
+        }
+        if let BatchWriter::Sqlite(group_commit) = &*self.batch_writer {
+            // Last, because read-only connections cannot checkpoint the log.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, group_commit.close()).await;
+        }
+    }
+
+    /// Registers the metrics of this database.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        // All pools share one family of durations.
+        self.reader.durations.register(registry);
+        connection_metrics::register(registry, &self.reader.connections, &self.writer.connections);
+    }
+}

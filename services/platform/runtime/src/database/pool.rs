@@ -1,0 +1,178 @@
+//! A pool of connections: every operation on it has a time limit, backs off from an unreachable server, and is
+//! measured.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{PgPool, SqlitePool};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::batch_connection::BatchConnection;
+use super::connection_health::ConnectionHealth;
+use super::durations::{self, Durations};
+use super::error::DatabaseError;
+
+/// Time limit of an operation on PostgreSQL, waiting for a connection included: a request can then answer within a
+/// second even when the server hangs.
+const POSTGRES_TIMEOUT: Duration = Duration::from_millis(800);
+/// Time limit of an operation on SQLite: there is no network to lose it, but a disk can be slow.
+const SQLITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A pool of connections, with the health and the metrics that its operations share.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// The connections, for a store that must know which database it is on.
+    pub connections: Connections,
+    batch_connection: BatchConnection,
+    health: ConnectionHealth,
+    pub(super) durations: Durations,
+    /// Serializes writers on SQLite. `None`: operations run concurrently.
+    pub(super) write_lock: Option<Arc<Mutex<()>>>,
+}
+
+/// The held write lock of a pool, if it has one.
+pub(super) type WriteGuard = Option<OwnedMutexGuard<()>>;
+
+/// Connections to the kind of database that this process was configured with.
+#[derive(Clone, Debug)]
+pub enum Connections {
+    /// PostgreSQL.
+    Postgres(PgPool),
+    /// SQLite.
+    Sqlite(SqlitePool),
+}
+
+/// Awaits `$query` with `$connections` bound to the pool's connections, and evaluates to `Result<_, DatabaseError>`.
+///
+/// `$query` is compiled once for each kind of database. It is cancelled after 800 ms (PostgreSQL) or 5 s (SQLite).
+#[macro_export]
+macro_rules! with_pool {
+    ($pool:expr, |$connections:ident| $query:expr) => {{
+        let pool: &$crate::database::Pool = $pool;
+        match &pool.connections {
+            $crate::database::Connections::Postgres($connections) => pool.run(async { $query.await }).await,
+            $crate::database::Connections::Sqlite($connections) => pool.run(async { $query.await }).await,
+        }
+    }};
+}
+
+/// Awaits `$query` with `$connection` bound to a connection that `$pool` caches for batches, and evaluates to
+/// `Result<_, DatabaseError>`. The time limit is that of [`with_pool!`](crate::with_pool). A connection on which a
+/// query failed goes back to the pool, which checks it.
+///
+/// A caller that knows the kind of database passes `$cache`, a connection cache of `$pool`.
+#[macro_export]
+macro_rules! with_batch_connection {
+    ($pool:expr, |$connection:ident| $query:expr) => {{
+        let pool: &$crate::database::Pool = $pool;
+        match pool.batch_connection() {
+            $crate::database::BatchConnection::Postgres(cache) => {
+                $crate::with_batch_connection!(pool, cache, |$connection| $query)
+            }
+            $crate::database::BatchConnection::Sqlite(cache) => {
+                $crate::with_batch_connection!(pool, cache, |$connection| $query)
+            }
+        }
+    }};
+    ($pool:ident, $cache:ident, |$connection:ident| $query:expr) => {
+        $pool
+            .run(async {
+                let mut $connection = $cache.acquire().await?;
+                let outcome = async { $query.await }.await;
+                if outcome.is_ok() {
+                    $cache.release($connection);
+                }
+                outcome
+            })
+            .await
+    };
+}
+
+impl Pool {
+    /// A pool without a write lock. `batch_connection` caches connections of `connections`.
+    pub(super) fn new(
+        connections: Connections,
+        batch_connection: BatchConnection,
+        health: ConnectionHealth,
+        durations: Durations,
+    ) -> Self {
+        Self { connections, batch_connection, health, durations, write_lock: None }
+    }
+
+    /// Begins a query whose parts are known only at run time. The parts are text of the program; values are bound.
+    #[doc(hidden)]
+    pub fn query_for<DB: sqlx::Database>(_: &sqlx::Pool<DB>, sql: &'static str) -> sqlx::QueryBuilder<DB> {
+        sqlx::QueryBuilder::new(sql)
+    }
+
+    /// For [`with_batch_connection!`](crate::with_batch_connection).
+    #[doc(hidden)]
+    pub fn batch_connection(&self) -> &BatchConnection {
+        &self.batch_connection
+    }
+
+    /// Returns the connections cached for batches to the pool, which checks them.
+    pub(super) fn clear_batch_connections(&self) {
+        self.batch_connection.clear();
+    }
+
+    /// The time limit of an operation.
+    pub(super) fn time_limit(&self) -> Duration {
+        match self.connections {
+            Connections::Postgres(_) => POSTGRES_TIMEOUT,
+            Connections::Sqlite(_) => SQLITE_TIMEOUT,
+        }
+    }
+
+    /// Whether there is no connection to a server, nor one being made.
+    fn is_disconnected(&self) -> bool {
+        matches!(&self.connections, Connections::Postgres(pool) if pool.size() == 0)
+    }
+
+    /// Awaits `query` under the pool's time limit, backoff and write lock. For the macros.
+    #[doc(hidden)]
+    pub async fn run<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
+        // Each wrapper then stores a pointer; storing the future would copy its size at every layer.
+        let query = pin!(query);
+        let operation = |write_guard| async move {
+            let _write_guard = write_guard;
+            durations::classify(query.await)
+        };
+        self.run_operation(operation).await
+    }
+
+    /// As [`run`](Self::run), for an `operation` that also classifies its outcome for the metrics. It holds the write
+    /// lock until it drops the guard that it is given.
+    pub(super) async fn run_operation<T, F>(&self, operation: impl FnOnce(WriteGuard) -> F) -> Result<T, DatabaseError>
+    where
+        F: Future<Output = (&'static str, Result<T, DatabaseError>)>,
+    {
+        let disconnected = self.is_disconnected();
+        if disconnected && let Some(cause) = self.health.connect_backoff() {
+            self.durations.record(durations::UNAVAILABLE, Duration::ZERO);
+            return Err(DatabaseError::Unavailable(cause));
+        }
+        let time_limit = self.time_limit();
+        let began = Instant::now();
+        let locked = async {
+            let write_guard = match &self.write_lock {
+                Some(lock) => Some(Arc::clone(lock).lock_owned().await),
+                None => None,
+            };
+            operation(write_guard).await
+        };
+        let timed_out = |_| (durations::TIMEOUT, Err(DatabaseError::no_answer_within(time_limit)));
+        let (outcome, result) = tokio::time::timeout(time_limit, locked).await.unwrap_or_else(timed_out);
+        if let Err(DatabaseError::Unavailable(cause)) = &result {
+            self.health.record_failure();
+            self.clear_batch_connections();
+            if disconnected {
+                self.health.record_connect_failure(cause);
+            }
+        }
+        self.durations.record(outcome, began.elapsed());
+        result
+    }
+}
