@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use topology::{CONTAINER_PORT, Platform, Service};
+use topology::{Platform, Service};
 
 use crate::output::Output;
 use crate::template::{each_apart, fill};
@@ -38,7 +38,7 @@ fn routes(root: &Path, service: &Service) -> Result<String> {
 
 /// Where the two instances of a service are unless the environment says otherwise: 8011 and 8012 for the port 8001.
 fn default_addresses(service: &Service) -> String {
-    let port = |instance| CONTAINER_PORT + 10 * (service.port - CONTAINER_PORT) + instance;
+    let port = |instance| 8000 + 10 * (service.port - 8000) + instance;
     let lines = "    presetenv <VARIABLE>_1 127.0.0.1:{1}\n    presetenv <VARIABLE>_2 127.0.0.1:{2}\n";
     fill(lines, service).replace("{1}", &port(1).to_string()).replace("{2}", &port(2).to_string())
 }

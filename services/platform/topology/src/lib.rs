@@ -11,9 +11,6 @@ use toml::de::Error;
 #[cfg(test)]
 mod tests;
 
-/// The port on which every service listens in a container.
-pub const CONTAINER_PORT: u16 = 8000;
-
 /// The ports that a service may have on the host. Defaults of other ports are derived from them.
 const PORTS: RangeInclusive<u16> = 8001..=8099;
 
@@ -146,16 +143,10 @@ impl Service {
         self.identifier().to_uppercase()
     }
 
-    /// What it owns one of, such as `user`: the first part of the name of its client crate.
-    #[must_use]
-    pub fn subject(&self) -> &str {
-        self.name.strip_suffix("-service").unwrap_or(&self.name)
-    }
-
     /// Its client crate, such as `user-client`.
     #[must_use]
     pub fn client(&self) -> String {
-        format!("{}-client", self.subject())
+        format!("{}-client", self.name.strip_suffix("-service").unwrap_or(&self.name))
     }
 }
 
