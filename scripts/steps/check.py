@@ -38,8 +38,8 @@ def steps(files, names):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         prog="scripts/check",
-        description="Checks formatting, lints and contract, and runs the unit and SQLite tests of the packages that a change "
-        "affects.",
+        description="Checks formatting, lints and contract, and runs the unit and SQLite tests of the packages that a "
+        "change affects.",
     )
     parser.add_argument("base", nargs="?", default="HEAD", help="the revision that the change starts from (HEAD)")
     parser.add_argument("--all", action="store_true", help="test every package")

@@ -23,18 +23,19 @@ class TestPrograms(unittest.TestCase):
         self.assertEqual([program.name for program in found], ["a: tests/http.rs"])
         self.assertEqual(test_programs(messages, {"/root/b/Cargo.toml": "b"}), [])
 
-    def test_files_that_start_a_cluster_need_postgres(self):
+    def test_files_that_start_a_cluster_or_a_build_are_left_out(self):
         with TemporaryDirectory() as folder:
-            for name, text, needs in [
+            for name, text, left_out in [
                 ("outage", "let cluster = Cluster::start().unwrap();", True),
                 ("durability", "let cluster = Cluster::start_with(Durability::Full);", True),
                 ("with_postgres", "", True),
+                ("check", 'Command::new("cargo").env("CARGO_TARGET_DIR", target)', True),
                 ("http", "on_both_databases! {}", False),
             ]:
                 source = Path(folder, f"{name}.rs")
                 source.write_text(text)
                 with self.subTest(name):
-                    self.assertEqual(TestProgram("a", "test", source, "x", Path(folder)).needs_postgres(), needs)
+                    self.assertEqual(TestProgram("a", "test", source, "x", Path(folder)).left_out(), left_out)
 
     def test_counts_are_read_from_what_the_program_prints(self):
         line = "test result: ok. 12 passed; 1 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s"
