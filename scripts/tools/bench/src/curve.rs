@@ -82,7 +82,8 @@ pub(crate) async fn measure(
     let shared = create_stores(environment, kind, "curve", 0, |_| {}).await?;
     let mut all = Vec::new();
     for orders in sizes(largest) {
-        let store = Store::create(environment, kind, ORDER_SERVICE, &format!("curve-{orders}")).await?;
+        let store = Store::create(environment, kind, &format!("curve-{orders}")).await?;
+        store.migrate(environment, ORDER_SERVICE)?;
         store
             .fill_orders(orders, |stored| {
                 if orders > 100_000 {

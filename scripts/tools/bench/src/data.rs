@@ -45,22 +45,21 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Creates a database of `kind` with the schema of the service `program`.
-    pub(crate) async fn create(environment: &Environment, kind: Kind, program: &str, name: &str) -> Result<Self> {
-        let store = Self::create_empty(environment, kind, name).await?;
+    /// Creates the schema of the service whose program is `program`.
+    pub(crate) fn migrate(&self, environment: &Environment, program: &str) -> Result<()> {
         let output = Command::new(environment.programs.join(program))
             .arg("--migrate-only")
             .current_dir(environment.directory.path())
             .env_clear()
-            .env("DATABASE_URL", &store.setting)
+            .env("DATABASE_URL", &self.setting)
             .output()
             .with_context(|| format!("{program} cannot be run; scripts/bench builds it"))?;
         ensure!(output.status.success(), "{program} --migrate-only: {}", String::from_utf8_lossy(&output.stdout));
-        Ok(store)
+        Ok(())
     }
 
-    /// Creates a database without a schema.
-    pub(crate) async fn create_empty(environment: &Environment, kind: Kind, name: &str) -> Result<Self> {
+    /// Creates a database of `kind`, without a schema.
+    pub(crate) async fn create(environment: &Environment, kind: Kind, name: &str) -> Result<Self> {
         match kind {
             Kind::Sqlite => {
                 let path = environment.directory.path().join(format!("{name}.db"));
@@ -92,7 +91,8 @@ impl Store {
         let mut rows = Inserter::open(self).await?;
         rows.insert(
             "INSERT INTO users (email, email_key, name, created_at)
-             SELECT 'user' || n || '@example.com', 'user' || n || '@example.com', 'User ' || n, '2026-01-01T00:00:00+00:00'",
+             SELECT 'user' || n || '@example.com', 'user' || n || '@example.com', 'User ' || n,
+                    '2026-01-01T00:00:00+00:00'",
             1,
             USERS,
         )
@@ -109,7 +109,8 @@ impl Store {
             rows.insert(
                 &format!(
                     "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
-                     SELECT 1 + n % {BUYERS}, 456, 2, 'created', '2026-01-01T00:00:00+00:00', '2026-01-01T00:00:00+00:00'"
+                     SELECT 1 + n % {BUYERS}, 456, 2, 'created', '2026-01-01T00:00:00+00:00',
+                            '2026-01-01T00:00:00+00:00'"
                 ),
                 stored + 1,
                 upto,

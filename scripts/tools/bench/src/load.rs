@@ -65,8 +65,8 @@ impl Outcome {
     }
 }
 
-/// Loads `address` over so many connections: for `warm_up` without counting, then for `duration`. Returns the outcome, and
-/// the results of `probe` at the begin and at the end of `duration`.
+/// Loads `address` over so many connections: for `warm_up` without counting, then for `duration`. Returns the outcome,
+/// and the results of `probe` at the start and at the end of `duration`.
 pub(crate) async fn drive<T>(
     address: SocketAddr,
     connections: usize,

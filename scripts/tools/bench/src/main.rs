@@ -1,5 +1,6 @@
-//! `scripts/bench`: measures the release programs on fresh databases, compared with PostgreSQL alone and, with `--peer`,
-//! with the same operations in the common style of axum, sqlx and reqwest. docs/performance.md explains the output.
+//! `scripts/bench`: measures the release programs on fresh databases, compared with PostgreSQL alone and, with
+//! `--peer`, with the same operations in the common style of axum, sqlx and reqwest. docs/performance.md explains the
+//! output.
 
 mod ceiling;
 mod curve;

@@ -27,6 +27,16 @@ const PEER_SERVICES: [&str; 2] = [USER_SERVICE, ORDER_SERVICE];
 /// The database of each service, by its name.
 pub(crate) type Stores = BTreeMap<&'static str, Store>;
 
+/// Creates databases without a schema.
+pub(crate) async fn create_empty_stores(environment: &Environment, kind: Kind, name: &str) -> Result<Stores> {
+    let mut stores = Stores::new();
+    for service in &topology::platform().services {
+        let name = format!("{name}-{}", service.database);
+        stores.insert(&service.name, Store::create(environment, kind, &name).await?);
+    }
+    Ok(stores)
+}
+
 /// Creates databases with [`USERS`] users and so many orders.
 pub(crate) async fn create_stores(
     environment: &Environment,
@@ -35,23 +45,12 @@ pub(crate) async fn create_stores(
     orders: i64,
     progress: impl FnMut(i64),
 ) -> Result<Stores> {
-    let mut stores = Stores::new();
-    for service in &topology::platform().services {
-        let name = format!("{name}-{}", service.database);
-        stores.insert(&service.name, Store::create(environment, kind, &service.name, &name).await?);
+    let stores = create_empty_stores(environment, kind, name).await?;
+    for (service, store) in &stores {
+        store.migrate(environment, service)?;
     }
     stores[USER_SERVICE].fill_users().await?;
     stores[ORDER_SERVICE].fill_orders(orders, progress).await?;
-    Ok(stores)
-}
-
-/// Creates databases without a schema.
-pub(crate) async fn create_empty_stores(environment: &Environment, kind: Kind, name: &str) -> Result<Stores> {
-    let mut stores = Stores::new();
-    for service in &topology::platform().services {
-        let name = format!("{name}-{}", service.database);
-        stores.insert(&service.name, Store::create_empty(environment, kind, &name).await?);
-    }
     Ok(stores)
 }
 

@@ -22,8 +22,8 @@ pub(crate) fn report(results: &Results) -> String {
         |share| format!("other programs used {:.0} % of the processor time", share * 100.0),
     );
     let mut text = format!(
-        "Each measurement: the median of {} rounds (minimum to maximum). {} processors, shared by the services, the database\n\
-         and the load; files on {}; load average {} at the begin; {}.\n\
+        "Each measurement: the median of {} rounds (minimum to maximum). {} processors, shared by the services, the\n\
+         database and the load; files on {}; load average {} at the start; {}.\n\
          On a shared machine only ratios within one run are meaningful.\n",
         machine.rounds,
         machine.processors,

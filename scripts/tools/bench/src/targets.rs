@@ -8,8 +8,8 @@ use crate::measure::Measurement;
 use crate::plan::{Kind, Operation, Side};
 use crate::results::{Results, Workload};
 
-/// The maximum ratio of the cost of a request with the most stored orders to that with a thousand: two equal measurements
-/// on a busy machine differ by that much.
+/// The maximum ratio of the cost of a request with the most stored orders to that with a thousand: two equal
+/// measurements on a busy machine differ by that much.
 const MAX_GROWTH: f64 = 1.25;
 
 /// The required range of a measurement.

@@ -51,7 +51,7 @@ impl Abuse {
     }
 }
 
-/// What the clients have activity so far.
+/// What the clients have done so far.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
     /// Connections that were opened.

@@ -6,8 +6,8 @@ use harness::http::{Client, Reply};
 use harness::load::error_code;
 use harness::measurements::Counts;
 
-/// Sends `request` until it is answered with 201 or refused for good, or `time_limit` has passed. Counts every failure in
-/// `failures`, and returns the last one if there was no 201.
+/// Sends `request` until it is answered with 201 or refused for good, or `time_limit` has passed. Counts every failure
+/// in `failures`, and returns the last one if there was no 201.
 pub(crate) async fn until_acknowledged(
     client: &mut Client,
     request: &[u8],

@@ -2,7 +2,14 @@
 
 use harness::measurements::Counts;
 
-use crate::acknowledged::Audit;
+/// The comparison of acknowledged writes with the stored rows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Audit {
+    /// Acknowledged, but not stored, or not as acknowledged.
+    pub(crate) lost: usize,
+    /// Rows of one request beyond the first, acknowledged or not.
+    pub(crate) duplicates: usize,
+}
 
 /// The results of all runs in which services and PostgreSQL were killed.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! `scripts/chaos`: injects faults into the running services and evaluates every promise of the platform.
 //!
-//! A promise is one file of [`promises`]. The other files, and the crate `harness`, are what they use: real processes, a
-//! proxy that breaks connections, clients that record what was acknowledged.
+//! A promise is one file of [`promises`]. The other files, and the crate `harness`, are what they use: real processes,
+//! a proxy that breaks connections, clients that record what was acknowledged.
 
 mod abusive_clients;
 mod acknowledged;
@@ -33,7 +33,8 @@ use crate::run::Run;
 
 /// Injects faults into the running services, and prints a table of the platform's promises and the results.
 ///
-/// Exit code 0: every promise that was tested is kept, except for those that --shared-machine excuses. Everything happens on 127.0.0.1, with its own processes and databases.
+/// Exit code 0: every promise that was tested is kept, except for those that --shared-machine excuses. Everything
+/// happens on 127.0.0.1, with its own processes and databases.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/chaos")]
 struct Arguments {
@@ -44,8 +45,8 @@ struct Arguments {
     #[arg(long)]
     long: bool,
 
-    /// A broken promise about times (3, 4, 5, 7, 8, 11) is shown as broken but does not fail the run: for a machine with
-    /// other users.
+    /// A broken promise about times (3, 4, 5, 7, 8, 11) is shown as broken but does not fail the run: for a machine
+    /// with other users.
     #[arg(long)]
     shared_machine: bool,
 

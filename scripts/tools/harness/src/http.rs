@@ -1,5 +1,5 @@
-//! An HTTP/1.1 client that sends exactly the bytes it is given: one connection, no pool, no retries. It uses little of the
-//! processors that it shares with the services.
+//! An HTTP/1.1 client that sends exactly the bytes it is given: one connection, no pool, no retries. It uses little of
+//! the processors that it shares with the services.
 
 use std::io;
 use std::net::SocketAddr;
@@ -75,8 +75,8 @@ impl Client {
         Ok(())
     }
 
-    /// Sends `request` as it is, reads the whole answer, and returns its status. After a failure the next exchange opens
-    /// a new connection.
+    /// Sends `request` as it is, reads the whole answer, and returns its status. After a failure the next exchange
+    /// opens a new connection.
     pub async fn exchange(&mut self, request: &[u8]) -> io::Result<u16> {
         match self.time_limit {
             Some(limit) => timeout(limit, self.unlimited_exchange(request)).await?,

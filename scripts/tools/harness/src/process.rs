@@ -19,7 +19,7 @@ use crate::http::{Client, get};
 
 /// How often a condition is polled that nothing notifies of.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// Descriptors that this program and a service need besides the connections of many clients.
+/// Descriptors that this program and a service need in addition to the connections of many clients.
 const SPARE_DESCRIPTORS: u64 = 1000;
 
 /// Environment variables, by name.

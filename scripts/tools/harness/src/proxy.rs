@@ -27,7 +27,7 @@ pub enum Mode {
     Delay(Duration),
     /// Abort every connection with a RST.
     Reset,
-    /// Accept and keep connections, forward nothing. What arrives meanwhile is forwarded afterwards, as TCP would.
+    /// Accept and keep connections, forward nothing. Bytes that arrive are forwarded afterwards, as TCP would.
     BlackHole,
     /// Close the direction to the client, and still read what the client sends.
     HalfClose,
@@ -66,8 +66,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port of this machine. Connections go to the `targets` round-robin; a connection is reset when no
-    /// target can be reached.
+    /// Listens on a free port of this machine. Connections go to the `targets` round-robin; a connection is reset when
+    /// no target can be reached.
     pub async fn start(targets: Vec<Target>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -218,8 +218,8 @@ async fn connect(shared: &Shared, turn: usize) -> io::Result<Halves> {
     Err(io::ErrorKind::ConnectionRefused.into())
 }
 
-/// Forwards `from` to `to`, beginning with the bytes in `buffered`, until `from` ends. Only the direction to the server has
-/// `requests`, which are counted.
+/// Forwards `from` to `to`, beginning with the bytes in `buffered`, until `from` ends. Only the direction to the server
+/// has `requests`, which are counted.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

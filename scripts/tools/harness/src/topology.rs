@@ -1,4 +1,4 @@
-//! Stand-in for the crate `topology`: replace this file by `pub use topology;` in lib.rs once that crate is merged.
+//! Stand-in for the crate `topology`: once that is merged, `pub use ::topology;` in lib.rs replaces this file.
 
 use std::sync::LazyLock;
 

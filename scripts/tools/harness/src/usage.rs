@@ -13,7 +13,7 @@ fn process(id: u32) -> Result<Process> {
 /// The living children of a process.
 pub fn children(id: u32) -> Result<Vec<Stat>> {
     let parent = i32::try_from(id)?;
-    // A process that ends meanwhile is skipped.
+    // A process that ends during the walk is skipped.
     let stats = all_processes()?.filter_map(|process| process.ok()?.stat().ok());
     Ok(stats.filter(|stat| stat.ppid == parent).collect())
 }
@@ -36,7 +36,7 @@ pub fn cpu_ms_with_children(id: u32) -> Result<f64> {
     loop {
         let living: u64 = children(id)?.iter().map(|child| child.utime + child.stime + reaped(child)).sum();
         let after = process(id)?.stat()?;
-        // A child that ended meanwhile would be counted twice or not at all.
+        // A child that ended in between would be counted twice or not at all.
         if reaped(&after) == reaped(&before) {
             return Ok(ms(after.utime + after.stime + reaped(&after) + living));
         }
@@ -57,7 +57,8 @@ pub fn memory_bytes(id: u32) -> Result<u64> {
     Ok(kilobytes * 1024)
 }
 
-/// The memory of a process and its children in bytes, with shared memory counted once. `None`: this user may not read it.
+/// The memory of a process and its children in bytes, with shared memory counted once. `None`: this user may not read
+/// it.
 pub fn memory_bytes_with_children(id: u32) -> Result<Option<u64>> {
     let ids = children(id)?.into_iter().filter_map(|child| child.pid.try_into().ok()).chain([id]);
     let sizes = ids.map(|id| {

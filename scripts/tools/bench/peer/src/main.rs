@@ -159,7 +159,8 @@ async fn open(url: &str) -> Result<Database, sqlx::Error> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let reader = SqlitePoolOptions::new().max_connections(MAX_SQLITE_READERS).connect_with(options.read_only(true)).await?;
+    let reader =
+        SqlitePoolOptions::new().max_connections(MAX_SQLITE_READERS).connect_with(options.read_only(true)).await?;
     Ok(Database::Sqlite { reader, writer })
 }
 

@@ -195,8 +195,8 @@ impl Generator {
         }
     }
 
-    /// Any byte except digits and white space, which could turn the id of a row of this worker into that of another row:
-    /// another worker's, or one that these requests have created, whose ids differ between the databases, because
+    /// Any byte except digits and white space, which could turn the id of a row of this worker into that of another
+    /// row: another worker's, or one that these requests have created, whose ids differ between the databases, because
     /// PostgreSQL does not reuse those of failed inserts.
     fn harmless_byte(&mut self) -> u8 {
         let byte = self.random.u8(..);

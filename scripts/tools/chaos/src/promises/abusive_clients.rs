@@ -93,7 +93,7 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     }
     verdict.measurements = measurements.join("; ");
     let attacks = attacks.join(", ");
-    Ok(verdict.with_method(format!("{attacks}, for {} s each beside a well-behaved client, SQLite", time.as_secs())))
+    Ok(verdict.with_method(format!("{attacks}, for {} s each alongside a well-behaved client, SQLite", time.as_secs())))
 }
 
 fn summary(latencies: &Latencies) -> String {

@@ -139,7 +139,7 @@ async fn inject(run: &Run, platform: &Platform<'_>, fault: Fault, time: Duration
     let failed = |sample: &&Sample| sample.status.is_none_or(|status| status >= 400);
     let last = samples.iter().filter(|sample| sample.begin >= begin).filter(failed).map(Sample::end).max();
     let healed = last.map_or(Duration::ZERO, |last| last.saturating_duration_since(recovered));
-    // The latency of an earlier request counts from the begin of the fault.
+    // The latency of an earlier request counts from the start of the fault.
     let hit =
         samples.into_iter().filter(|sample| sample.end() > begin && sample.begin < end).filter_map(|mut sample| {
             let before = begin.saturating_duration_since(sample.begin);

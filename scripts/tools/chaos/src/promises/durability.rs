@@ -9,10 +9,10 @@ use harness::measurements::Counts;
 use service_testing::{KINDS, Kind};
 use tokio::task::block_in_place;
 
-use crate::acknowledged::{Audit, list, same_answer};
+use crate::acknowledged::{list, same_answer};
 use crate::canary::email;
 use crate::idempotent::until_acknowledged;
-use crate::kill_results::KillResults;
+use crate::kill_results::{Audit, KillResults};
 use crate::platform::{ORDER_SERVICE, ORDERS, Platform, Setup, USER_SERVICE, USERS, order, service_of, unique, user};
 use crate::run::Run;
 use crate::verdict::Verdict;

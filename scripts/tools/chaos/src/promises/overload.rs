@@ -25,7 +25,8 @@ const OVERLOAD_CLIENTS: [usize; 2] = [900, 8000];
 const MIN_GOODPUT: f64 = 0.9;
 const MAX_SHED_P99: Duration = Duration::from_millis(50);
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// How often it is checked whether all clients are connected: with many clients, TCP retries some SYNs after 1, 3 and 7 s.
+/// How often it is checked whether all clients are connected: with many clients, TCP retries some SYNs after 1, 3 and 7
+/// s.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn test(run: &Run) -> Result<Verdict> {
@@ -60,8 +61,8 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
             total_shed += shed.len();
             let shed_p99 = latencies(shed.iter().copied()).percentile(99.0);
             let measurement = format!(
-                "{kind:?}, {clients} clients: sent {sent:.1} × the peak, placed {goodput:.0}/s ({:.0}% of it, p99 {}), {} shed \
-                 (p99 {})",
+                "{kind:?}, {clients} clients: sent {sent:.1} × the peak, placed {goodput:.0}/s ({:.0}% of it, p99 {}), \
+                 {} shed (p99 {})",
                 100.0 * goodput / peak,
                 ms(latencies(placed).percentile(99.0)),
                 shed.len(),
@@ -86,8 +87,8 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     }
     verdict.measurements = measurements.join("; ");
     let method = format!(
-        "orders placed by {} and by {} closed-loop clients, compared with the peak of {} to {} clients; the services have one \
-         half of the processors, the clients the other",
+        "orders placed by {} and by {} closed-loop clients, compared with the peak of {} to {} clients; the services \
+         have one half of the processors, the clients the other",
         OVERLOAD_CLIENTS[0],
         OVERLOAD_CLIENTS[1],
         PEAK_CLIENTS[0],

@@ -65,8 +65,8 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
         )
     });
     Ok(verdict.with_method(
-        "a canary as every e-mail address and name of this run, and in every part of valid and invalid requests; then all \
-         logs of all processes are searched",
+        "a canary as every e-mail address and name of this run, and in every part of valid and invalid requests; then \
+         all logs of all processes are searched",
     ))
 }
 
@@ -139,7 +139,8 @@ fn everywhere() -> Vec<Vec<u8>> {
 fn request(method: &str, target: &str, extra: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "{method} {target} HTTP/1.1\r\nHost: {CANARY}.example\r\n{extra}Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "{method} {target} HTTP/1.1\r\nHost: {CANARY}.example\r\n{extra}Content-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
     .into_bytes()
 }

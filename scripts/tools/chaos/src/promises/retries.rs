@@ -67,8 +67,8 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
         let succeeded = samples.iter().filter(|sample| sample.status == Some(201)).count();
 
         measurements.push(format!(
-            "{clients} clients: {ratio:.3} calls per request in steady failure ({} requests), {flapping_ratio:.3} flapping \
-             ({succeeded} of {} succeeded), the last failure {} after recovery",
+            "{clients} clients: {ratio:.3} calls per request in steady failure ({} requests), {flapping_ratio:.3} \
+             flapping ({succeeded} of {} succeeded), the last failure {} after recovery",
             failing.len(),
             samples.len(),
             ms(slowest)

@@ -10,7 +10,7 @@ use harness::process::{Instance, POLL_INTERVAL, Settings};
 use harness::topology::{self, Service};
 use service_testing::Kind;
 
-use crate::acknowledged::Audit;
+use crate::kill_results::Audit;
 use crate::platform::{Databases, ORDER_SERVICE, USER_SERVICE, Users, service_of};
 use crate::run::Run;
 use crate::verdict::Verdict;
@@ -56,8 +56,8 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let Audit { lost, duplicates } = written.acknowledged.audit_all(address).await?;
 
     let mut verdict = Verdict::new(format!(
-        "{} failed of {} requests with idempotency keys, {lost} lost, {duplicates} duplicates; {} restarts, the slowest stop \
-         took {}; retried after: {}",
+        "{} failed of {} requests with idempotency keys, {lost} lost, {duplicates} duplicates; {} restarts, the \
+         slowest stop took {}; retried after: {}",
         written.failed.total(),
         written.acknowledged.len() + written.failed.total(),
         rounds * groups.len() * INSTANCES,

@@ -24,7 +24,7 @@ const MAX_DESCRIPTORS: f64 = 2.0;
 /// Quick form: the allocator has not settled after a minute. Long form: what remains is a leak.
 const MAX_MEMORY_BYTES: (f64, f64) = (2.0 * 1024.0 * 1024.0, 4.0 * 1024.0 * 1024.0);
 
-/// What a process used, by the seconds since the begin.
+/// What a process used, by the seconds since the start.
 #[derive(Debug, Default)]
 struct Growth {
     descriptors: Vec<(f64, f64)>,
