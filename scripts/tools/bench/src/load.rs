@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How often samples are added up, which bounds their memory.
 const AGGREGATION_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the requests in flight may take at the end.
-const DRAIN_TIME_LIMIT: Duration = Duration::from_secs(10);
+/// How long the first requests may take, and the last ones.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The requests that are sent in turn, and the status of success.
 #[derive(Clone, Debug)]
@@ -78,6 +78,8 @@ pub(crate) async fn drive<T>(
     let (turn, bytes, expected) = (AtomicUsize::new(0), requests.bytes.clone(), requests.expected);
     let source = move || (address, Arc::clone(&bytes[turn.fetch_add(1, Ordering::Relaxed) % bytes.len()]));
     let load = Load::start(connections, None, Duration::ZERO, source);
+    // Opening the connections is not part of the measurement.
+    let _ = timeout(MAX_WAIT, load.warm_up()).await;
     sleep(warm_up).await;
     let before = probe()?;
     let begin = Instant::now();
@@ -94,7 +96,7 @@ pub(crate) async fn drive<T>(
         let after = probe()?;
         outcome.add(samples, expected);
         // Requests that take longer are cancelled; none of these counts.
-        let _ = timeout(DRAIN_TIME_LIMIT, load.finish()).await;
+        let _ = timeout(MAX_WAIT, load.finish()).await;
         return Ok((outcome, before, after));
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::http::Client;
 use crate::measurements::{Counts, Latencies};
+use crate::process::POLL_INTERVAL;
 
 /// One exchange.
 #[derive(Clone, Debug)]
@@ -60,6 +61,16 @@ impl Load {
             tasks.spawn(send(Arc::clone(&shared), time_limit, pause, Arc::clone(&source)));
         }
         Self { shared, tasks }
+    }
+
+    /// Waits until the first exchange of every client has ended: of many connections, TCP retries some after 1, 3 and 7 s.
+    /// Discards all samples.
+    pub async fn warm_up(&self) {
+        let mut clients = 0;
+        while clients < self.tasks.len() {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            clients += self.take_samples().iter().filter(|sample| sample.first).count();
+        }
     }
 
     /// How many exchanges have ended and were not taken.

@@ -25,9 +25,6 @@ const OVERLOAD_CLIENTS: [usize; 2] = [900, 8000];
 const MIN_GOODPUT: f64 = 0.9;
 const MAX_SHED_P99: Duration = Duration::from_millis(50);
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// How often it is checked whether all clients are connected: with many clients, TCP retries some SYNs after 1, 3 and 7
-/// s.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let mut verdict = Verdict::new("");
@@ -111,11 +108,7 @@ fn rate(samples: &[Sample], time: Duration) -> f64 {
 async fn orders(clients: usize, address: SocketAddr, users: Users, time: Duration) -> Vec<Sample> {
     let source = move || (address, post(ORDERS, None, &order(users.next(), unique())));
     let load = Load::start(clients, TIME_LIMIT, Duration::ZERO, source);
-    let mut connected = 0;
-    while connected < clients {
-        sleep(POLL_INTERVAL).await;
-        connected += load.take_samples().iter().filter(|sample| sample.first).count();
-    }
+    load.warm_up().await;
     sleep(time).await;
     load.take_samples()
 }
