@@ -1,4 +1,4 @@
-//! What PostgreSQL itself can do: pgbench runs the statement of the operation, prepared, one transaction each.
+//! The throughput of PostgreSQL alone: pgbench runs the prepared statement of the operation, one per transaction.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -11,10 +11,10 @@ use crate::data::{Store, USERS};
 use crate::plan::Operation;
 use crate::platform::ORDERS;
 
-/// How long connecting may take, which pgbench counts into its time but not into its rate.
-const CONNECTING: Duration = Duration::from_secs(2);
+/// Time for connecting, which pgbench includes in its duration but not in its rate.
+const CONNECT_TIME: Duration = Duration::from_secs(2);
 
-/// What pgbench said.
+/// The result of pgbench.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ceiling {
     pub(crate) transactions: f64,
@@ -27,22 +27,22 @@ pub(crate) fn is_installed(cluster: &Cluster) -> bool {
     cluster.program("pgbench").exists()
 }
 
-/// Runs `operation`'s statement over so many connections to `store`, which belongs to the service that runs it. `None`: it
-/// came to no transaction.
+/// Runs the statement of `operation` over so many connections to `store`, the database of its service. `None`: no
+/// transaction completed.
 pub(crate) fn measure(
     cluster: &Cluster,
     store: &Store,
     operation: Operation,
     connections: usize,
-    span: Duration,
+    duration: Duration,
 ) -> Result<Option<Ceiling>> {
     let mut pgbench = Command::new(cluster.program("pgbench"))
         .args(["--no-vacuum", "--protocol=prepared", "--username=postgres", "--file=-"])
         .arg(format!("--host={}", cluster.socket_directory().display()))
         .arg(format!("--client={connections}"))
         .arg(format!("--jobs={}", connections.min(2)))
-        .arg(format!("--time={}", (span + CONNECTING).as_secs()))
-        .arg(store.database_name().context("pgbench is for PostgreSQL")?)
+        .arg(format!("--time={}", (duration + CONNECT_TIME).as_secs()))
+        .arg(store.database_name().context("pgbench needs PostgreSQL")?)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -56,10 +56,10 @@ pub(crate) fn measure(
     if text.contains("number of transactions actually processed: 0\n") {
         return Ok(None);
     }
-    parse(&text).map(Some).with_context(|| format!("pgbench said what is not understood: {text}"))
+    parse(&text).map(Some).with_context(|| format!("pgbench printed something unexpected: {text}"))
 }
 
-/// The statements of the stores, with pgbench's parameters.
+/// The statements of the services, with pgbench's parameters.
 fn script(operation: Operation) -> String {
     match operation {
         Operation::GetUser => {
@@ -87,7 +87,7 @@ fn parse(text: &str) -> Option<Ceiling> {
     Some(Ceiling {
         transactions: value("number of transactions actually processed:")?,
         transactions_per_s: value("tps =")?,
-        // Told from PostgreSQL 15 on; before that a failed transaction ends pgbench.
+        // Printed by PostgreSQL 15 and later; before that a failed transaction ends pgbench.
         failed: value("number of failed transactions:").unwrap_or(0.0) as u64,
     })
 }
@@ -112,13 +112,13 @@ tps = 5784.25 (without initial connection time)
 ";
 
     #[test]
-    fn pgbench_is_understood() {
+    fn the_output_of_pgbench_is_parsed() {
         let expected = Ceiling { transactions: 17345.0, transactions_per_s: 5784.25, failed: 2 };
         assert_eq!(parse(OUTPUT), Some(expected));
     }
 
     #[test]
-    fn pgbench_of_postgresql_14_is_understood() {
+    fn the_output_of_pgbench_14_is_parsed() {
         let older: String = OUTPUT
             .lines()
             .filter(|line| !line.starts_with("number of failed"))
@@ -128,7 +128,7 @@ tps = 5784.25 (without initial connection time)
     }
 
     #[test]
-    fn what_is_missing_is_noticed() {
+    fn a_missing_value_is_an_error() {
         assert_eq!(parse("tps = 1.0\n"), None);
     }
 }

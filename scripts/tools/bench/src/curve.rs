@@ -1,21 +1,21 @@
-//! What an order and a page of a list cost as the stored orders become more.
+//! The cost of an order and of a page of a list by the number of stored orders.
 
 use anyhow::Result;
+use harness::http;
+use harness::measurements::short;
 use serde::Serialize;
 
-use crate::data::{BUYERS, Places, Store};
-use crate::figures::short;
-use crate::http;
+use crate::data::{BUYERS, Environment, Store};
 use crate::load::Requests;
-use crate::measure::{Pace, Run};
-use crate::plan::{Kind, Operation, Side};
-use crate::platform::{Platform, Stores, requests};
+use crate::measure::{Run, Schedule};
+use crate::plan::{Kind, ORDER_SERVICE, Operation, Side};
+use crate::platform::{create_stores, requests, start};
 use crate::progress::Progress;
 
 /// How many connections the load has.
 const CONNECTIONS: usize = 32;
 
-/// What is asked for.
+/// What is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Request {
@@ -40,16 +40,16 @@ impl Request {
     fn requests(self) -> Requests {
         match self {
             Self::PostOrder => requests(Operation::PostOrder),
-            Self::Page => Requests { bytes: vec![http::get("/api/v1/orders?limit=20")], expected: 200 },
+            Self::Page => Requests::new([http::get("/api/v1/orders?limit=20")], 200),
             Self::PageOfUser => {
                 let page = |user| http::get(&format!("/api/v1/orders?user_id={user}&limit=20"));
-                Requests { bytes: (1..=BUYERS).map(page).collect(), expected: 200 }
+                Requests::new((1..=BUYERS).map(page), 200)
             }
         }
     }
 }
 
-/// The cost of one request at one size in one round.
+/// The cost of one kind of request with one number of stored orders in one round.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Point {
     pub(crate) database: Kind,
@@ -57,7 +57,7 @@ pub(crate) struct Point {
     pub(crate) orders: i64,
     pub(crate) round: usize,
     pub(crate) requests_per_s: f64,
-    /// Of both services and PostgreSQL, for a thousand requests.
+    /// Of the services and PostgreSQL, per thousand requests.
     pub(crate) cpu_ms: f64,
     pub(crate) failed: u64,
 }
@@ -70,43 +70,54 @@ pub(crate) fn sizes(largest: i64) -> Vec<i64> {
     sizes
 }
 
-/// Measures at every size, one after the other, in rounds; each size has a database of its own.
+/// Measures every size in each round; each size has its own database.
 pub(crate) async fn measure(
-    places: &Places<'_>,
+    environment: &Environment,
     kind: Kind,
     largest: i64,
-    pace: Pace,
+    schedule: Schedule,
     progress: &mut Progress,
 ) -> Result<Vec<Point>> {
-    let users = Store::create(places, kind, "user-service", "curve-users").await?;
-    users.fill_users().await?;
+    // The other databases are shared by all sizes.
+    let shared = create_stores(environment, kind, "curve", 0, |_| {}).await?;
     let mut all = Vec::new();
     for orders in sizes(largest) {
-        let store = Store::create(places, kind, "order-service", &format!("curve-{orders}")).await?;
+        let store = Store::create(environment, kind, &format!("curve-{orders}")).await?;
+        store.migrate(environment, ORDER_SERVICE)?;
         store
             .fill_orders(orders, |stored| {
                 if orders > 100_000 {
-                    progress.say(&format!("{kind}, {stored} of {orders} orders stored"));
+                    progress.print(&format!("{kind}, {stored} of {orders} orders stored"));
                 }
             })
             .await?;
-        all.push((orders, Stores { users: users.clone(), orders: store }));
+        let mut stores = shared.clone();
+        stores.insert(ORDER_SERVICE, store);
+        all.push((orders, stores));
     }
     let mut points = Vec::new();
-    for round in 0..pace.rounds {
+    for round in 0..schedule.rounds {
         for (orders, stores) in &all {
-            let platform = Platform::start(places, Side::Ours, stores, &Default::default())?;
+            let platform = start(environment, Side::Ours, stores, |_| Vec::new()).await?;
             for request in REQUESTS {
-                // order-service answers a page as it answers an order.
-                let run = Run { places, kind, operation: Operation::PostOrder, connections: CONNECTIONS, round, pace };
-                let seen = run.services(Side::Ours, &platform, &request.requests()).await?;
-                let (requests_per_s, cpu_ms) = (seen.requests_per_s, seen.cpu_ms.with_database());
+                // The operation only selects the service that is loaded.
+                let run = Run {
+                    environment,
+                    kind,
+                    operation: Operation::PostOrder,
+                    connections: CONNECTIONS,
+                    side: Side::Ours,
+                    round,
+                    schedule,
+                };
+                let measured = run.services(&platform, &request.requests()).await?;
+                let (requests_per_s, cpu_ms) = (measured.requests_per_s, measured.cpu_ms.with_database());
                 progress.step(&format!(
-                    "{kind}, {orders} orders, {}: {} CPU ms for 1,000",
+                    "{kind}, {orders} orders, {}: {} CPU ms per 1,000",
                     request.name(),
                     short(cpu_ms)
                 ));
-                let (orders, failed) = (*orders, seen.failed);
+                let (orders, failed) = (*orders, measured.failed);
                 points.push(Point { database: kind, request, orders, round, requests_per_s, cpu_ms, failed });
             }
         }
@@ -119,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sizes_rise_tenfold_to_the_largest() {
+    fn sizes_grow_tenfold_up_to_the_largest() {
         assert_eq!(sizes(1_000_000), [1000, 10_000, 100_000, 1_000_000]);
         assert_eq!(sizes(20_000), [1000, 10_000, 20_000]);
         assert_eq!(sizes(1000), [1000]);

@@ -1,69 +1,75 @@
-//! The databases of a run, and the rows that are in them before anything is measured.
+//! The databases of a run, and the rows that they contain before anything is measured.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use harness::postgres::Postgres;
 use service_runtime::database::DatabaseUrl;
-use service_testing::Cluster;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor, PgConnection, SqliteConnection};
+use tempfile::TempDir;
 
 use crate::plan::Kind;
 
 /// How many users there are.
 pub(crate) const USERS: i64 = 1000;
-/// How many of them have the orders that are there from the begin; from a thousand orders on each has a page full.
+/// How many of them have orders; with a thousand orders or more, each has a full page.
 pub(crate) const BUYERS: i64 = 50;
-/// How many orders one statement stores: seconds of work, so that progress can be shown.
+/// How many orders one statement inserts: seconds of work, after which progress is shown.
 const BATCH: i64 = 250_000;
 
-/// Where everything of a run is kept.
+/// What all measurements of a run share.
 #[derive(Debug)]
-pub(crate) struct Places<'a> {
-    /// Where the services' programs are.
-    pub(crate) programs: &'a Path,
-    /// For SQLite's files.
-    pub(crate) directory: &'a Path,
-    /// If PostgreSQL is measured.
-    pub(crate) cluster: Option<&'a Cluster>,
+pub(crate) struct Environment {
+    /// The directory of the programs.
+    pub(crate) programs: PathBuf,
+    /// The directory of the SQLite files.
+    pub(crate) directory: TempDir,
+    /// `None`: PostgreSQL is not measured.
+    pub(crate) postgres: Option<Postgres>,
 }
 
-/// The database of one service, its schema up to date.
+impl Environment {
+    pub(crate) fn postgres(&self) -> Result<&Postgres> {
+        self.postgres.as_ref().context("this run has no PostgreSQL")
+    }
+}
+
+/// The database of one service.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     url: DatabaseUrl,
-    /// The same in the words of `DATABASE_URL`.
+    /// The value of `DATABASE_URL`.
     pub(crate) setting: String,
 }
 
 impl Store {
-    /// A new database of `kind` for the service whose program is `program`.
-    pub(crate) async fn create(places: &Places<'_>, kind: Kind, program: &str, name: &str) -> Result<Self> {
-        let store = Self::create_empty(places, kind, name).await?;
-        let output = Command::new(places.programs.join(program))
+    /// Creates the schema of the service whose program is `program`.
+    pub(crate) fn migrate(&self, environment: &Environment, program: &str) -> Result<()> {
+        let output = Command::new(environment.programs.join(program))
             .arg("--migrate-only")
-            .current_dir(places.directory)
+            .current_dir(environment.directory.path())
             .env_clear()
-            .env("DATABASE_URL", &store.setting)
+            .env("DATABASE_URL", &self.setting)
             .output()
             .with_context(|| format!("{program} cannot be run; scripts/bench builds it"))?;
         ensure!(output.status.success(), "{program} --migrate-only: {}", String::from_utf8_lossy(&output.stdout));
-        Ok(store)
+        Ok(())
     }
 
-    /// A database without a schema.
-    pub(crate) async fn create_empty(places: &Places<'_>, kind: Kind, name: &str) -> Result<Self> {
+    /// Creates a database of `kind`, without a schema.
+    pub(crate) async fn create(environment: &Environment, kind: Kind, name: &str) -> Result<Self> {
         match kind {
             Kind::Sqlite => {
-                let path = places.directory.join(format!("{name}.db"));
+                let path = environment.directory.path().join(format!("{name}.db"));
                 let setting = format!("sqlite:{}", path.display());
                 Ok(Self { url: DatabaseUrl::Sqlite(path), setting })
             }
             Kind::Postgres => {
-                let cluster = places.cluster.context("there is no PostgreSQL in this run")?;
+                let cluster = &environment.postgres()?.cluster;
                 let url = cluster.create_database().await?;
-                let DatabaseUrl::Postgres(options) = &url else { bail!("a cluster is of PostgreSQL") };
+                let DatabaseUrl::Postgres(options) = &url else { bail!("a cluster creates PostgreSQL databases") };
                 let database = options.get_database().context("a database has a name")?;
                 let socket = cluster.socket_directory().display();
                 let setting = format!("postgres://postgres@localhost/{database}?host={socket}");
@@ -72,7 +78,7 @@ impl Store {
         }
     }
 
-    /// The name of a database of PostgreSQL.
+    /// The name of the database, if it is of PostgreSQL.
     pub(crate) fn database_name(&self) -> Option<&str> {
         match &self.url {
             DatabaseUrl::Postgres(options) => options.get_database(),
@@ -80,12 +86,13 @@ impl Store {
         }
     }
 
-    /// Stores the users 1 to [`USERS`].
+    /// Inserts the users 1 to [`USERS`].
     pub(crate) async fn fill_users(&self) -> Result<()> {
-        let mut rows = Rows::open(self).await?;
+        let mut rows = Inserter::open(self).await?;
         rows.insert(
             "INSERT INTO users (email, email_key, name, created_at)
-             SELECT 'user' || n || '@example.com', 'user' || n || '@example.com', 'User ' || n, '2026-01-01T00:00:00+00:00'",
+             SELECT 'user' || n || '@example.com', 'user' || n || '@example.com', 'User ' || n,
+                    '2026-01-01T00:00:00+00:00'",
             1,
             USERS,
         )
@@ -93,16 +100,17 @@ impl Store {
         rows.settle("users").await
     }
 
-    /// Stores the orders 1 to `count`, and tells `progress` how many there are.
+    /// Inserts the orders 1 to `count`, and reports to `progress` how many are stored.
     pub(crate) async fn fill_orders(&self, count: i64, mut progress: impl FnMut(i64)) -> Result<()> {
-        let mut rows = Rows::open(self).await?;
+        let mut rows = Inserter::open(self).await?;
         let mut stored = 0;
         while stored < count {
             let upto = count.min(stored + BATCH);
             rows.insert(
                 &format!(
                     "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
-                     SELECT 1 + n % {BUYERS}, 456, 2, 'created', '2026-01-01T00:00:00+00:00', '2026-01-01T00:00:00+00:00'"
+                     SELECT 1 + n % {BUYERS}, 456, 2, 'created', '2026-01-01T00:00:00+00:00',
+                            '2026-01-01T00:00:00+00:00'"
                 ),
                 stored + 1,
                 upto,
@@ -115,18 +123,18 @@ impl Store {
     }
 }
 
-/// A connection that fills tables.
-enum Rows {
+/// A connection that inserts rows.
+enum Inserter {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
-impl Rows {
+impl Inserter {
     async fn open(store: &Store) -> Result<Self> {
         Ok(match &store.url {
             DatabaseUrl::Sqlite(path) => {
                 let mut connection = SqliteConnectOptions::new().filename(path).connect().await?;
-                // What is lost is filled again.
+                // A run that is interrupted starts with new files.
                 connection.execute("PRAGMA synchronous = OFF").await?;
                 Self::Sqlite(connection)
             }
@@ -153,7 +161,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Leaves nothing behind that a measurement would have to do.
+    /// Does the maintenance that would otherwise happen during a measurement.
     async fn settle(self, table: &'static str) -> Result<()> {
         match self {
             Self::Sqlite(mut connection) => connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.map(drop)?,

@@ -1,24 +1,24 @@
-//! Instructions of a request, counted by callgrind: a figure that hardly depends on what else the machine does.
+//! Instructions per request, counted by callgrind: hardly affected by other load on the machine.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use harness::http::Client;
+use harness::topology::Service;
 use serde::Serialize;
 
-use crate::data::Places;
-use crate::http::Connection;
+use crate::data::Environment;
 use crate::load::Requests;
 use crate::plan::{Kind, Operation, Side};
-use crate::platform::{Platform, Stores, requests};
-use crate::program::Program;
+use crate::platform::{ORDERS, create_stores, requests, start};
 use crate::progress::Progress;
 
-/// How many requests are sent before counting: connections are made, statements prepared.
+/// How many requests are sent before counting, to open connections and prepare statements.
 const WARM_UP: usize = 100;
-/// How many are counted.
+/// How many requests are counted.
 const COUNTED: usize = 500;
 
 /// What a request of an operation costs a service.
@@ -31,7 +31,7 @@ pub(crate) struct Count {
     pub(crate) instructions: f64,
 }
 
-/// Whether valgrind is at hand.
+/// Whether valgrind is installed.
 pub(crate) fn is_installed() -> bool {
     let version = Command::new("valgrind").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     version.is_ok_and(|status| status.success())
@@ -39,7 +39,7 @@ pub(crate) fn is_installed() -> bool {
 
 /// Counts for each operation and side, over one connection.
 pub(crate) async fn measure(
-    places: &Places<'_>,
+    environment: &Environment,
     database: Kind,
     sides: &[Side],
     operations: &[Operation],
@@ -47,28 +47,27 @@ pub(crate) async fn measure(
 ) -> Result<Vec<Count>> {
     let mut counts = Vec::new();
     for side in sides {
-        let stores =
-            Stores::create(places, database, &format!("callgrind-{side}"), crate::platform::ORDERS, |_| {}).await?;
-        let output =
-            ["user-service", "order-service"].map(|name| places.directory.join(format!("{side}.{database}.{name}")));
-        let prefix = output.each_ref().map(|path| valgrind(path));
-        let platform = Platform::start(places, *side, &stores, &prefix)?;
-        let services = [("user-service", &platform.users, &output[0]), ("order-service", &platform.orders, &output[1])];
+        let stores = create_stores(environment, database, &format!("callgrind-{side}"), ORDERS, |_| {}).await?;
+        let output = |service: &Service| -> PathBuf {
+            environment.directory.path().join(format!("{side}.{database}.{}", service.name))
+        };
+        let platform = start(environment, *side, &stores, |service| valgrind(&output(service))).await?;
         for (number, operation) in operations.iter().enumerate() {
-            let address = platform.answering(*operation).address;
+            let called = &platform[operation.service()];
             let requests = requests(*operation);
-            send(address, &requests, WARM_UP).await?;
-            for (_, program, _) in services {
-                control("--zero", program)?;
+            send(called.instance.address, &requests, WARM_UP).await?;
+            for member in &platform.members {
+                control("--zero", member.instance.process.id())?;
             }
-            send(address, &requests, COUNTED).await?;
-            for (service, program, output) in services {
-                control("--dump", program)?;
-                let text = std::fs::read_to_string(format!("{}.{}", output.display(), number + 1))?;
-                let total = total(&text).context("callgrind wrote what is not understood")?;
+            send(called.instance.address, &requests, COUNTED).await?;
+            for member in &platform.members {
+                control("--dump", member.instance.process.id())?;
+                let dump = format!("{}.{}", output(member.service).display(), number + 1);
+                let total = total(&std::fs::read_to_string(dump)?).context("a dump of callgrind has no total")?;
                 let instructions = total / COUNTED as f64;
-                // A service that was not asked only kept its timers.
-                if *operation == Operation::PostOrder || std::ptr::eq(program, platform.answering(*operation)) {
+                let service = &member.service.name;
+                // A service that takes no part in the operation has only run its timers.
+                if *operation == Operation::PostOrder || service == &called.service.name {
                     counts.push(Count { database, operation: *operation, side: *side, service, instructions });
                 }
             }
@@ -84,17 +83,17 @@ fn valgrind(output: &Path) -> Vec<OsString> {
     vec!["/usr/bin/env".into(), "valgrind".into(), "--tool=callgrind".into(), "--quiet".into(), file]
 }
 
-fn control(action: &str, program: &Program) -> Result<()> {
+fn control(action: &str, process: u32) -> Result<()> {
     let output =
-        Command::new("callgrind_control").arg(action).arg(program.id().to_string()).env_remove("TMPDIR").output()?;
+        Command::new("callgrind_control").arg(action).arg(process.to_string()).env_remove("TMPDIR").output()?;
     ensure!(output.status.success(), "callgrind_control: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
 async fn send(address: SocketAddr, requests: &Requests, count: usize) -> Result<()> {
-    let mut connection = Connection::open(address).await?;
+    let mut client = Client::new(address, None);
     for request in requests.bytes.iter().cycle().take(count) {
-        let status = connection.send(request).await?;
+        let status = client.exchange(request).await?;
         ensure!(status == requests.expected, "an answer under callgrind was {status}");
     }
     Ok(())
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dump_tells_its_total() {
+    fn the_total_of_a_dump_is_found() {
         let text = "version: 1\npart: 1\nevents: Ir\nsummary: 12345\n\nfn=(1) main\n3 12\n\ntotals: 12345\n";
         assert_eq!(total(text), Some(12_345.0));
         assert_eq!(total("events: Ir\n"), None);

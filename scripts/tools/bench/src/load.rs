@@ -1,37 +1,43 @@
-//! Clients that each send one request after the other, and what they saw.
+//! Loads a service over a fixed number of connections for one measurement.
 
-use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use hdrhistogram::Histogram;
-use tokio::task::{JoinSet, LocalSet};
+use anyhow::Result;
+use harness::load::{Load, Sample};
+use harness::measurements::Latencies;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::http::Connection;
+/// How often samples are added up, which bounds their memory.
+const AGGREGATION_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the first requests may take, and the last ones.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The longest latency that is told from longer ones.
-const LONGEST: Duration = Duration::from_secs(60);
-/// How long the requests under way may take at the end.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What is sent, in turn, and the status of success.
+/// The requests that are sent in turn, and the status of success.
 #[derive(Clone, Debug)]
 pub(crate) struct Requests {
-    pub(crate) bytes: Vec<Vec<u8>>,
+    pub(crate) bytes: Vec<Arc<[u8]>>,
     pub(crate) expected: u16,
 }
 
-/// What came of a measurement.
-#[derive(Clone, Debug)]
+impl Requests {
+    pub(crate) fn new(requests: impl IntoIterator<Item = Vec<u8>>, expected: u16) -> Self {
+        Self { bytes: requests.into_iter().map(Arc::from).collect(), expected }
+    }
+}
+
+/// The outcome of a measurement.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,
-    /// What the first failure was.
+    /// The first failure.
     pub(crate) failure: Option<String>,
-    latencies: Histogram<u64>,
+    /// Of requests that succeeded.
+    latencies: Latencies,
 }
 
 impl Outcome {
@@ -39,145 +45,78 @@ impl Outcome {
         self.succeeded as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The latency in milliseconds that `percent` of those that succeeded did not exceed.
+    /// The latency in milliseconds that `percent` of the successful requests did not exceed.
     pub(crate) fn latency_ms(&self, percent: f64) -> f64 {
-        self.latencies.value_at_percentile(percent) as f64 / 1000.0
+        self.latencies.percentile(percent).as_secs_f64() * 1000.0
+    }
+
+    fn add(&mut self, samples: Vec<Sample>, expected: u16) {
+        for sample in samples {
+            if sample.status == Some(expected) {
+                self.succeeded += 1;
+                self.latencies.record(sample.took);
+            } else {
+                self.failed += 1;
+                let status = sample.status.map(|status| status.to_string());
+                let parts: Vec<String> = status.into_iter().chain(sample.error).collect();
+                self.failure.get_or_insert_with(|| parts.join(" "));
+            }
+        }
     }
 }
 
-struct Tally {
-    counting: Cell<bool>,
-    stop: Cell<bool>,
-    outcome: RefCell<Outcome>,
-}
-
-/// Drives `address` over so many connections, for `warm_up` without counting, then for `span`. Gives what came of it, and
-/// what `look` saw at the begin and at the end of `span`. Must run on a runtime of one thread.
+/// Loads `address` over so many connections: for `warm_up` without counting, then for `duration`. Returns the outcome,
+/// and the results of `probe` at the start and at the end of `duration`.
 pub(crate) async fn drive<T>(
     address: SocketAddr,
     connections: usize,
     requests: &Requests,
     warm_up: Duration,
-    span: Duration,
-    look: impl Fn() -> Result<T>,
+    duration: Duration,
+    probe: impl Fn() -> Result<T>,
 ) -> Result<(Outcome, T, T)> {
-    let outcome = Outcome {
-        elapsed: span,
-        succeeded: 0,
-        failed: 0,
-        failure: None,
-        latencies: Histogram::new_with_bounds(1, LONGEST.as_micros().try_into()?, 3)?,
-    };
-    let tally = Rc::new(Tally { counting: Cell::new(false), stop: Cell::new(false), outcome: RefCell::new(outcome) });
-    let requests = Rc::new(requests.clone());
-    let local = LocalSet::new();
-    local
-        .run_until(async {
-            let mut clients = JoinSet::new();
-            for number in 0..connections {
-                let connection = Connection::open(address).await.context("cannot connect")?;
-                // Each begins elsewhere, so that no two send the same in step.
-                let first = number * requests.bytes.len() / connections;
-                clients.spawn_local(work(address, connection, Rc::clone(&requests), first, Rc::clone(&tally)));
-            }
-            tokio::time::sleep(warm_up).await;
-            let before = look()?;
-            let begin = Instant::now();
-            tally.counting.set(true);
-            tokio::time::sleep(span).await;
-            tally.counting.set(false);
-            let elapsed = begin.elapsed();
-            let after = look()?;
-            tally.stop.set(true);
-            let all = async { while clients.join_next().await.is_some() {} };
-            // Whoever waits longer is left behind; it is not counted in any case.
-            let _ = tokio::time::timeout(PATIENCE, all).await;
-            let outcome = Outcome { elapsed, ..tally.outcome.borrow().clone() };
-            Ok((outcome, before, after))
-        })
-        .await
-}
-
-async fn work(address: SocketAddr, connection: Connection, requests: Rc<Requests>, first: usize, tally: Rc<Tally>) {
-    let mut connection = Some(connection);
-    for request in requests.bytes.iter().cycle().skip(first) {
-        if tally.stop.get() {
-            return;
+    let (turn, bytes, expected) = (AtomicUsize::new(0), requests.bytes.clone(), requests.expected);
+    let source = move || (address, Arc::clone(&bytes[turn.fetch_add(1, Ordering::Relaxed) % bytes.len()]));
+    let load = Load::start(connections, None, Duration::ZERO, source);
+    // Opening the connections is not part of the measurement.
+    let _ = timeout(MAX_WAIT, load.warm_up()).await;
+    sleep(warm_up).await;
+    let before = probe()?;
+    let begin = Instant::now();
+    load.take_samples();
+    let mut outcome = Outcome::default();
+    loop {
+        sleep_until((begin + duration).min(Instant::now() + AGGREGATION_INTERVAL)).await;
+        let samples = load.take_samples();
+        outcome.elapsed = begin.elapsed();
+        if outcome.elapsed < duration {
+            outcome.add(samples, expected);
+            continue;
         }
-        let begin = Instant::now();
-        let answer = exchange(&mut connection, address, request).await;
-        if tally.counting.get() {
-            let mut outcome = tally.outcome.borrow_mut();
-            match answer {
-                Ok(status) if status == requests.expected => {
-                    outcome.succeeded += 1;
-                    let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    outcome.latencies.saturating_record(micros);
-                }
-                Ok(status) => {
-                    outcome.failed += 1;
-                    let body = connection.as_ref().map(Connection::body).unwrap_or_default();
-                    outcome.failure.get_or_insert_with(|| format!("{status} {}", String::from_utf8_lossy(body)));
-                }
-                Err(error) => {
-                    outcome.failed += 1;
-                    outcome.failure.get_or_insert_with(|| error.to_string());
-                }
-            }
-        }
+        let after = probe()?;
+        outcome.add(samples, expected);
+        // Requests that take longer are cancelled; none of these counts.
+        let _ = timeout(MAX_WAIT, load.finish()).await;
+        return Ok((outcome, before, after));
     }
-}
-
-/// Sends over the connection at hand, or over a new one where the last one failed.
-async fn exchange(connection: &mut Option<Connection>, address: SocketAddr, request: &[u8]) -> std::io::Result<u16> {
-    let mut open = match connection.take() {
-        Some(open) => open,
-        None => Connection::open(address).await?,
-    };
-    let status = open.send(request).await?;
-    *connection = Some(open);
-    Ok(status)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
 
-    /// Answers every second request with 503.
-    fn server() -> SocketAddr {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                std::thread::spawn(move || {
-                    let mut stream = stream.unwrap();
-                    let mut buffer = [0; 1024];
-                    for status in ["200 OK", "503 No"].iter().cycle() {
-                        if stream.read(&mut buffer).unwrap_or(0) == 0 {
-                            return;
-                        }
-                        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno");
-                        if stream.write_all(answer.as_bytes()).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        address
-    }
-
-    #[tokio::test]
-    async fn what_fails_is_counted_apart_and_told() {
-        let requests = Requests { bytes: vec![crate::http::get("/a"), crate::http::get("/b")], expected: 200 };
-        let span = Duration::from_millis(200);
-        let (outcome, before, after) =
-            drive(server(), 3, &requests, Duration::ZERO, span, || Ok(Instant::now())).await.unwrap();
-        assert!(outcome.succeeded > 0 && outcome.failed > 0, "{outcome:?}");
-        assert!(outcome.succeeded.abs_diff(outcome.failed) <= 3, "{outcome:?}");
-        assert_eq!(outcome.failure.as_deref(), Some("503 no"));
-        assert!(after - before >= span && outcome.elapsed >= span);
-        assert!(outcome.latency_ms(99.0) >= outcome.latency_ms(50.0));
+    #[test]
+    fn only_successful_requests_have_a_latency() {
+        let sample = |status: u16, error: Option<&str>, ms: u64| Sample {
+            begin: std::time::Instant::now(),
+            took: Duration::from_millis(ms),
+            status: Some(status),
+            error: error.map(str::to_owned),
+            first: false,
+        };
+        let mut outcome = Outcome { elapsed: Duration::from_secs(2), ..Outcome::default() };
+        outcome.add(vec![sample(200, None, 1), sample(503, Some("no"), 100), sample(204, None, 100)], 200);
+        assert_eq!((outcome.succeeded, outcome.failed, outcome.failure.as_deref()), (1, 2, Some("503 no")));
+        assert_eq!((outcome.requests_per_s(), outcome.latency_ms(99.0)), (0.5, 1.0));
     }
 }

@@ -1,19 +1,22 @@
-//! One measurement, and the rounds of all.
+//! Measurements of throughput, latency and resource usage, in rounds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use harness::platform::Platform;
+use harness::topology;
+use harness::usage::{cpu_ms, cpu_ms_with_children, memory_bytes, memory_bytes_with_children};
 use serde::Serialize;
 
 use crate::ceiling;
-use crate::data::Places;
+use crate::data::Environment;
 use crate::load::{self, Requests};
 use crate::plan::{Kind, Operation, Side};
-use crate::platform::{ORDERS, Platform, Stores, requests};
-use crate::processes;
+use crate::platform::{ORDERS, Stores, create_stores, requests, start};
 use crate::progress::Progress;
 
-/// What was seen of one side under one load in one round.
+/// One side under one workload in one round.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Measurement {
     pub(crate) database: Kind,
@@ -21,107 +24,109 @@ pub(crate) struct Measurement {
     pub(crate) connections: usize,
     pub(crate) side: Side,
     pub(crate) round: usize,
-    /// Only those that succeeded.
+    /// Successful requests only.
     pub(crate) requests_per_s: f64,
-    /// pgbench tells only the mean.
+    /// `None` for pgbench, which only prints the mean.
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
     pub(crate) failed: u64,
-    /// What the first failure was.
+    /// The first failure.
     pub(crate) failure: Option<String>,
-    /// Lines of both services' logs.
+    /// Lines in the logs of all services.
     pub(crate) log_lines_per_request: f64,
-    /// Milliseconds of processor time for a thousand requests that succeeded.
-    pub(crate) cpu_ms: Processes,
-    /// At the end, while the connections are open.
-    pub(crate) memory_mb: Processes,
+    /// Milliseconds of processor time per thousand successful requests.
+    pub(crate) cpu_ms: Usage,
+    /// At the end, while the connections are still open.
+    pub(crate) memory_mb: Usage,
 }
 
-/// A figure of each process; `None` where it has no part in it.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(crate) struct Processes {
-    pub(crate) user_service: Option<f64>,
-    pub(crate) order_service: Option<f64>,
-    /// All processes of the server.
-    pub(crate) postgres: Option<f64>,
-    /// What sends the requests.
-    pub(crate) load: Option<f64>,
-}
+/// What each process uses, by the name of the service (with underscores), `postgres` (all processes of the server) or
+/// `load` (this program); a process that takes no part is missing.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Usage(pub(crate) BTreeMap<String, f64>);
 
-impl Processes {
-    /// Of both services.
-    pub(crate) fn services(&self) -> f64 {
-        self.user_service.unwrap_or(0.0) + self.order_service.unwrap_or(0.0)
+impl Usage {
+    /// Of one process.
+    pub(crate) fn of(&self, name: &str) -> Option<f64> {
+        self.0.get(&name.replace('-', "_")).copied()
     }
 
-    /// Of both services and the database.
+    /// Of all services.
+    pub(crate) fn services(&self) -> f64 {
+        topology::platform().services.iter().filter_map(|service| self.of(&service.name)).sum()
+    }
+
+    /// Of all services and the database.
     pub(crate) fn with_database(&self) -> f64 {
-        self.services() + self.postgres.unwrap_or(0.0)
+        self.services() + self.of("postgres").unwrap_or(0.0)
     }
 
     fn since(&self, before: &Self, per: f64) -> Self {
-        let of = |now: Option<f64>, then: Option<f64>| Some((now? - then?) / per);
-        Self {
-            user_service: of(self.user_service, before.user_service),
-            order_service: of(self.order_service, before.order_service),
-            postgres: of(self.postgres, before.postgres),
-            load: of(self.load, before.load),
-        }
+        let used = |(name, now): (&String, &f64)| Some((name.clone(), (now - before.of(name)?) / per));
+        Self(self.0.iter().filter_map(used).collect())
     }
 }
 
-/// How often and for how long.
+/// How many measurements are made, and how long each takes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Schedule {
     pub(crate) rounds: usize,
-    pub(crate) span: Duration,
+    pub(crate) duration: Duration,
 }
 
-impl Pace {
+impl Schedule {
     fn warm_up(&self) -> Duration {
-        (self.span / 5).min(Duration::from_secs(1))
+        (self.duration / 5).min(Duration::from_secs(1))
     }
 }
 
-/// Every operation on one kind of database, for every number of connections and every side, in rounds.
+/// Measures every operation on one kind of database, with every number of connections and every side, in rounds.
 pub(crate) async fn rounds(
-    places: &Places<'_>,
+    environment: &Environment,
     kind: Kind,
     sides: &[Side],
     operations: &[Operation],
     connections: &[usize],
-    pace: Pace,
+    schedule: Schedule,
     progress: &mut Progress,
 ) -> Result<Vec<Measurement>> {
     let mut platforms = Vec::new();
-    let mut idle = None;
+    let mut ceiling = None;
     for side in sides {
-        let stores = Stores::create(places, kind, &side.to_string(), ORDERS, |_| {}).await?;
+        let stores = create_stores(environment, kind, &side.to_string(), ORDERS, |_| {}).await?;
         match side {
-            // Its tables are like the others', but no service uses them.
-            Side::Ceiling => idle = Some(stores),
+            // The same tables, without a service.
+            Side::Ceiling => ceiling = Some(stores),
             Side::Ours | Side::Peer => {
-                platforms.push((*side, Platform::start(places, *side, &stores, &Default::default())?));
+                platforms.push((*side, start(environment, *side, &stores, |_| Vec::new()).await?));
             }
         }
     }
-    let mut seen = Vec::new();
-    for round in 0..pace.rounds {
+    let mut measurements = Vec::new();
+    for round in 0..schedule.rounds {
         for operation in operations {
             for connections in connections {
                 let mut order = sides.to_vec();
-                // Whoever goes first profits or suffers from it in every second round only.
+                // Alternating the order cancels out effects of being measured first.
                 if round % 2 == 1 {
                     order.reverse();
                 }
                 for side in order {
-                    let run = Run { places, kind, operation: *operation, connections: *connections, round, pace };
-                    let measurement = match (platforms.iter().find(|(of, _)| *of == side), &idle) {
-                        (Some((_, platform)), _) => run.services(side, platform, &requests(*operation)).await?,
+                    let run = Run {
+                        environment,
+                        kind,
+                        operation: *operation,
+                        connections: *connections,
+                        side,
+                        round,
+                        schedule,
+                    };
+                    let measurement = match (platforms.iter().find(|(of, _)| *of == side), &ceiling) {
+                        (Some((_, platform)), _) => run.services(platform, &requests(*operation)).await?,
                         (None, Some(stores)) => match run.ceiling(stores)? {
                             Some(measurement) => measurement,
                             None => {
-                                progress.step("pgbench came to no transaction");
+                                progress.step("pgbench completed no transaction");
                                 continue;
                             }
                         },
@@ -131,103 +136,96 @@ pub(crate) async fn rounds(
                         "{kind}, {operation}, {connections} connections, {side}: {:.0} requests/s",
                         measurement.requests_per_s
                     ));
-                    seen.push(measurement);
+                    measurements.push(measurement);
                 }
             }
         }
     }
-    Ok(seen)
+    Ok(measurements)
 }
 
 /// One measurement to be made.
 pub(crate) struct Run<'a> {
-    pub(crate) places: &'a Places<'a>,
+    pub(crate) environment: &'a Environment,
     pub(crate) kind: Kind,
     pub(crate) operation: Operation,
     pub(crate) connections: usize,
+    pub(crate) side: Side,
     pub(crate) round: usize,
-    pub(crate) pace: Pace,
+    pub(crate) schedule: Schedule,
 }
 
 impl Run<'_> {
-    /// Drives a platform with `requests`.
-    pub(crate) async fn services(&self, side: Side, platform: &Platform, requests: &Requests) -> Result<Measurement> {
-        let postmaster = self.postmaster()?;
-        let look = || {
-            let cpu = Processes {
-                user_service: Some(processes::cpu_ms(platform.users.id())?),
-                order_service: Some(processes::cpu_ms(platform.orders.id())?),
-                postgres: postmaster.map(processes::cpu_ms_with_children).transpose()?,
-                load: Some(processes::cpu_ms(std::process::id())?),
-            };
-            let memory = Processes {
-                user_service: Some(processes::memory_mb(platform.users.id())?),
-                order_service: Some(processes::memory_mb(platform.orders.id())?),
-                postgres: postmaster.map(processes::memory_mb_with_children).transpose()?.flatten(),
-                load: None,
-            };
-            Ok((cpu, memory, platform.users.log_lines() + platform.orders.log_lines()))
+    /// Loads a platform with `requests`.
+    pub(crate) async fn services(&self, platform: &Platform, requests: &Requests) -> Result<Measurement> {
+        let postmaster = match self.kind {
+            Kind::Sqlite => None,
+            Kind::Postgres => Some(self.environment.postgres()?.postmaster()?),
         };
-        let address = platform.answering(self.operation).address;
-        let (span, warm_up) = (self.pace.span, self.pace.warm_up());
-        let (outcome, before, after) = load::drive(address, self.connections, requests, warm_up, span, look).await?;
+        let mb = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
+        let probe = || {
+            let (mut cpu, mut memory, mut log_lines) = (Usage::default(), Usage::default(), 0);
+            for member in &platform.members {
+                let (name, process) = (member.service.name.replace('-', "_"), &member.instance.process);
+                cpu.0.insert(name.clone(), cpu_ms(process.id())?);
+                memory.0.insert(name, mb(memory_bytes(process.id())?));
+                log_lines += process.log_lines();
+            }
+            if let Some(postmaster) = postmaster {
+                cpu.0.insert("postgres".to_owned(), cpu_ms_with_children(postmaster)?);
+                memory
+                    .0
+                    .extend(memory_bytes_with_children(postmaster)?.map(|bytes| ("postgres".to_owned(), mb(bytes))));
+            }
+            cpu.0.insert("load".to_owned(), cpu_ms(std::process::id())?);
+            Ok((cpu, memory, log_lines))
+        };
+        let address = platform[self.operation.service()].instance.address;
+        let (duration, warm_up) = (self.schedule.duration, self.schedule.warm_up());
+        let (outcome, before, after) =
+            load::drive(address, self.connections, requests, warm_up, duration, probe).await?;
         let succeeded = outcome.succeeded as f64;
         Ok(Measurement {
-            database: self.kind,
-            operation: self.operation,
-            connections: self.connections,
-            side,
-            round: self.round,
-            requests_per_s: outcome.requests_per_s(),
             p50_ms: Some(outcome.latency_ms(50.0)),
             p99_ms: Some(outcome.latency_ms(99.0)),
-            failed: outcome.failed,
             log_lines_per_request: (after.2 - before.2) as f64 / (succeeded + outcome.failed as f64),
-            failure: outcome.failure,
             cpu_ms: after.0.since(&before.0, succeeded / 1000.0),
             memory_mb: after.1,
+            ..self.measurement(outcome.requests_per_s(), outcome.failed, outcome.failure)
         })
     }
 
     fn ceiling(&self, stores: &Stores) -> Result<Option<Measurement>> {
-        let cluster = self.places.cluster.context("there is no PostgreSQL in this run")?;
-        let store = if self.operation == Operation::GetUser { &stores.users } else { &stores.orders };
-        let look = || {
-            let cpu = self.postmaster()?.map(processes::cpu_ms_with_children).transpose()?;
-            Ok::<_, anyhow::Error>(Processes { postgres: cpu, ..Default::default() })
-        };
-        let before = look()?;
-        let ceiling = ceiling::measure(cluster, store, self.operation, self.connections, self.pace.span)?;
+        let postgres = self.environment.postgres()?;
+        let store = &stores[self.operation.service()];
+        let probe = || cpu_ms_with_children(postgres.postmaster()?);
+        let before = probe()?;
+        let ceiling =
+            ceiling::measure(&postgres.cluster, store, self.operation, self.connections, self.schedule.duration)?;
         let Some(ceiling) = ceiling else { return Ok(None) };
-        let cpu_ms = look()?.since(&before, ceiling.transactions / 1000.0);
+        let cpu_ms = (probe()? - before) / (ceiling.transactions / 1000.0);
         Ok(Some(Measurement {
-            database: self.kind,
-            operation: self.operation,
-            connections: self.connections,
-            side: Side::Ceiling,
-            round: self.round,
-            requests_per_s: ceiling.transactions_per_s,
-            p50_ms: None,
-            p99_ms: None,
-            failed: ceiling.failed,
-            failure: None,
-            log_lines_per_request: 0.0,
-            cpu_ms,
-            memory_mb: Processes::default(),
+            cpu_ms: Usage([("postgres".to_owned(), cpu_ms)].into()),
+            ..self.measurement(ceiling.transactions_per_s, ceiling.failed, None)
         }))
     }
 
-    fn postmaster(&self) -> Result<Option<u32>> {
-        match self.kind {
-            Kind::Sqlite => Ok(None),
-            Kind::Postgres => postmaster(self.places).map(Some),
+    /// Of pgbench, nothing more is known.
+    fn measurement(&self, requests_per_s: f64, failed: u64, failure: Option<String>) -> Measurement {
+        Measurement {
+            database: self.kind,
+            operation: self.operation,
+            connections: self.connections,
+            side: self.side,
+            round: self.round,
+            requests_per_s,
+            p50_ms: None,
+            p99_ms: None,
+            failed,
+            failure,
+            log_lines_per_request: 0.0,
+            cpu_ms: Usage::default(),
+            memory_mb: Usage::default(),
         }
     }
-}
-
-/// The first process of the PostgreSQL of this run.
-pub(crate) fn postmaster(places: &Places<'_>) -> Result<u32> {
-    let cluster = places.cluster.context("there is no PostgreSQL in this run")?;
-    let text = std::fs::read_to_string(cluster.socket_directory().join("data/postmaster.pid"))?;
-    Ok(text.lines().next().unwrap_or_default().trim().parse()?)
 }

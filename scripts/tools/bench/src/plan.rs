@@ -1,9 +1,13 @@
-//! What is measured, and in which words.
+//! What is measured, and how it is named.
 
 use std::fmt;
 
 use clap::ValueEnum;
 use serde::Serialize;
+
+/// The two services whose operations are measured.
+pub(crate) const USER_SERVICE: &str = "user-service";
+pub(crate) const ORDER_SERVICE: &str = "order-service";
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
@@ -13,7 +17,7 @@ pub(crate) enum Kind {
     Postgres,
 }
 
-/// What a client asks for.
+/// What a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Operation {
@@ -22,13 +26,13 @@ pub(crate) enum Operation {
     PostOrder,
 }
 
-/// Who is measured.
+/// Whose implementation is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Side {
     /// The services of this repository.
     Ours,
-    /// The same operations as axum, sqlx and reqwest are commonly used.
+    /// The same operations in the common style of axum, sqlx and reqwest.
     Peer,
     /// PostgreSQL alone, driven by pgbench.
     Ceiling,
@@ -37,14 +41,24 @@ pub(crate) enum Side {
 /// The parts of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// Throughput, latency, processor time and memory, beside the ceiling and the peer.
+    /// Throughput, latency, processor time and memory, compared with pgbench and the peer.
     Load,
-    /// From the start of a service until it is healthy.
+    /// The time from the start of a service until it is healthy.
     Start,
-    /// What an order and a page of a list cost as the stored orders become more.
+    /// The cost of an order and of a page of a list by the number of stored orders.
     Curve,
-    /// Instructions of a request, counted by callgrind.
+    /// Instructions per request, counted by callgrind.
     Instructions,
+}
+
+impl Operation {
+    /// The service that serves it.
+    pub(crate) fn service(self) -> &'static str {
+        match self {
+            Self::GetUser => USER_SERVICE,
+            Self::GetOrder | Self::PostOrder => ORDER_SERVICE,
+        }
+    }
 }
 
 impl fmt::Display for Kind {

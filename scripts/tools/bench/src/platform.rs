@@ -1,103 +1,101 @@
-//! Both services of one side, on databases of their own.
+//! The services of one side, each on a database of its own.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
+use harness::http;
+use harness::platform::Platform;
+use harness::process::{Output, Process, Settings};
+use harness::topology::{self, Service};
 
-use crate::data::{Places, Store, USERS};
-use crate::http;
+use crate::data::{Environment, Store, USERS};
 use crate::load::Requests;
-use crate::plan::{Kind, Operation, Side};
-use crate::program::Program;
+use crate::plan::{Kind, ORDER_SERVICE, Operation, Side, USER_SERVICE};
 
-/// How many orders there are before anything is measured.
+/// How many orders are stored before anything is measured.
 pub(crate) const ORDERS: i64 = 10_000;
 /// How many different requests a measurement sends.
-const VARIETY: i64 = 1000;
+const DISTINCT_REQUESTS: i64 = 1000;
+/// How long a service may take until it serves, under valgrind too.
+const START_TIME_LIMIT: Duration = Duration::from_secs(60);
+/// The services that the peer implements.
+const PEER_SERVICES: [&str; 2] = [USER_SERVICE, ORDER_SERVICE];
 
-/// The databases of both services.
-#[derive(Clone, Debug)]
-pub(crate) struct Stores {
-    pub(crate) users: Store,
-    pub(crate) orders: Store,
-}
+/// The database of each service, by its name.
+pub(crate) type Stores = BTreeMap<&'static str, Store>;
 
-impl Stores {
-    /// New ones, with [`USERS`] users and so many orders.
-    pub(crate) async fn create(
-        places: &Places<'_>,
-        kind: Kind,
-        name: &str,
-        orders: i64,
-        progress: impl FnMut(i64),
-    ) -> Result<Self> {
-        let stores = Self {
-            users: Store::create(places, kind, "user-service", &format!("{name}-users")).await?,
-            orders: Store::create(places, kind, "order-service", &format!("{name}-orders")).await?,
-        };
-        stores.users.fill_users().await?;
-        stores.orders.fill_orders(orders, progress).await?;
-        Ok(stores)
+/// Creates databases without a schema.
+pub(crate) async fn create_empty_stores(environment: &Environment, kind: Kind, name: &str) -> Result<Stores> {
+    let mut stores = Stores::new();
+    for service in &topology::platform().services {
+        let name = format!("{name}-{}", service.database);
+        stores.insert(&service.name, Store::create(environment, kind, &name).await?);
     }
+    Ok(stores)
 }
 
-/// Two running services.
-#[derive(Debug)]
-pub(crate) struct Platform {
-    pub(crate) users: Program,
-    pub(crate) orders: Program,
-}
-
-impl Platform {
-    /// Starts the services of `side`, each by `prefix`, a program and its arguments, if there is one.
-    pub(crate) fn start(places: &Places<'_>, side: Side, stores: &Stores, prefix: &[Vec<OsString>; 2]) -> Result<Self> {
-        let [users_prefix, orders_prefix] = prefix;
-        let users = Program::start(
-            &mut command(places, side, "user-service", "users", users_prefix),
-            places.directory,
-            &[("DATABASE_URL", &stores.users.setting)],
-        )?;
-        let url = format!("http://{}", users.address);
-        let orders = Program::start(
-            &mut command(places, side, "order-service", "orders", orders_prefix),
-            places.directory,
-            &[("DATABASE_URL", &stores.orders.setting), ("USER_SERVICE_URL", &url)],
-        )?;
-        Ok(Self { users, orders })
+/// Creates databases with [`USERS`] users and so many orders.
+pub(crate) async fn create_stores(
+    environment: &Environment,
+    kind: Kind,
+    name: &str,
+    orders: i64,
+    progress: impl FnMut(i64),
+) -> Result<Stores> {
+    let stores = create_empty_stores(environment, kind, name).await?;
+    for (service, store) in &stores {
+        store.migrate(environment, service)?;
     }
-
-    /// Who answers `operation`.
-    pub(crate) fn answering(&self, operation: Operation) -> &Program {
-        match operation {
-            Operation::GetUser => &self.users,
-            Operation::GetOrder | Operation::PostOrder => &self.orders,
-        }
-    }
+    stores[USER_SERVICE].fill_users().await?;
+    stores[ORDER_SERVICE].fill_orders(orders, progress).await?;
+    Ok(stores)
 }
 
-fn command(places: &Places<'_>, side: Side, ours: &str, peer: &str, prefix: &[OsString]) -> Command {
-    let (program, argument) = if side == Side::Peer { ("peer", Some(peer)) } else { (ours, None) };
-    let program = places.programs.join(program);
-    let mut words = prefix.iter().cloned().chain([program.into_os_string()]);
-    let mut command = Command::new(words.next().unwrap_or_default());
-    command.args(words).args(argument);
+/// Starts the services of `side`; `prefix` is a program, with arguments, that runs a service, or empty.
+pub(crate) async fn start(
+    environment: &Environment,
+    side: Side,
+    stores: &Stores,
+    prefix: impl Fn(&Service) -> Vec<OsString>,
+) -> Result<Platform> {
+    let is_implemented = |name: &str| side != Side::Peer || PEER_SERVICES.contains(&name);
+    let databases = stores.iter().filter(|(name, _)| is_implemented(name));
+    let databases = databases.map(|(name, store)| (*name, store.setting.clone())).collect();
+    let launch = async |service: &'static Service, settings: &Settings| {
+        let command = command(environment, side, service, prefix(service));
+        let process = Process::spawn(command, environment.directory.path(), settings, Output::Counted)?;
+        process.serving(START_TIME_LIMIT).await
+    };
+    Platform::start(&databases, false, launch).await
+}
+
+fn command(environment: &Environment, side: Side, service: &Service, prefix: Vec<OsString>) -> Command {
+    let (program, argument) = match side {
+        Side::Peer => ("peer", Some(&service.database)),
+        _ => (service.name.as_str(), None),
+    };
+    let mut line = prefix.into_iter().chain([environment.programs.join(program).into_os_string()]);
+    let mut command = Command::new(line.next().unwrap_or_default());
+    command.args(line).args(argument);
     command
 }
 
 /// The requests of `operation`, all of which succeed.
 pub(crate) fn requests(operation: Operation) -> Requests {
-    // A stride that is prime to both, so that neighbours are not asked for one after the other.
+    // The stride is coprime to both counts, so that consecutive requests are for distant rows.
     let spread = |number: i64, count: i64| 1 + number * 617 % count;
-    let bytes = (0..VARIETY).map(|number| match operation {
+    let requests = (0..DISTINCT_REQUESTS).map(|number| match operation {
         Operation::GetUser => http::get(&format!("/api/v1/users/{}", spread(number, USERS))),
         Operation::GetOrder => http::get(&format!("/api/v1/orders/{}", spread(number * 10, ORDERS))),
         Operation::PostOrder => {
             let user = spread(number, USERS);
-            http::post("/api/v1/orders", &format!(r#"{{"user_id":{user},"product_id":456,"quantity":2}}"#))
+            http::post("/api/v1/orders", None, &format!(r#"{{"user_id":{user},"product_id":456,"quantity":2}}"#))
         }
     });
-    Requests { bytes: bytes.collect(), expected: if operation == Operation::PostOrder { 201 } else { 200 } }
+    Requests::new(requests, if operation == Operation::PostOrder { 201 } else { 200 })
 }
 
 #[cfg(test)]
@@ -106,7 +104,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn the_requests_of_a_measurement_are_different_ones() {
+    fn the_requests_of_a_measurement_are_distinct() {
         for operation in [Operation::GetUser, Operation::GetOrder, Operation::PostOrder] {
             let bytes = requests(operation).bytes;
             assert_eq!(bytes.iter().collect::<HashSet<_>>().len(), 1000, "{operation}");

@@ -1,31 +1,31 @@
-//! The results as a picture: throughput as bars, cost by stored orders as lines.
+//! The results as a plot: throughput as bars, cost by stored orders as lines.
 
 use std::fmt::Write;
 
+use harness::measurements::{Spread, short};
+
 use crate::curve::REQUESTS;
-use crate::figures::{Spread, short};
 use crate::plan::{Kind, Operation, Side};
-use crate::results::{Cell, Results};
+use crate::results::{Results, Workload};
 
 const SIDES: [(Side, &str); 3] = [(Side::Ours, "#1f6feb"), (Side::Peer, "#d29922"), (Side::Ceiling, "#8b949e")];
-/// Of one panel, in pixels, with its margin.
+/// The size of one panel in pixels, margins included.
 const WIDTH: f64 = 340.0;
 const HEIGHT: f64 = 240.0;
-/// Of what is drawn in it.
+/// The size of its plotting area.
 const PLOT_WIDTH: f64 = 280.0;
 const PLOT_HEIGHT: f64 = 160.0;
 const COLUMNS: usize = 3;
 
-/// An SVG file.
+/// The plot as SVG.
 pub(crate) fn plot(results: &Results) -> String {
     let mut panels = Vec::new();
     for database in [Kind::Sqlite, Kind::Postgres] {
         for operation in [Operation::GetUser, Operation::GetOrder, Operation::PostOrder] {
-            let cells = results.cells().into_iter();
-            let cells: Vec<Cell> =
-                cells.filter(|cell| (cell.database, cell.operation) == (database, operation)).collect();
-            if !cells.is_empty() {
-                panels.push(bars(results, &format!("{database}, {operation}"), &cells));
+            let mut workloads = results.workloads();
+            workloads.retain(|workload| (workload.database, workload.operation) == (database, operation));
+            if !workloads.is_empty() {
+                panels.push(bars(results, &format!("{database}, {operation}"), &workloads));
             }
         }
         for request in REQUESTS {
@@ -56,20 +56,20 @@ pub(crate) fn plot(results: &Results) -> String {
     svg + "</svg>\n"
 }
 
-/// A group for each number of connections, a bar for each side, a line from the least to the most.
-fn bars(results: &Results, title: &str, cells: &[Cell]) -> String {
-    let of = |cell: Cell, side: Side| results.spread(cell, side, |seen| Some(seen.requests_per_s));
-    let all = cells.iter().flat_map(|cell| SIDES.iter().filter_map(|(side, _)| of(*cell, *side)));
+/// A group for each number of connections, a bar for each side, a line from the minimum to the maximum.
+fn bars(results: &Results, title: &str, workloads: &[Workload]) -> String {
+    let of = |workload: Workload, side: Side| results.spread(workload, side, |measured| Some(measured.requests_per_s));
+    let all = workloads.iter().flat_map(|workload| SIDES.iter().filter_map(|(side, _)| of(*workload, *side)));
     let top = all.map(|spread| spread.max).fold(1.0, f64::max);
     let mut panel = frame(title, "requests/s by connections", top);
-    let group = PLOT_WIDTH / cells.len() as f64;
+    let group = PLOT_WIDTH / workloads.len() as f64;
     let bar = group / (SIDES.len() as f64 + 1.0);
     let at = |value: f64| PLOT_HEIGHT * (1.0 - value / top);
-    for (number, cell) in cells.iter().enumerate() {
+    for (number, workload) in workloads.iter().enumerate() {
         let left = number as f64 * group;
-        for (place, (side, color)) in SIDES.iter().enumerate() {
-            let Some(Spread { median, min, max }) = of(*cell, *side) else { continue };
-            let x = left + (place as f64 + 0.5) * bar;
+        for (index, (side, color)) in SIDES.iter().enumerate() {
+            let Some(Spread { median, min, max }) = of(*workload, *side) else { continue };
+            let x = left + (index as f64 + 0.5) * bar;
             let middle = x + bar / 2.0;
             let _ = writeln!(
                 panel,
@@ -81,15 +81,15 @@ fn bars(results: &Results, title: &str, cells: &[Cell]) -> String {
                 at(min),
             );
         }
-        let _ = writeln!(panel, "{}", label(left + group / 2.0, &cell.connections.to_string()));
+        let _ = writeln!(panel, "{}", label(left + group / 2.0, &workload.connections.to_string()));
     }
     panel
 }
 
-/// A point for each measurement, a line through the medians; the orders in powers of ten.
+/// A point for each measurement and a line through the medians, over powers of ten of stored orders.
 fn line(title: &str, points: &[(i64, f64)]) -> String {
     let top = points.iter().map(|(_, cost)| *cost).fold(1.0, f64::max);
-    let mut panel = frame(title, "CPU ms for 1,000 requests by stored orders", top);
+    let mut panel = frame(title, "CPU ms per 1,000 requests by stored orders", top);
     let mut sizes: Vec<i64> = points.iter().map(|(orders, _)| *orders).collect();
     sizes.dedup();
     let step = PLOT_WIDTH / sizes.len() as f64;
@@ -110,7 +110,7 @@ fn line(title: &str, points: &[(i64, f64)]) -> String {
     panel
 }
 
-/// Title and axes; both begin at zero.
+/// Title and axes, which begin at zero.
 fn frame(title: &str, caption: &str, top: f64) -> String {
     let below = PLOT_HEIGHT + 32.0;
     format!(
@@ -133,7 +133,7 @@ mod tests {
     use crate::results::tests::measurement;
 
     #[test]
-    fn a_bar_is_as_high_as_its_share_of_the_highest() {
+    fn the_height_of_a_bar_is_proportional() {
         let load = vec![measurement(Side::Ours, 0, 4000.0, 1.0), measurement(Side::Peer, 0, 1000.0, 1.0)];
         let svg = plot(&Results { load, ..Default::default() });
         assert!(svg.contains("height=\"160.0\" fill=\"#1f6feb\""), "{svg}");

@@ -1,4 +1,4 @@
-//! How far a run is, on stderr.
+//! The progress of a run, on stderr.
 
 use std::time::Instant;
 
@@ -15,14 +15,14 @@ impl Progress {
         Self { begin: Instant::now(), step: 0, steps }
     }
 
-    /// One more is done.
+    /// Counts a completed step and prints `what`.
     pub(crate) fn step(&mut self, what: &str) {
         self.step += 1;
-        self.say(what);
+        self.print(what);
     }
 
-    /// Something that counts as no step.
-    pub(crate) fn say(&self, what: &str) {
+    /// Prints `what` without counting a step.
+    pub(crate) fn print(&self, what: &str) {
         eprintln!("[{:>4} s, {}/{}] {what}", self.begin.elapsed().as_secs(), self.step, self.steps);
     }
 }

@@ -1,27 +1,30 @@
-//! The results as tables to read.
+//! The results as tables.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use harness::measurements::{Spread, short};
+use harness::topology;
+
 use crate::curve::REQUESTS;
-use crate::figures::{Spread, short};
-use crate::measure::Measurement;
+use crate::measure::{Measurement, Usage};
 use crate::plan::{Kind, Side};
 use crate::results::Results;
-use crate::targets::judge;
+use crate::targets::evaluate;
 
 const SIDES: [Side; 3] = [Side::Ours, Side::Peer, Side::Ceiling];
 
-/// All tables, with what is to be known to read them.
+/// All tables, with the conditions of the run.
 pub(crate) fn report(results: &Results) -> String {
     let machine = &results.machine;
     let others = machine.taken_by_others.map_or_else(
-        || "THE RUN DID NOT COME TO ITS END".to_owned(),
-        |share| format!("others used {:.0} % of the processors' time", share * 100.0),
+        || "THE RUN WAS NOT COMPLETED".to_owned(),
+        |share| format!("other programs used {:.0} % of the processor time", share * 100.0),
     );
     let mut text = format!(
-        "Each figure: the median of {} rounds (the least to the most). {} processors, shared by the services, the database\n\
-         and the load; files on {}; load average {} at the begin; {}.\n\
-         On a machine that is shared only ratios within one run mean anything.\n",
+        "Each measurement: the median of {} rounds (minimum to maximum). {} processors, shared by the services, the\n\
+         database and the load; files on {}; load average {} at the start; {}.\n\
+         On a shared machine only ratios within one run are meaningful.\n",
         machine.rounds,
         machine.processors,
         machine.file_system,
@@ -29,10 +32,10 @@ pub(crate) fn report(results: &Results) -> String {
         others,
     );
     section(&mut text, "Throughput and latency", &throughput(results));
-    section(&mut text, "CPU milliseconds for 1,000 requests, and memory in MB", &costs(results));
+    section(&mut text, "CPU milliseconds per 1,000 requests, and memory in MB", &costs(results));
     section(&mut text, "Start until healthy, ms", &starts(results));
-    section(&mut text, "Cost by stored orders: CPU milliseconds for 1,000 requests, and requests/s", &curve(results));
-    section(&mut text, "Instructions of a request", &instructions(results));
+    section(&mut text, "Cost by stored orders: CPU milliseconds per 1,000 requests, and requests/s", &curve(results));
+    section(&mut text, "Instructions per request", &instructions(results));
     section(&mut text, "Targets", &targets(results));
     for missing in &results.missing {
         let _ = writeln!(text, "\nNOT MEASURED: {missing}");
@@ -41,13 +44,13 @@ pub(crate) fn report(results: &Results) -> String {
 }
 
 fn section(text: &mut String, title: &str, rows: &[Vec<String>]) {
-    // One row is the head alone.
+    // One row is only the header.
     if rows.len() > 1 {
         let _ = write!(text, "\n{title}\n\n{}", table(rows));
     }
 }
 
-/// Columns as wide as what is in them.
+/// Pads the cells of each column to the widest.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
@@ -72,28 +75,29 @@ fn throughput(results: &Results) -> Vec<Vec<String>> {
         "database",
         "operation",
         "conn.",
-        "who",
+        "side",
         "requests/s",
         "p50 ms",
         "p99 ms",
         "failed",
-        "ours to this",
+        "ours / this",
         "log lines",
     ])];
-    for cell in results.cells() {
-        for side in SIDES.into_iter().filter(|side| results.of(cell, *side).next().is_some()) {
-            let ratio = results.ratio(cell, side, |seen| seen.requests_per_s).filter(|_| side != Side::Ours);
+    for workload in results.workloads() {
+        for side in SIDES.into_iter().filter(|side| results.of(workload, *side).next().is_some()) {
+            let ratio =
+                results.ratio(workload, side, |measured| measured.requests_per_s).filter(|_| side != Side::Ours);
             rows.push(vec![
-                cell.database.to_string(),
-                cell.operation.to_string(),
-                cell.connections.to_string(),
+                workload.database.to_string(),
+                workload.operation.to_string(),
+                workload.connections.to_string(),
                 side.to_string(),
-                text(results.spread(cell, side, |seen| Some(seen.requests_per_s))),
-                text(results.spread(cell, side, |seen| seen.p50_ms)),
-                text(results.spread(cell, side, |seen| seen.p99_ms)),
-                format!("{:.1} %", results.failed(cell, side) * 100.0),
+                text(results.spread(workload, side, |measured| Some(measured.requests_per_s))),
+                text(results.spread(workload, side, |measured| measured.p50_ms)),
+                text(results.spread(workload, side, |measured| measured.p99_ms)),
+                format!("{:.1} %", results.failed(workload, side) * 100.0),
                 text(ratio),
-                text(results.spread(cell, side, |seen| Some(seen.log_lines_per_request))),
+                text(results.spread(workload, side, |measured| Some(measured.log_lines_per_request))),
             ]);
         }
     }
@@ -101,52 +105,39 @@ fn throughput(results: &Results) -> Vec<Vec<String>> {
 }
 
 fn costs(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![row([
-        "database",
-        "operation",
-        "conn.",
-        "who",
-        "user-service",
-        "order-service",
-        "PostgreSQL",
-        "load",
-        "MB user-service",
-        "MB order-service",
-        "MB PostgreSQL",
-    ])];
-    let figures: [fn(&Measurement) -> Option<f64>; 7] = [
-        |seen| seen.cpu_ms.user_service,
-        |seen| seen.cpu_ms.order_service,
-        |seen| seen.cpu_ms.postgres,
-        |seen| seen.cpu_ms.load,
-        |seen| seen.memory_mb.user_service,
-        |seen| seen.memory_mb.order_service,
-        |seen| seen.memory_mb.postgres,
-    ];
-    for cell in results.cells() {
-        for side in SIDES.into_iter().filter(|side| results.of(cell, *side).next().is_some()) {
-            let head =
-                [cell.database.to_string(), cell.operation.to_string(), cell.connections.to_string(), side.to_string()];
-            rows.push(head.into_iter().chain(figures.map(|figure| text(results.spread(cell, side, figure)))).collect());
+    let services = topology::platform().services.iter().map(|service| service.name.as_str());
+    let processes: Vec<&str> = services.chain(["PostgreSQL", "load"]).collect();
+    let mut head = row(["database", "operation", "conn.", "side"]);
+    head.extend(processes.iter().map(|name| (*name).to_owned()));
+    // The load is this program, whose memory is not measured.
+    let with_memory = &processes[..processes.len() - 1];
+    head.extend(with_memory.iter().map(|name| format!("MB {name}")));
+    let mut rows = vec![head];
+    for workload in results.workloads() {
+        for side in SIDES.into_iter().filter(|side| results.of(workload, *side).next().is_some()) {
+            let cell = |usage: fn(&Measurement) -> &Usage, name: &str| {
+                let name = if name == "PostgreSQL" { "postgres" } else { name };
+                text(results.spread(workload, side, |measured| usage(measured).of(name)))
+            };
+            let (database, operation) = (workload.database.to_string(), workload.operation.to_string());
+            let mut cells = vec![database, operation, workload.connections.to_string(), side.to_string()];
+            cells.extend(processes.iter().map(|name| cell(|measured| &measured.cpu_ms, name)));
+            cells.extend(with_memory.iter().map(|name| cell(|measured| &measured.memory_mb, name)));
+            rows.push(cells);
         }
     }
     rows
 }
 
 fn starts(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![row(["database", "service", "who", "its schema is there", "on an empty database"])];
+    let mut rows = vec![row(["database", "service", "side", "with schema", "on an empty database"])];
     for database in [Kind::Sqlite, Kind::Postgres] {
-        for service in ["user-service", "order-service"] {
+        for service in topology::platform().services.iter().map(|service| &service.name) {
             for side in [Side::Ours, Side::Peer] {
-                let of = |first| {
-                    let starts = results.starts.iter().filter(move |start| {
-                        (start.database, start.service, start.side, start.first) == (database, service, side, first)
-                    });
-                    Spread::of(starts.map(|start| start.ms))
-                };
-                if let Some(again) = of(false) {
-                    let who = side.to_string();
-                    rows.push(vec![database.to_string(), service.to_owned(), who, again.to_string(), text(of(true))]);
+                if let Some(again) = results.starts(database, service, side, false) {
+                    let first = text(results.starts(database, service, side, true));
+                    let (database, side) = (database.to_string(), side.to_string());
+                    rows.push(vec![database, service.clone(), side, again.to_string(), first]);
                 }
             }
         }
@@ -158,19 +149,17 @@ fn curve(results: &Results) -> Vec<Vec<String>> {
     let mut rows = vec![row(["database", "request", "orders", "CPU ms", "requests/s", "failed"])];
     for database in [Kind::Sqlite, Kind::Postgres] {
         for request in REQUESTS {
-            let of = || results.curve.iter().filter(|point| (point.database, point.request) == (database, request));
-            let mut sizes: Vec<i64> = of().map(|point| point.orders).collect();
-            sizes.sort_unstable();
-            sizes.dedup();
+            let of = results.curve.iter().filter(|point| (point.database, point.request) == (database, request));
+            let sizes: BTreeSet<i64> = of.map(|point| point.orders).collect();
             for size in sizes {
-                let points = || of().filter(|point| point.orders == size);
+                let points = results.points(database, request, size);
                 rows.push(vec![
                     database.to_string(),
                     request.name().to_owned(),
                     size.to_string(),
-                    text(Spread::of(points().map(|point| point.cpu_ms))),
-                    text(Spread::of(points().map(|point| point.requests_per_s))),
-                    points().map(|point| point.failed).sum::<u64>().to_string(),
+                    text(Spread::of(points.iter().map(|point| point.cpu_ms))),
+                    text(Spread::of(points.iter().map(|point| point.requests_per_s))),
+                    points.iter().map(|point| point.failed).sum::<u64>().to_string(),
                 ]);
             }
         }
@@ -179,7 +168,7 @@ fn curve(results: &Results) -> Vec<Vec<String>> {
 }
 
 fn instructions(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![row(["database", "operation", "who", "service", "instructions"])];
+    let mut rows = vec![row(["database", "operation", "side", "service", "instructions"])];
     for count in &results.instructions {
         rows.push(vec![
             count.database.to_string(),
@@ -193,25 +182,25 @@ fn instructions(results: &Results) -> Vec<Vec<String>> {
 }
 
 fn targets(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![row(["target", "wanted", "seen", "met"])];
-    for target in judge(results) {
+    let mut rows = vec![row(["target", "required", "measured", "met"])];
+    for target in evaluate(results) {
         let met = match (target.is_met(), target.failures) {
             (true, _) => "yes",
             (false, true) => "NO, requests failed",
             (false, false) => "NO",
         };
-        rows.push(vec![target.what.clone(), target.bound.to_string(), target.seen.to_string(), met.to_owned()]);
+        rows.push(vec![target.what.clone(), target.bound.to_string(), target.measured.to_string(), met.to_owned()]);
     }
     rows
 }
 
-/// The first failure of each kind of load, for whoever wonders.
+/// The first failure of each measurement.
 pub(crate) fn failures(results: &Results) -> Vec<String> {
-    let failed = results.load.iter().filter_map(|seen| {
-        let failure: String = seen.failure.as_ref()?.chars().take(200).collect();
+    let failed = results.load.iter().filter_map(|measured| {
+        let failure: String = measured.failure.as_ref()?.chars().take(200).collect();
         Some(format!(
             "{}, {}, {} connections, {}: {failure}",
-            seen.database, seen.operation, seen.connections, seen.side
+            measured.database, measured.operation, measured.connections, measured.side
         ))
     });
     let mut failures: Vec<String> = failed.collect();
@@ -224,13 +213,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_as_wide_as_its_cells() {
+    fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [row(["a", "bb", "c"]), row(["long", "b", "c"])];
         assert_eq!(table(&rows), "a     bb  c\nlong  b   c\n");
     }
 
     #[test]
-    fn what_was_not_measured_is_not_in_the_report() {
+    fn the_report_has_no_table_without_measurements() {
         let results = Results { missing: vec!["instructions: no valgrind".to_owned()], ..Default::default() };
         let text = report(&results);
         assert!(text.contains("NOT MEASURED: instructions: no valgrind"), "{text}");

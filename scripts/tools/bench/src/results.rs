@@ -1,15 +1,15 @@
-//! All that a run has seen.
+//! All measurements of a run.
 
+use harness::measurements::Spread;
 use serde::Serialize;
 
-use crate::curve::Point;
-use crate::figures::Spread;
+use crate::curve::{Point, Request};
 use crate::instructions::Count;
 use crate::measure::Measurement;
 use crate::plan::{Kind, Operation, Side};
 use crate::start::Start;
 
-/// What is written as JSON: every single measurement.
+/// Every measurement, as it is written to the JSON file.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
@@ -17,85 +17,105 @@ pub(crate) struct Results {
     pub(crate) starts: Vec<Start>,
     pub(crate) curve: Vec<Point>,
     pub(crate) instructions: Vec<Count>,
-    /// What could not be measured, and why.
+    /// What was not measured, and why.
     pub(crate) missing: Vec<String>,
 }
 
-/// Where and beside what it was measured.
+/// The machine, and its other load.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Machine {
     pub(crate) processors: usize,
-    /// Of the databases' directory.
+    /// The file system of the databases.
     pub(crate) file_system: String,
     pub(crate) load_average_before: f64,
-    /// How much of the processors' time others used during the run, from 0 to 1; `None`: it did not come to its end.
+    /// The share of processor time that other programs used during the run, from 0 to 1; `None`: it was not completed.
     pub(crate) taken_by_others: Option<f64>,
     pub(crate) seconds_per_measurement: f64,
     pub(crate) rounds: usize,
 }
 
-/// One load.
+/// One combination of what is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Cell {
+pub(crate) struct Workload {
     pub(crate) database: Kind,
     pub(crate) operation: Operation,
     pub(crate) connections: usize,
 }
 
 impl Results {
-    /// Every load that was measured, in order.
-    pub(crate) fn cells(&self) -> Vec<Cell> {
-        let mut cells: Vec<Cell> = self.load.iter().map(cell).collect();
-        cells.sort();
-        cells.dedup();
-        cells
+    /// Every workload that was measured, in order.
+    pub(crate) fn workloads(&self) -> Vec<Workload> {
+        let mut workloads: Vec<Workload> = self.load.iter().map(workload).collect();
+        workloads.sort();
+        workloads.dedup();
+        workloads
     }
 
-    /// What was seen of `side` under the load `of`, round by round.
-    pub(crate) fn of(&self, of: Cell, side: Side) -> impl Iterator<Item = &Measurement> {
-        self.load.iter().filter(move |seen| cell(seen) == of && seen.side == side)
+    /// The measurements of `side` under a workload, by round.
+    pub(crate) fn of(&self, of: Workload, side: Side) -> impl Iterator<Item = &Measurement> {
+        self.load.iter().filter(move |measured| workload(measured) == of && measured.side == side)
     }
 
-    /// `figure` over all rounds; `None` if it was not measured.
-    pub(crate) fn spread(&self, of: Cell, side: Side, figure: impl Fn(&Measurement) -> Option<f64>) -> Option<Spread> {
-        Spread::of(self.of(of, side).filter_map(figure))
+    /// The `value` of all rounds; `None` if it was not measured.
+    pub(crate) fn spread(
+        &self,
+        of: Workload,
+        side: Side,
+        value: impl Fn(&Measurement) -> Option<f64>,
+    ) -> Option<Spread> {
+        Spread::of(self.of(of, side).filter_map(value))
     }
 
-    /// Our `figure` as a multiple of that of `side` in the same round.
-    pub(crate) fn ratio(&self, of: Cell, side: Side, figure: impl Fn(&Measurement) -> f64) -> Option<Spread> {
+    /// The ratio of our `value` to that of `side` in the same round.
+    pub(crate) fn ratio(&self, of: Workload, side: Side, value: impl Fn(&Measurement) -> f64) -> Option<Spread> {
         let ratios = self.of(of, Side::Ours).filter_map(|ours| {
             let other = self.of(of, side).find(|other| other.round == ours.round)?;
-            let ratio = figure(ours) / figure(other);
+            let ratio = value(ours) / value(other);
             ratio.is_finite().then_some(ratio)
         });
         Spread::of(ratios)
     }
 
+    /// The milliseconds of all starts of a service; `first`: of those on an empty database.
+    pub(crate) fn starts(&self, database: Kind, service: &str, side: Side, first: bool) -> Option<Spread> {
+        let starts = self.starts.iter().filter(|start| {
+            (start.database, start.service, start.side, start.first) == (database, service, side, first)
+        });
+        Spread::of(starts.map(|start| start.ms))
+    }
+
+    /// The measurements of a request with so many stored orders, by round.
+    pub(crate) fn points(&self, database: Kind, request: Request, orders: i64) -> Vec<&Point> {
+        let points = self.curve.iter();
+        points.filter(|point| (point.database, point.request, point.orders) == (database, request, orders)).collect()
+    }
+
     /// The share of requests that failed.
-    pub(crate) fn failed(&self, of: Cell, side: Side) -> f64 {
-        let failed: u64 = self.of(of, side).map(|seen| seen.failed).sum();
+    pub(crate) fn failed(&self, of: Workload, side: Side) -> f64 {
+        let failed: u64 = self.of(of, side).map(|measured| measured.failed).sum();
         let span = self.machine.seconds_per_measurement;
-        let succeeded: f64 = self.of(of, side).map(|seen| seen.requests_per_s * span).sum();
+        let succeeded: f64 = self.of(of, side).map(|measured| measured.requests_per_s * span).sum();
         if failed == 0 { 0.0 } else { failed as f64 / (failed as f64 + succeeded) }
     }
 }
 
-fn cell(seen: &Measurement) -> Cell {
-    Cell { database: seen.database, operation: seen.operation, connections: seen.connections }
+fn workload(measured: &Measurement) -> Workload {
+    Workload { database: measured.database, operation: measured.operation, connections: measured.connections }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::measure::Processes;
+    use crate::measure::Usage;
 
-    pub(crate) const CELL: Cell = Cell { database: Kind::Postgres, operation: Operation::PostOrder, connections: 256 };
+    pub(crate) const WORKLOAD: Workload =
+        Workload { database: Kind::Postgres, operation: Operation::PostOrder, connections: 256 };
 
     pub(crate) fn measurement(side: Side, round: usize, requests_per_s: f64, cpu_ms: f64) -> Measurement {
         Measurement {
-            database: CELL.database,
-            operation: CELL.operation,
-            connections: CELL.connections,
+            database: WORKLOAD.database,
+            operation: WORKLOAD.operation,
+            connections: WORKLOAD.connections,
             side,
             round,
             requests_per_s,
@@ -104,14 +124,14 @@ pub(crate) mod tests {
             failed: 0,
             failure: None,
             log_lines_per_request: 1.0,
-            cpu_ms: Processes { order_service: Some(cpu_ms), ..Default::default() },
-            memory_mb: Processes { order_service: Some(20.0), ..Default::default() },
+            cpu_ms: Usage([("order_service".to_owned(), cpu_ms)].into()),
+            memory_mb: Usage([("order_service".to_owned(), 20.0)].into()),
         }
     }
 
     #[test]
-    fn a_ratio_is_taken_within_a_round() {
-        // The machine was ten times slower in the second round: the medians of each side would give nonsense.
+    fn a_ratio_is_of_values_of_the_same_round() {
+        // The machine was ten times slower in the second round: a ratio of the medians would be wrong.
         let load = vec![
             measurement(Side::Ours, 0, 3000.0, 1.0),
             measurement(Side::Peer, 0, 1000.0, 2.0),
@@ -120,18 +140,18 @@ pub(crate) mod tests {
             measurement(Side::Ours, 2, 999.0, 1.0),
         ];
         let results = Results { load, ..Default::default() };
-        let ratio = results.ratio(CELL, Side::Peer, |seen| seen.requests_per_s);
+        let ratio = results.ratio(WORKLOAD, Side::Peer, |measured| measured.requests_per_s);
         assert_eq!(ratio, Some(Spread { median: 3.0, min: 3.0, max: 3.0 }));
-        assert_eq!(results.ratio(CELL, Side::Ceiling, |seen| seen.requests_per_s), None);
-        assert_eq!(results.cells(), [CELL]);
+        assert_eq!(results.ratio(WORKLOAD, Side::Ceiling, |measured| measured.requests_per_s), None);
+        assert_eq!(results.workloads(), [WORKLOAD]);
     }
 
     #[test]
-    fn the_failed_are_a_share_of_all() {
+    fn failed_requests_are_a_share_of_all() {
         let load = vec![Measurement { failed: 100, ..measurement(Side::Ours, 0, 150.0, 1.0) }];
         let machine = Machine { seconds_per_measurement: 2.0, ..Default::default() };
         let results = Results { load, machine, ..Default::default() };
-        assert_eq!(results.failed(CELL, Side::Ours), 0.25);
-        assert_eq!(results.failed(CELL, Side::Peer), 0.0);
+        assert_eq!(results.failed(WORKLOAD, Side::Ours), 0.25);
+        assert_eq!(results.failed(WORKLOAD, Side::Peer), 0.0);
     }
 }

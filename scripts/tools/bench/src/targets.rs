@@ -1,38 +1,40 @@
-//! How fast the services are meant to be, and whether they were.
+//! The performance targets of the services, and whether they are met.
 
-use crate::curve::{Point, REQUESTS};
-use crate::figures::{Spread, short};
-use crate::measure::{Measurement, Processes};
+use harness::measurements::{Spread, short};
+use harness::topology;
+
+use crate::curve::REQUESTS;
+use crate::measure::Measurement;
 use crate::plan::{Kind, Operation, Side};
-use crate::results::{Cell, Results};
+use crate::results::{Results, Workload};
 
-/// How much more a request may cost among the most orders than among a thousand and still count as flat: the difference of
-/// two measurements of the same on a busy machine.
-const FLAT: f64 = 1.25;
+/// The maximum ratio of the cost of a request with the most stored orders to that with a thousand: two equal
+/// measurements on a busy machine differ by that much.
+const MAX_GROWTH: f64 = 1.25;
 
-/// What a figure has to be.
+/// The required range of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Bound {
     AtLeast(f64),
     AtMost(f64),
 }
 
-/// One thing that was promised.
+/// One target, with what was measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) what: String,
     pub(crate) bound: Bound,
-    pub(crate) seen: Spread,
-    /// Whether some of our requests failed, so that the figure cannot count.
+    pub(crate) measured: Spread,
+    /// Whether some of our requests failed, so that the target is missed.
     pub(crate) failures: bool,
 }
 
 impl Target {
-    /// The median counts.
+    /// Whether the median is within the bound and no request failed.
     pub(crate) fn is_met(&self) -> bool {
         let within = match self.bound {
-            Bound::AtLeast(least) => self.seen.median >= least,
-            Bound::AtMost(most) => self.seen.median <= most,
+            Bound::AtLeast(min) => self.measured.median >= min,
+            Bound::AtMost(max) => self.measured.median <= max,
         };
         within && !self.failures
     }
@@ -41,18 +43,17 @@ impl Target {
 impl std::fmt::Display for Bound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::AtLeast(least) => write!(f, "at least {}", short(*least)),
-            Self::AtMost(most) => write!(f, "at most {}", short(*most)),
+            Self::AtLeast(min) => write!(f, "at least {}", short(*min)),
+            Self::AtMost(max) => write!(f, "at most {}", short(*max)),
         }
     }
 }
 
-/// All targets that the run has figures for.
-pub(crate) fn judge(results: &Results) -> Vec<Target> {
+/// All targets that this run has measurements for.
+pub(crate) fn evaluate(results: &Results) -> Vec<Target> {
     let mut targets = Vec::new();
-    for cell in results.cells() {
-        beside_the_peer(results, cell, &mut targets);
-        beside_the_ceiling(results, cell, &mut targets);
+    for workload in results.workloads() {
+        ratios(results, workload, &mut targets);
     }
     for database in [Kind::Sqlite, Kind::Postgres] {
         memory(results, database, &mut targets);
@@ -62,9 +63,9 @@ pub(crate) fn judge(results: &Results) -> Vec<Target> {
     targets
 }
 
-/// The least multiple of the peer's throughput, and the most of its processor time.
-fn promised(cell: Cell) -> (f64, Option<f64>) {
-    match (cell.database, cell.operation, cell.connections) {
+/// The minimum ratio to the peer's throughput, and the maximum ratio to its processor time.
+fn bounds(workload: Workload) -> (f64, Option<f64>) {
+    match (workload.database, workload.operation, workload.connections) {
         (_, _, 1) => (1.0, None),
         (Kind::Postgres, Operation::PostOrder, ..=255) => (2.5, Some(0.5)),
         (Kind::Postgres, Operation::PostOrder, _) => (4.0, Some(0.5)),
@@ -74,93 +75,73 @@ fn promised(cell: Cell) -> (f64, Option<f64>) {
     }
 }
 
-fn beside_the_peer(results: &Results, cell: Cell, targets: &mut Vec<Target>) {
-    let (throughput, cpu) = promised(cell);
-    let failures = results.failed(cell, Side::Ours) > 0.0;
-    let mut add = |what: &str, bound: Bound, figure: fn(&Measurement) -> f64| {
-        if let Some(seen) = results.ratio(cell, Side::Peer, figure) {
-            targets.push(Target { what: format!("{}: {what}", name(cell)), bound, seen, failures });
+fn ratios(results: &Results, workload: Workload, targets: &mut Vec<Target>) {
+    let failures = results.failed(workload, Side::Ours) > 0.0;
+    let mut add = |side: Side, what: &str, bound: Bound, value: fn(&Measurement) -> f64| {
+        if let Some(measured) = results.ratio(workload, side, value) {
+            targets.push(Target { what: format!("{}: {what}", label(workload)), bound, measured, failures });
         }
     };
-    add("throughput, of the peer's", Bound::AtLeast(throughput), |seen| seen.requests_per_s);
-    if let Some(cpu) = cpu {
-        add("CPU of the services, of the peer's", Bound::AtMost(cpu), |seen| seen.cpu_ms.services());
-        if cell.database == Kind::Postgres {
-            add("CPU with PostgreSQL's, of the peer's", Bound::AtMost(cpu), |seen| seen.cpu_ms.with_database());
+    let (min, cpu) = bounds(workload);
+    add(Side::Peer, "throughput, relative to the peer's", Bound::AtLeast(min), |measured| measured.requests_per_s);
+    if let Some(max) = cpu.map(Bound::AtMost) {
+        add(Side::Peer, "CPU of the services, relative to the peer's", max, |measured| measured.cpu_ms.services());
+        if workload.database == Kind::Postgres {
+            let what = "CPU with PostgreSQL's, relative to the peer's";
+            add(Side::Peer, what, max, |measured| measured.cpu_ms.with_database());
         }
     }
-}
-
-fn beside_the_ceiling(results: &Results, cell: Cell, targets: &mut Vec<Target>) {
-    let least = match (cell.operation, cell.connections) {
+    let min = match (workload.operation, workload.connections) {
         (Operation::PostOrder, 256) => 1.0,
         (Operation::PostOrder, 32) => 0.7,
         _ => return,
     };
-    if let Some(seen) = results.ratio(cell, Side::Ceiling, |seen| seen.requests_per_s) {
-        targets.push(Target {
-            what: format!("{}: throughput, of pgbench's inserts", name(cell)),
-            bound: Bound::AtLeast(least),
-            seen,
-            failures: results.failed(cell, Side::Ours) > 0.0,
-        });
-    }
+    let what = "throughput, relative to pgbench's inserts";
+    add(Side::Ceiling, what, Bound::AtLeast(min), |measured| measured.requests_per_s);
 }
 
 fn memory(results: &Results, database: Kind, targets: &mut Vec<Target>) {
-    let mut add = |service: &str, figure: fn(&Processes) -> Option<f64>| {
-        let ours = results.load.iter().filter(|seen| seen.side == Side::Ours && seen.database == database);
-        // The most counts, not the median: each load is a different one.
-        if let Some(all) = Spread::of(ours.filter_map(|seen| figure(&seen.memory_mb))) {
-            let what = format!("{database}: most memory of {service} in MB");
-            let seen = Spread { median: all.max, min: all.max, max: all.max };
-            targets.push(Target { what, bound: Bound::AtMost(30.0), seen, failures: false });
+    for service in topology::platform().services.iter().map(|service| &service.name) {
+        let ours = results.load.iter().filter(|measured| measured.side == Side::Ours && measured.database == database);
+        // The maximum, not the median: the workloads differ.
+        if let Some(all) = Spread::of(ours.filter_map(|measured| measured.memory_mb.of(service))) {
+            let what = format!("{database}: maximum memory of {service} in MB");
+            let measured = Spread { median: all.max, min: all.max, max: all.max };
+            targets.push(Target { what, bound: Bound::AtMost(30.0), measured, failures: false });
         }
-    };
-    add("user-service", |memory| memory.user_service);
-    add("order-service", |memory| memory.order_service);
+    }
 }
 
 fn starts(results: &Results, database: Kind, targets: &mut Vec<Target>) {
-    let most = if database == Kind::Postgres { 100.0 } else { 20.0 };
-    for service in ["user-service", "order-service"] {
-        for first in [false, true] {
-            let ours = results.starts.iter().filter(|start| {
-                (start.database, start.side, start.service, start.first) == (database, Side::Ours, service, first)
-            });
-            if let Some(seen) = Spread::of(ours.map(|start| start.ms)) {
-                let when = if first { ", the first on an empty database" } else { "" };
+    let bound = Bound::AtMost(if database == Kind::Postgres { 100.0 } else { 20.0 });
+    for service in topology::platform().services.iter().map(|service| &service.name) {
+        for (first, when) in [(false, ""), (true, ", the first on an empty database")] {
+            if let Some(measured) = results.starts(database, service, Side::Ours, first) {
                 let what = format!("{database}: start of {service} until healthy in ms{when}");
-                targets.push(Target { what, bound: Bound::AtMost(most), seen, failures: false });
+                targets.push(Target { what, bound, measured, failures: false });
             }
         }
     }
 }
 
 fn curve(results: &Results, database: Kind, targets: &mut Vec<Target>) {
+    let Some(largest) = results.curve.iter().map(|point| point.orders).max() else { return };
     for request in REQUESTS {
-        let of = |orders: i64| {
-            let points = results
-                .curve
-                .iter()
-                .filter(move |point| (point.database, point.request, point.orders) == (database, request, orders));
-            points.collect::<Vec<&Point>>()
-        };
-        let Some(largest) = results.curve.iter().map(|point| point.orders).max() else { return };
-        let ratios = of(largest).into_iter().filter_map(|most| {
-            let least = of(1000).into_iter().find(|least| least.round == most.round)?;
-            Some(most.cpu_ms / least.cpu_ms)
+        let (few, many) = (results.points(database, request, 1000), results.points(database, request, largest));
+        let ratios = many.iter().filter_map(|many| {
+            let few = few.iter().find(|few| few.round == many.round)?;
+            Some(many.cpu_ms / few.cpu_ms)
         });
-        if let Some(seen) = Spread::of(ratios) {
-            let what = format!("{database}: CPU of {} among {largest} orders, of that among 1000", request.name());
-            let failures = of(largest).iter().any(|point| point.failed > 0);
-            targets.push(Target { what, bound: Bound::AtMost(FLAT), seen, failures });
+        if let Some(measured) = Spread::of(ratios) {
+            let what = format!("{database}: CPU of {} with {largest} orders, relative to 1000", request.name());
+            let failures = many.iter().any(|point| point.failed > 0);
+            targets.push(Target { what, bound: Bound::AtMost(MAX_GROWTH), measured, failures });
         }
     }
 }
 
-fn name(cell: Cell) -> String {
-    format!("{}, {}, {} connections", cell.database, cell.operation, cell.connections)
+fn label(workload: Workload) -> String {
+    format!("{}, {}, {} connections", workload.database, workload.operation, workload.connections)
 }
 
 #[cfg(test)]
@@ -168,32 +149,32 @@ mod tests {
     use super::*;
     use crate::results::tests::measurement;
 
-    fn judged(ours: Measurement) -> Vec<(String, bool)> {
+    fn evaluated(ours: Measurement) -> Vec<(String, bool)> {
         let load = vec![ours, measurement(Side::Peer, 0, 1000.0, 10.0), measurement(Side::Ceiling, 0, 4000.0, 0.0)];
         let results = Results { load, ..Default::default() };
-        judge(&results).iter().map(|target| (target.what.clone(), target.is_met())).collect()
+        evaluate(&results).iter().map(|target| (target.what.clone(), target.is_met())).collect()
     }
 
     #[test]
-    fn a_target_is_met_at_its_bound_and_missed_beyond() {
-        let met = judged(measurement(Side::Ours, 0, 4000.0, 5.0));
+    fn a_target_is_met_at_its_bound() {
+        let met = evaluated(measurement(Side::Ours, 0, 4000.0, 5.0));
         assert!(met.len() > 3 && met.iter().all(|(_, met)| *met), "{met:?}");
-        let missed = judged(measurement(Side::Ours, 0, 3999.0, 5.1));
+        let missed = evaluated(measurement(Side::Ours, 0, 3999.0, 5.1));
         let missed: Vec<_> = missed.iter().filter(|(_, met)| !*met).map(|(what, _)| what.as_str()).collect();
         assert_eq!(
             missed,
             [
-                "PostgreSQL, POST order, 256 connections: throughput, of the peer's",
-                "PostgreSQL, POST order, 256 connections: CPU of the services, of the peer's",
-                "PostgreSQL, POST order, 256 connections: CPU with PostgreSQL's, of the peer's",
-                "PostgreSQL, POST order, 256 connections: throughput, of pgbench's inserts",
+                "PostgreSQL, POST order, 256 connections: throughput, relative to the peer's",
+                "PostgreSQL, POST order, 256 connections: CPU of the services, relative to the peer's",
+                "PostgreSQL, POST order, 256 connections: CPU with PostgreSQL's, relative to the peer's",
+                "PostgreSQL, POST order, 256 connections: throughput, relative to pgbench's inserts",
             ]
         );
     }
 
     #[test]
-    fn who_lets_requests_fail_meets_nothing() {
+    fn with_failed_requests_no_target_is_met() {
         let failing = Measurement { failed: 1, ..measurement(Side::Ours, 0, 9000.0, 1.0) };
-        assert!(judged(failing).iter().filter(|(what, _)| what.contains("256")).all(|(_, met)| !met));
+        assert!(evaluated(failing).iter().filter(|(what, _)| what.contains("256")).all(|(_, met)| !met));
     }
 }

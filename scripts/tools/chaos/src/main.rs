@@ -1,26 +1,20 @@
-//! `scripts/chaos`: breaks the running services in every way that the platform makes a promise about, and judges.
+//! `scripts/chaos`: injects faults into the running services and evaluates every promise of the platform.
 //!
-//! A promise is one file of [`promises`]. Everything else is what they stand on: real processes, a proxy that breaks
-//! connections, clients that write down what was acknowledged.
+//! A promise is one file of [`promises`]. The other files, and the crate `harness`, are what they use: real processes,
+//! a proxy that breaks connections, clients that record what was acknowledged.
 
-mod balancer;
+mod abusive_clients;
+mod acknowledged;
 mod canary;
-mod figures;
 mod fuzz;
-mod greedy;
-mod http1;
-mod keyed;
-mod ledger;
-mod load;
-mod lone_runtime;
+mod idempotent;
+mod kill_results;
 mod platform;
-mod postgres;
-mod process;
 mod promises;
-mod proxy;
 mod report;
 mod run;
-mod stub;
+mod stub_user_service;
+mod verdict;
 mod writers;
 
 use std::path::PathBuf;
@@ -33,33 +27,34 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::canary::Logs;
-use crate::promises::{PROMISES, Promise, Tried};
+use crate::promises::{PROMISES, Promise};
 use crate::report::Row;
 use crate::run::Run;
 
-/// Breaks the services in every way that the platform makes a promise about, and prints a table of promises and results.
+/// Injects faults into the running services, and prints a table of the platform's promises and the results.
 ///
-/// Exit code 0: every promise that was tried is kept, but for what --shared-machine excuses. All happens on 127.0.0.1, with processes and databases of its own.
+/// Exit code 0: every promise that was tested is kept, except for those that --shared-machine excuses. Everything
+/// happens on 127.0.0.1, with its own processes and databases.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/chaos")]
 struct Arguments {
-    /// The numbers of the promises to try; all if none is given.
+    /// The numbers of the promises to test [default: all].
     promises: Vec<u8>,
 
     /// The long form: hours, most of them for promise 11.
     #[arg(long)]
     long: bool,
 
-    /// A promise of times (3, 4, 5, 7, 8, 11) that is broken is shown as broken, but is no failure: for a machine that
-    /// others use.
+    /// A broken promise about times (3, 4, 5, 7, 8, 11) is shown as broken but does not fail the run: for a machine
+    /// with other users.
     #[arg(long)]
     shared_machine: bool,
 
-    /// Where all that is random comes from; a run with the seed of another does the same.
+    /// The seed of all random choices; the same seed makes the same choices.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
-    /// Write the table to this file too, as Markdown.
+    /// Also write the table to this file, as Markdown.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -78,30 +73,30 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<bool> {
-    let wanted = wanted(&arguments.promises)?;
+    let selected = select(&arguments.promises)?;
     let program = std::env::current_exe()?;
     let binaries = program.parent().context("this program is in a directory")?.to_owned();
     let target = binaries.parent().context("it is in the target directory")?;
     let logs = Logs::new(target.join("chaos-logs"))?;
-    // Thousands of connections, here and in the services, which inherit it.
+    // For thousands of connections, here and in the services, which inherit the limit.
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
 
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000_000));
     let form = if arguments.long { "long" } else { "quick" };
     println!("scripts/chaos: {form} form, --seed {seed}, on {}", report::machine());
-    println!("the logs of all processes are kept in {}", logs.directory().display());
+    println!("logs of all processes: {}", logs.directory().display());
     let run = Run::new(seed, arguments.long, binaries, logs);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let rows = tokio::select! {
-        rows = try_all(&run, &wanted) => rows,
-        // All that was started ends with what is dropped here.
+        rows = test_all(&run, &selected) => rows,
+        // Dropping the promise under test ends all processes.
         _ = interrupt.recv() => anyhow::bail!("interrupted"),
-        _ = terminate.recv() => anyhow::bail!("told to stop"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
     };
 
     println!("\n{}", report::plain(&rows));
-    let broken = rows.iter().filter(|row| !row.failures.is_empty()).count();
+    let broken = rows.iter().filter(|row| !row.verdict.failures.is_empty()).count();
     println!(
         "{broken} of {} promises broken; {form} form, --seed {seed}, {:.0} s",
         rows.len(),
@@ -112,44 +107,33 @@ async fn run(arguments: Arguments) -> Result<bool> {
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     let excused = |row: &&Row| arguments.shared_machine && row.timed;
-    let failed = rows.iter().filter(|row| !row.failures.is_empty() && !excused(row)).count();
+    let failed = rows.iter().filter(|row| !row.verdict.failures.is_empty() && !excused(row)).count();
     if failed < broken {
-        println!("{} of them of times, on a machine that others use: no failure of this run", broken - failed);
+        println!("{} of them are about times, on a shared machine: excused", broken - failed);
     }
     Ok(failed == 0)
 }
 
-fn wanted(numbers: &[u8]) -> Result<Vec<&'static Promise>> {
+fn select(numbers: &[u8]) -> Result<Vec<&'static Promise>> {
     for number in numbers {
         ensure!(PROMISES.iter().any(|promise| promise.number == *number), "there is no promise {number}");
     }
-    let is_wanted = |promise: &&Promise| numbers.is_empty() || numbers.contains(&promise.number);
-    Ok(PROMISES.iter().filter(is_wanted).collect())
+    let is_selected = |promise: &&Promise| numbers.is_empty() || numbers.contains(&promise.number);
+    Ok(PROMISES.iter().filter(is_selected).collect())
 }
 
-async fn try_all(run: &Run, wanted: &[&Promise]) -> Vec<Row> {
+async fn test_all(run: &Run, promises: &[&'static Promise]) -> Vec<Row> {
     let mut rows = Vec::new();
-    for promise in wanted {
-        let Promise { number, text, pass, timed, judge } = **promise;
-        run.say(format_args!("promise {number}: {text}"));
+    for &promise in promises {
+        let Promise { number, text, .. } = *promise;
+        run.progress(format_args!("promise {number}: {text}"));
         let begin = Instant::now();
-        let row = match judge(run).await {
-            Ok(Tried { how, verdict }) => Row {
-                number,
-                text,
-                pass,
-                timed,
-                how,
-                figures: verdict.figures,
-                failures: verdict.failures,
-                took: begin.elapsed(),
-            },
-            Err(error) => Row::unjudged(promise, &error, begin.elapsed()),
-        };
-        let verdict = if row.failures.is_empty() { "kept" } else { "BROKEN" };
-        run.say(format_args!("promise {number}: {verdict}. {}", row.figures));
-        for failure in &row.failures {
-            run.say(format_args!("promise {number}: {failure} (--seed {})", run.seed));
+        let outcome = (promise.test)(run).await;
+        let row = Row::new(promise, outcome, begin.elapsed());
+        let result = if row.verdict.failures.is_empty() { "kept" } else { "BROKEN" };
+        run.progress(format_args!("promise {number}: {result}. {}", row.verdict.measurements));
+        for failure in &row.verdict.failures {
+            run.progress(format_args!("promise {number}: {failure} (--seed {})", run.seed));
         }
         rows.push(row);
     }

@@ -1,79 +1,83 @@
-//! The table of promises against results.
+//! The table of promises and results.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::promises::Promise;
+use anyhow::Result;
+use procfs::{CpuInfo, Current, Meminfo};
 
-/// What became of one promise.
+use crate::promises::Promise;
+use crate::verdict::Verdict;
+
+/// The result of one promise.
 #[derive(Debug)]
 pub(crate) struct Row {
-    pub(crate) number: u8,
-    pub(crate) text: &'static str,
-    pub(crate) pass: &'static str,
+    promise: &'static Promise,
+    /// Whether a shared machine excuses that the promise is broken.
     pub(crate) timed: bool,
-    pub(crate) how: String,
-    pub(crate) figures: String,
-    pub(crate) failures: Vec<String>,
-    pub(crate) took: Duration,
+    pub(crate) verdict: Verdict,
+    took: Duration,
 }
 
 impl Row {
-    /// Of a promise that could not be judged, which is not kept.
-    pub(crate) fn unjudged(promise: &Promise, error: &anyhow::Error, took: Duration) -> Self {
-        let Promise { number, text, pass, .. } = *promise;
-        let failures = vec![format!("it could not be tried to the end: {error:#}")];
-        Self { number, text, pass, timed: false, how: String::new(), figures: String::new(), failures, took }
+    /// A promise whose test did not complete is broken, on a shared machine too.
+    pub(crate) fn new(promise: &'static Promise, outcome: Result<Verdict>, took: Duration) -> Self {
+        let timed = promise.timed && outcome.is_ok();
+        let verdict = outcome.unwrap_or_else(|error| {
+            let failures = vec![format!("the test did not complete: {error:#}")];
+            Verdict { failures, ..Verdict::default() }
+        });
+        Self { promise, timed, verdict, took }
+    }
+
+    fn result(&self) -> &'static str {
+        if self.verdict.failures.is_empty() { "pass" } else { "FAIL" }
     }
 }
 
 /// The machine in one line.
 pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kilobytes: u64 = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or_default();
-    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        model.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
-    format!("{cores} cores ({}), {:.1} GiB of memory", model.unwrap_or("unknown"), kilobytes as f64 / 1024.0 / 1024.0)
+    let bytes = Meminfo::current().map_or(0, |memory| memory.mem_total);
+    let model = CpuInfo::current().ok().and_then(|info| info.model_name(0).map(str::to_owned));
+    let model = model.unwrap_or_else(|| "unknown".to_owned());
+    format!("{cores} cores ({model}), {:.1} GiB of memory", bytes as f64 / 1024.0 / 1024.0 / 1024.0)
 }
 
-/// All of it as Markdown.
+/// The table as Markdown.
 pub(crate) fn markdown(rows: &[Row], form: &str, seed: u64, took: Duration) -> String {
     let mut text = format!(
-        "# Promises against results\n\n{form} form, seed {seed}, {:.0} s on {}\n\n| # | promise | how it was tried | pass | result | |\n|---|---|---|---|---|---|\n",
+        "# Promises and results\n\n{form} form, seed {seed}, {:.0} s on {}\n\n\
+         | # | promise | how it was tested | pass | result | |\n|---|---|---|---|---|---|\n",
         took.as_secs_f64(),
         machine()
     );
     for row in rows {
-        let mut result = row.figures.clone();
-        for failure in &row.failures {
+        let (promise, verdict, seconds) = (row.promise, &row.verdict, row.took.as_secs_f64());
+        let mut result = verdict.measurements.clone();
+        for failure in &verdict.failures {
             // Writing to a String cannot fail.
             let _ = write!(result, "{}**{failure}**", if result.is_empty() { "" } else { "; " });
         }
-        let verdict = if row.failures.is_empty() { "pass" } else { "FAIL" };
-        let cells = [row.text, &row.how, row.pass, &result].map(|cell| cell.replace('|', "/").replace('\n', " "));
-        let _ =
-            writeln!(text, "| {} | {} | {verdict} ({:.0} s) |", row.number, cells.join(" | "), row.took.as_secs_f64());
+        let cells = [promise.text, &verdict.method, promise.pass, &result];
+        let cells = cells.map(|cell| cell.replace('|', "/").replace('\n', " ")).join(" | ");
+        let _ = writeln!(text, "| {} | {cells} | {} ({seconds:.0} s) |", promise.number, row.result());
     }
     text
 }
 
-/// All of it as lines for a terminal.
+/// The table as lines for a terminal.
 pub(crate) fn plain(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
-        let verdict = if row.failures.is_empty() { "pass" } else { "FAIL" };
-        let _ = writeln!(text, "{:>3}  {verdict}  {} (pass: {})", row.number, row.text, row.pass);
-        for (name, content) in [("tried ", &row.how), ("result", &row.figures)] {
+        let (promise, verdict) = (row.promise, &row.verdict);
+        let _ = writeln!(text, "{:>3}  {}  {} (pass: {})", promise.number, row.result(), promise.text, promise.pass);
+        for (name, content) in [("tested", &verdict.method), ("result", &verdict.measurements)] {
             if !content.is_empty() {
                 let _ = writeln!(text, "           {name}  {content}");
             }
         }
-        for failure in &row.failures {
+        for failure in &verdict.failures {
             let _ = writeln!(text, "           BROKEN  {failure}");
         }
     }

@@ -1,28 +1,35 @@
 //! What all promises of a run share.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use harness::cpus::{Split, with_affinity};
+use harness::postgres::Postgres;
+use harness::process::{Instance, Output, Process};
+use harness::topology::Service;
+use service_testing::Durability;
 use tokio::sync::OnceCell;
 use tokio::task::block_in_place;
 
 use crate::canary::Logs;
-use crate::postgres::Postgres;
-use crate::promises::durability::Durability;
+use crate::kill_results::KillResults;
+
+/// How long a service may take until it serves.
+pub(crate) const START_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// One call of `scripts/chaos`.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// Where all that is random comes from.
+    /// The seed of all random choices.
     pub(crate) seed: u64,
     /// Whether this is the long form.
     pub(crate) long: bool,
-    /// Where the programs are.
-    pub(crate) binaries: PathBuf,
+    /// The directory of the programs.
+    binaries: PathBuf,
     pub(crate) logs: Logs,
-    /// Promises 1 and 2 are two views of the same runs.
-    pub(crate) durability: OnceCell<Durability>,
+    pub(crate) kill_results: OnceCell<KillResults>,
     postgres: OnceCell<Postgres>,
     begin: Instant,
 }
@@ -30,35 +37,57 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(seed: u64, long: bool, binaries: PathBuf, logs: Logs) -> Self {
         let begin = Instant::now();
-        Self { seed, long, binaries, logs, durability: OnceCell::new(), postgres: OnceCell::new(), begin }
+        Self { seed, long, binaries, logs, kill_results: OnceCell::new(), postgres: OnceCell::new(), begin }
     }
 
-    /// One of two values: that of the quick form, or that of the long form.
+    /// The value for the form of this run.
     pub(crate) fn choose<T>(&self, quick: T, long: T) -> T {
         if self.long { long } else { quick }
     }
 
-    /// A generator of its own for `purpose`, so that each promise can be repeated alone.
+    /// A generator for `purpose`, so that each promise can be repeated alone.
     pub(crate) fn random(&self, purpose: u64) -> fastrand::Rng {
         fastrand::Rng::with_seed(self.seed.wrapping_mul(1_000_003).wrapping_add(purpose))
     }
 
-    /// The PostgreSQL server of this run, started when it is first wanted.
+    /// The PostgreSQL server of this run, started on first use.
     pub(crate) async fn postgres(&self) -> Result<&Postgres> {
-        self.postgres.get_or_try_init(|| async { block_in_place(Postgres::start) }).await
+        let start = || async { block_in_place(|| Postgres::start(Durability::None)) };
+        self.postgres.get_or_try_init(start).await
     }
 
-    /// The server, if it was ever wanted.
+    /// The server, if it was started.
     pub(crate) fn started_postgres(&self) -> Option<&Postgres> {
         self.postgres.get()
     }
 
-    /// Tells whoever watches how far it is.
-    pub(crate) fn say(&self, text: impl std::fmt::Display) {
+    /// Starts an instance of `service`. `pinned`: on the processors of the services, see [`Split`].
+    pub(crate) fn spawn(&self, service: &Service, pinned: bool, settings: &[(String, String)]) -> Result<Process> {
+        let log = Output::File(self.logs.file(&service.name));
+        let command = Command::new(self.binaries.join(&service.name));
+        let spawn = || Process::spawn(command, self.logs.directory(), settings, log);
+        match Split::new().filter(|_| pinned) {
+            Some(split) => with_affinity(&split.services, spawn),
+            None => spawn(),
+        }
+    }
+
+    /// [`Self::spawn`], and waits until the instance serves.
+    pub(crate) async fn start(
+        &self,
+        service: &Service,
+        pinned: bool,
+        settings: &[(String, String)],
+    ) -> Result<Instance> {
+        self.spawn(service, pinned, settings)?.serving(START_TIME_LIMIT).await
+    }
+
+    /// Prints a line with the time since the start of the run.
+    pub(crate) fn progress(&self, text: impl std::fmt::Display) {
         println!("{:>5.0} s  {text}", self.begin.elapsed().as_secs_f64());
     }
 
-    /// Since the start of the run.
+    /// The time since the start of the run.
     pub(crate) fn elapsed(&self) -> Duration {
         self.begin.elapsed()
     }

@@ -1,28 +1,30 @@
-//! Clients that place keyed orders and create keyed users as long as they are let, and write down what was acknowledged.
+//! Clients that place orders and create users with idempotency keys, and record what was acknowledged.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use harness::http::{Client, post};
+use harness::measurements::Counts;
 use tokio::task::JoinSet;
 
-use crate::http1::{Client, post};
-use crate::keyed::{Troubles, until_acknowledged};
-use crate::ledger::{Acknowledged, Ledger};
+use crate::acknowledged::{Acknowledged, AcknowledgedWrites};
+use crate::idempotent::until_acknowledged;
 use crate::platform::{ORDERS, USERS, order, unique, user};
 
-/// How long one attempt may take before a client tries again.
-const ATTEMPT: Duration = Duration::from_secs(3);
+/// The time limit of one attempt, after which a client retries.
+const ATTEMPT_TIME_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the writers did.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    pub(crate) ledger: Ledger,
-    pub(crate) troubles: Troubles,
-    /// Keyed requests that were given up, with the last trouble of each.
-    pub(crate) failed: Troubles,
+    pub(crate) acknowledged: AcknowledgedWrites,
+    /// The failures of all attempts.
+    pub(crate) failures: Counts,
+    /// The last failure of each request that was given up.
+    pub(crate) failed: Counts,
 }
 
 #[derive(Debug)]
@@ -30,37 +32,35 @@ struct Shared {
     orders: SocketAddr,
     users: SocketAddr,
     user_ids: Vec<i64>,
-    patience: Duration,
+    time_limit: Duration,
     stop: AtomicBool,
     acknowledged: AtomicUsize,
-    written: Mutex<Written>,
 }
 
 /// Running writers; they end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Writers {
     shared: Arc<Shared>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Written>,
 }
 
 impl Writers {
-    /// `count` writers against the services at these addresses. One request in eight creates a user, the others place
-    /// orders for `user_ids`. Each is tried for `patience`.
+    /// Starts `count` writers against the order-service and the user-service at these addresses. One request in eight
+    /// creates a user, the others place orders for `user_ids`. Each is retried for `time_limit`.
     pub(crate) fn start(
         count: usize,
         (orders, users): (SocketAddr, SocketAddr),
         user_ids: Vec<i64>,
-        patience: Duration,
+        time_limit: Duration,
         random: &mut fastrand::Rng,
     ) -> Self {
         let shared = Arc::new(Shared {
             orders,
             users,
             user_ids,
-            patience,
+            time_limit,
             stop: AtomicBool::new(false),
             acknowledged: AtomicUsize::new(0),
-            written: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
         for _ in 0..count {
@@ -69,32 +69,39 @@ impl Writers {
         Self { shared, tasks }
     }
 
-    /// How many requests were acknowledged.
+    /// How many requests were acknowledged so far.
     pub(crate) fn acknowledged(&self) -> usize {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Waits until `more` requests were acknowledged from now on.
+    /// Waits until `more` further requests are acknowledged.
     pub(crate) async fn progress(&self, more: usize) -> Result<()> {
         let (begin, goal) = (Instant::now(), self.acknowledged() + more);
         while self.acknowledged() < goal {
-            ensure!(begin.elapsed() < self.shared.patience, "nothing was acknowledged in {:?}", self.shared.patience);
+            let limit = self.shared.time_limit;
+            ensure!(begin.elapsed() < limit, "nothing was acknowledged in {limit:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
     }
 
-    /// Lets each writer finish its request; gives what they did.
+    /// Lets each writer finish its request, and returns what they did.
     pub(crate) async fn finish(mut self) -> Written {
         self.shared.stop.store(true, Ordering::Relaxed);
-        while self.tasks.join_next().await.is_some() {}
-        std::mem::take(&mut self.shared.written.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut all = Written::default();
+        while let Some(Ok(written)) = self.tasks.join_next().await {
+            all.acknowledged.merge(written.acknowledged);
+            all.failures.merge(written.failures);
+            all.failed.merge(written.failed);
+        }
+        all
     }
 }
 
-async fn write(shared: Arc<Shared>, mut random: fastrand::Rng) {
-    let mut to_orders = Client::new(shared.orders, ATTEMPT);
-    let mut to_users = Client::new(shared.users, ATTEMPT);
+async fn write(shared: Arc<Shared>, mut random: fastrand::Rng) -> Written {
+    let mut written = Written::default();
+    let mut to_orders = Client::new(shared.orders, ATTEMPT_TIME_LIMIT);
+    let mut to_users = Client::new(shared.users, ATTEMPT_TIME_LIMIT);
     while !shared.stop.load(Ordering::Relaxed) {
         let number = unique();
         let key = format!("writer {number}");
@@ -105,16 +112,14 @@ async fn write(shared: Arc<Shared>, mut random: fastrand::Rng) {
             (&mut to_orders, ORDERS, order(user_id, number))
         };
         let request = post(path, Some(&key), &body);
-        let mut troubles = Troubles::default();
-        let outcome = until_acknowledged(client, &request, shared.patience, &mut random, &mut troubles).await;
-        let mut written = shared.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.troubles.merge(troubles);
-        match outcome {
+        let failures = &mut written.failures;
+        match until_acknowledged(client, &request, shared.time_limit, &mut random, failures).await {
             Ok(reply) => {
-                written.ledger.add(Acknowledged { path, key, body, reply });
+                written.acknowledged.add(Acknowledged { path, key, body, reply });
                 shared.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
-            Err(trouble) => written.failed.add(format!("{path}: {trouble}")),
+            Err(failure) => written.failed.add(format!("{path}: {failure}")),
         }
     }
+    written
 }

@@ -1,6 +1,6 @@
-//! The operations that the benchmark drives, as they are commonly written with axum, sqlx's pool and reqwest: one
-//! statement and one transaction a request, and no log. `peer users` and `peer orders` are the two services; the tables
-//! are those of the platform, made by it. Only for `scripts/bench --peer`.
+//! The measured operations in the common style of axum, sqlx's pool and reqwest: one statement and one transaction per
+//! request, and no log. `peer users` and `peer orders` are the two services; the platform creates the tables. Only for
+//! `scripts/bench --peer`.
 
 use std::env::{args, var};
 use std::error::Error;
@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, SqlitePool};
 
-/// The most connections to PostgreSQL, and to a SQLite file for reading: as many as the platform's services have.
-const POSTGRES_CONNECTIONS: u32 = 10;
-const SQLITE_READERS: u32 = 4;
+/// The maximum of connections to PostgreSQL, and of readers of a SQLite file: the same as in the platform's services.
+const MAX_POSTGRES_CONNECTIONS: u32 = 10;
+const MAX_SQLITE_READERS: u32 = 4;
 
 #[derive(Clone)]
 enum Database {
     Postgres(PgPool),
-    /// With one connection for all that write, as more would only wait for each other's locks.
+    /// With a single writer, as more would only wait for each other's locks.
     Sqlite {
         reader: SqlitePool,
         writer: SqlitePool,
@@ -83,7 +83,7 @@ struct OrderReceipt {
     status: &'static str,
 }
 
-/// What becomes a 500 unless it is something else.
+/// An error answer; every error becomes a 500.
 struct Failure(StatusCode);
 
 impl<E: Error> From<E> for Failure {
@@ -127,7 +127,7 @@ const INSERT_ORDER: &str = "INSERT INTO orders (user_id, product_id, quantity, s
 async fn order_create(State(service): State<Service>, Json(order): Json<OrderCreate>) -> Result<Response, Failure> {
     let user = service.http.get(format!("{}/api/v1/users/{}", service.user_service, order.user_id)).send().await?;
     let status = user.status();
-    // The body too, or the connection could not be used again.
+    // The connection is only reused once the body is read.
     user.bytes().await?;
     if status != StatusCode::OK {
         return Err(Failure(if status == StatusCode::NOT_FOUND { status } else { StatusCode::SERVICE_UNAVAILABLE }));
@@ -136,7 +136,7 @@ async fn order_create(State(service): State<Service>, Json(order): Json<OrderCre
     macro_rules! insert {
         ($pool:expr) => {{
             let insert = sqlx::query_as(INSERT_ORDER).bind(order.user_id).bind(order.product_id);
-            // To the end of the statement, which is its commit.
+            // Reads to the end of the statement, which commits it.
             insert.bind(order.quantity).bind(now).fetch_all($pool).await?
         }};
     }
@@ -151,7 +151,7 @@ async fn order_create(State(service): State<Service>, Json(order): Json<OrderCre
 
 async fn open(url: &str) -> Result<Database, sqlx::Error> {
     let Some(path) = url.strip_prefix("sqlite:") else {
-        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).connect(url).await?;
+        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(MAX_POSTGRES_CONNECTIONS).connect(url).await?;
         return Ok(Database::Postgres(pool));
     };
     let options = SqliteConnectOptions::new()
@@ -159,7 +159,8 @@ async fn open(url: &str) -> Result<Database, sqlx::Error> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let reader = SqlitePoolOptions::new().max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?;
+    let reader =
+        SqlitePoolOptions::new().max_connections(MAX_SQLITE_READERS).connect_with(options.read_only(true)).await?;
     Ok(Database::Sqlite { reader, writer })
 }
 
@@ -179,7 +180,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let routes = routes.route("/health", get(|| async { "ok" })).with_state(service);
     let listener = tokio::net::TcpListener::bind(var("LISTEN_ADDRESS")?).await?;
-    // In the words of the platform's services, for whoever started this.
+    // The same line as from the platform's services, which scripts/bench waits for.
     println!(r#"{{"message":"serving","url":"http://{}"}}"#, listener.local_addr()?);
     axum::serve(listener, routes).await?;
     Ok(())

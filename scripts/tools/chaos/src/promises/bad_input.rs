@@ -1,4 +1,4 @@
-//! Promise 6: whatever a client sends, it is never a fault of the service, and both databases judge alike.
+//! Promise 6: no input causes an internal error, and both databases give the same answers.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,66 +6,65 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::future::join_all;
+use harness::http::{Client, post, read_answer};
 use service_testing::Kind;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Tried, Verdict};
-use crate::fuzz::{Generator, Odd, ROWS};
-use crate::http1::{Client, post, read_reply};
-use crate::platform::{ORDERS, Platform, Setup, USERS, order, unique, user};
-use crate::process::Program;
+use crate::fuzz::{FuzzRequest, Generator, ROWS};
+use crate::platform::{ORDER_SERVICE, ORDERS, Platform, Setup, USER_SERVICE, USERS, order, unique, user};
 use crate::run::Run;
+use crate::verdict::Verdict;
 
-/// How many requests are under way at a time on each database.
-const LANES: i64 = 8;
-/// Longer than a service waits for a body that does not come.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How many requests are sent concurrently to each database.
+const WORKERS: i64 = 8;
+/// Longer than the body timeout of a service.
+const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Outcome {
     statuses: BTreeMap<u16, usize>,
     unanswered: usize,
     faults: Vec<String>,
 }
 
-pub(crate) async fn judge(run: &Run) -> Result<Tried> {
+pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let requests = run.choose(10_000, 1_000_000);
     let sqlite = Platform::start(run, Kind::Sqlite, Setup::default()).await?;
     let postgres = Platform::start(run, Kind::Postgres, Setup::default()).await?;
     for platform in [&sqlite, &postgres] {
         fill(platform).await?;
     }
-    let lanes = (0..LANES).map(|lane| {
-        let generator = Generator::new(run.random(600 + lane as u64), lane);
-        let platforms = [&sqlite, &postgres].map(|platform| (platform.users.address, platform.orders.address));
-        fuzz(run, generator, platforms, requests / LANES as usize, lane == 0)
+    let workers = (0..WORKERS).map(|worker| {
+        let generator = Generator::new(run.random(600 + worker as u64), worker);
+        fuzz(run, generator, [&sqlite, &postgres], requests / WORKERS as usize, worker == 0)
     });
-    let mut all = Seen::default();
-    for seen in join_all(lanes).await {
-        seen.statuses.into_iter().for_each(|(status, count)| *all.statuses.entry(status).or_default() += count);
-        all.unanswered += seen.unanswered;
-        all.faults.extend(seen.faults);
+    let mut all = Outcome::default();
+    for outcome in join_all(workers).await {
+        outcome.statuses.into_iter().for_each(|(status, count)| *all.statuses.entry(status).or_default() += count);
+        all.unanswered += outcome.unanswered;
+        all.faults.extend(outcome.faults);
     }
-    all.faults.iter().take(10).for_each(|fault| run.say(fault));
+    all.faults.iter().take(10).for_each(|fault| run.progress(fault));
     let statuses: Vec<_> = all.statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect();
     let mut verdict = Verdict::new(format!(
-        "{} faults of {requests} requests; {}, {} that were no HTTP ended the connection",
+        "{} faults of {requests} requests; {}, {} were not HTTP and closed the connection",
         all.faults.len(),
         statuses.join(", "),
         all.unanswered
     ));
     verdict.expect(all.faults.is_empty(), || format!("{} faults, such as {}", all.faults.len(), all.faults[0]));
-    let how = format!("{requests} requests drawn from the seed, each to both services' operations on both databases");
-    Ok(Tried { how, verdict })
+    Ok(verdict.with_method(format!(
+        "{requests} requests generated from the seed, each sent to both services' operations on both databases"
+    )))
 }
 
-/// The rows that the lanes ask for, with the same ids on both databases.
+/// Creates the rows that the workers request, with the same ids on both databases.
 async fn fill(platform: &Platform<'_>) -> Result<()> {
-    let mut users = Client::new(platform.users.address, PATIENCE);
-    let mut orders = Client::new(platform.orders.address, PATIENCE);
-    for id in 1..=LANES * ROWS {
+    let mut users = Client::new(platform.address(USER_SERVICE), TIME_LIMIT);
+    let mut orders = Client::new(platform.address(ORDER_SERVICE), TIME_LIMIT);
+    for id in 1..=WORKERS * ROWS {
         let reply = users.send(&post(USERS, None, &user(unique()))).await?;
         ensure!(reply.json()["id"] == id, "the id {id} was expected");
         let reply = orders.send(&post(ORDERS, None, &order(id, unique()))).await?;
@@ -77,52 +76,51 @@ async fn fill(platform: &Platform<'_>) -> Result<()> {
 async fn fuzz(
     run: &Run,
     mut generator: Generator,
-    platforms: [(SocketAddr, SocketAddr); 2],
+    platforms: [&Platform<'_>; 2],
     requests: usize,
-    tells: bool,
-) -> Seen {
-    let mut seen = Seen::default();
+    shows_progress: bool,
+) -> Outcome {
+    let mut outcome = Outcome::default();
     for number in 1..=requests {
-        let odd = generator.draw();
-        let [sqlite, postgres] =
-            platforms.map(|(users, orders)| if odd.to == Program::UserService { users } else { orders });
-        let (on_sqlite, on_postgres) = tokio::join!(shoot(sqlite, &odd), shoot(postgres, &odd));
-        // Whether a client that says that there is no more is still answered is a race, on either database.
-        let hung_up = odd.truncated && (on_sqlite.is_none() || on_postgres.is_none());
+        let request = generator.generate();
+        let [sqlite, postgres] = platforms.map(|platform| platform.address(request.to));
+        let (on_sqlite, on_postgres) = tokio::join!(send(sqlite, &request), send(postgres, &request));
+        // Whether a client that has closed its direction still gets an answer is a race, on either database.
+        let hung_up = request.truncated && (on_sqlite.is_none() || on_postgres.is_none());
         let fault = [on_sqlite, on_postgres].into_iter().flatten().any(|status| status >= 500)
             || (on_sqlite != on_postgres && !hung_up)
-            || (odd.answerable && on_sqlite.is_none());
-        if fault && seen.faults.len() < 100 {
-            let text = String::from_utf8_lossy(&odd.bytes[..odd.bytes.len().min(300)]).escape_debug().to_string();
-            seen.faults.push(format!(
-                "{on_sqlite:?} on SQLite, {on_postgres:?} on PostgreSQL to {} for {text}",
-                odd.to.name()
-            ));
+            || (request.answerable && on_sqlite.is_none());
+        if fault && outcome.faults.len() < 100 {
+            let begin = &request.bytes[..request.bytes.len().min(300)];
+            let text = String::from_utf8_lossy(begin).escape_debug().to_string();
+            let to = request.to;
+            outcome.faults.push(format!("{on_sqlite:?} on SQLite, {on_postgres:?} on PostgreSQL from {to} for {text}"));
         }
         match on_sqlite {
-            Some(status) => *seen.statuses.entry(status).or_default() += 1,
-            None => seen.unanswered += 1,
+            Some(status) => *outcome.statuses.entry(status).or_default() += 1,
+            None => outcome.unanswered += 1,
         }
-        if tells && number % (requests / 4).max(1) == 0 {
-            run.say(format_args!("about {} requests", number * LANES as usize));
+        if shows_progress && number % (requests / 4).max(1) == 0 {
+            run.progress(format_args!("about {} requests", number * WORKERS as usize));
         }
     }
-    seen
+    outcome
 }
 
-/// Sends it over a connection of its own; gives the status of the answer.
-async fn shoot(address: SocketAddr, odd: &Odd) -> Option<u16> {
+/// Sends a request over a new connection, and returns the status of the answer.
+async fn send(address: SocketAddr, request: &FuzzRequest) -> Option<u16> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let exchange = async {
-        // An answer can be there before everything was sent.
-        let _ = stream.write_all(&odd.bytes).await;
-        if odd.truncated {
+        // The server may answer and close before everything is sent.
+        let _ = stream.write_all(&request.bytes).await;
+        if request.truncated {
             let _ = stream.shutdown().await;
         }
-        read_reply(&mut stream, &mut Vec::new(), odd.bytes.starts_with(b"HEAD ")).await.ok().map(|reply| reply.status)
+        let to_head = request.bytes.starts_with(b"HEAD ");
+        read_answer(&mut stream, &mut Vec::new(), to_head).await.ok().map(|head| head.status)
     };
-    let status = timeout(PATIENCE, exchange).await.ok().flatten();
-    // No port is to be kept waiting for what might still come.
+    let status = timeout(TIME_LIMIT, exchange).await.ok().flatten();
+    // Avoids TIME_WAIT, which would use up the ports.
     let _ = stream.set_zero_linger();
     status
 }

@@ -1,72 +1,75 @@
-//! Promise 3: a user-service that swallows everything costs order-service little.
+//! Promise 3: a user-service that black-holes its connections costs order-service little.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use harness::http::post;
+use harness::load::{Load, latencies, results};
+use harness::measurements::{mib, ms};
+use harness::proxy::Mode;
+use harness::usage::memory_bytes;
 use service_testing::Kind;
 
-use super::{Tried, Verdict};
-use crate::figures::{mib, ms};
-use crate::http1::post;
-use crate::load::{Load, latencies, outcomes};
-use crate::platform::{ORDERS, Platform, Setup, order, unique};
-use crate::proxy::Mode;
+use crate::platform::{ORDER_SERVICE, ORDERS, Platform, Setup, USER_SERVICE, order, unique};
 use crate::run::Run;
+use crate::verdict::Verdict;
 
 const CONNECTIONS: usize = 500;
-const FIRST: Duration = Duration::from_secs(2);
-const LATER_P99: Duration = Duration::from_millis(250);
-const MOST_OPEN: usize = 64;
-const MEMORY_BYTES: u64 = 32 * 1024 * 1024;
+const MAX_FIRST: Duration = Duration::from_secs(2);
+const MAX_LATER_P99: Duration = Duration::from_millis(250);
+const MAX_OPEN_CALLS: usize = 64;
+const MAX_GROWTH_BYTES: u64 = 32 * 1024 * 1024;
 
-pub(crate) async fn judge(run: &Run) -> Result<Tried> {
+pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let time = Duration::from_secs(run.choose(10, 60));
     let platform = Platform::start(run, Kind::Sqlite, Setup::default()).await?;
     let users = platform.create_users().await?;
-    let address = platform.orders.address;
+    let address = platform.address(ORDER_SERVICE);
+    let process = platform.services[ORDER_SERVICE].instance.process.id();
     let source = move || (address, post(ORDERS, None, &order(users.next(), unique())));
-    // Every code path that is needed anyway has been there before its memory is counted.
-    let warm_up = Load::start(8, Duration::from_secs(5), Duration::ZERO, Arc::new(source));
+    // Warm-up: memory that every code path needs is not growth.
+    let warm_up = Load::start(8, Duration::from_secs(5), Duration::ZERO, source);
     tokio::time::sleep(Duration::from_secs(1)).await;
     warm_up.finish().await;
-    let before = platform.orders.process.memory_bytes()?;
+    let before = memory_bytes(process)?;
 
-    platform.users_front.set_mode(Mode::BlackHole);
-    platform.users_front.forget_most_open();
-    let (calls_before, connections_before) = (platform.users_front.requests(), platform.users_front.accepted());
-    let load = Load::start(CONNECTIONS, Duration::from_secs(10), Duration::ZERO, Arc::new(source));
-    let begin = std::time::Instant::now();
+    let proxy = platform.services[USER_SERVICE].proxy()?;
+    proxy.set_mode(Mode::BlackHole);
+    proxy.reset_max_open();
+    let (calls_before, connections_before) = (proxy.requests(), proxy.accepted());
+    let load = Load::start(CONNECTIONS, Duration::from_secs(10), Duration::ZERO, source);
+    let begin = Instant::now();
     let mut peak = before;
     while begin.elapsed() < time {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        peak = peak.max(platform.orders.process.memory_bytes()?);
+        peak = peak.max(memory_bytes(process)?);
     }
     let samples = load.finish().await;
-    let most_open = platform.users_front.most_open();
-    let calls = platform.users_front.requests() - calls_before;
-    let connections = platform.users_front.accepted() - connections_before;
+    let max_open = proxy.max_open();
+    let calls = proxy.requests() - calls_before;
+    let connections = proxy.accepted() - connections_before;
 
-    let first = latencies(samples.iter().filter(|sample| sample.first));
+    let first = latencies(samples.iter().filter(|sample| sample.first)).max();
     let later = latencies(samples.iter().filter(|sample| !sample.first));
+    let later_p99 = later.percentile(99.0);
     let others: Vec<_> = samples.iter().filter(|sample| sample.status != Some(503)).collect();
     let growth = peak.saturating_sub(before);
     let mut verdict = Verdict::new(format!(
-        "{} answers, {} other than 503; first ones within {}, then p99 {} (max {}); at most {most_open} calls open, \
+        "{} answers, {} other than 503; first ones within {}, then p99 {} (max {}); at most {max_open} calls open, \
          {calls} in all, {connections} new connections; memory + {} MiB (from {}); the answers: {}",
         samples.len(),
         others.len(),
-        ms(first.max()),
-        ms(later.percentile(99.0)),
+        ms(first),
+        ms(later_p99),
         ms(later.max()),
         mib(growth),
         mib(before),
-        outcomes(&samples),
+        results(&samples),
     ));
-    verdict.expect(others.is_empty(), || format!("not 503: {}", outcomes(others.iter().copied())));
-    verdict.expect(first.max() <= FIRST, || format!("a first answer took {}", ms(first.max())));
-    verdict.expect(later.percentile(99.0) <= LATER_P99, || format!("later p99 {}", ms(later.percentile(99.0))));
-    verdict.expect(most_open <= MOST_OPEN, || format!("{most_open} calls open"));
-    verdict.expect(growth <= MEMORY_BYTES, || format!("memory + {} MiB", mib(growth)));
-    Ok(Tried { how: format!("{CONNECTIONS} connections that place orders for {} s, SQLite", time.as_secs()), verdict })
+    verdict.expect(others.is_empty(), || format!("not 503: {}", results(others.iter().copied())));
+    verdict.expect(first <= MAX_FIRST, || format!("a first answer took {}", ms(first)));
+    verdict.expect(later_p99 <= MAX_LATER_P99, || format!("later p99 {}", ms(later_p99)));
+    verdict.expect(max_open <= MAX_OPEN_CALLS, || format!("{max_open} calls open"));
+    verdict.expect(growth <= MAX_GROWTH_BYTES, || format!("memory + {} MiB", mib(growth)));
+    Ok(verdict.with_method(format!("{CONNECTIONS} connections that place orders for {} s, SQLite", time.as_secs())))
 }

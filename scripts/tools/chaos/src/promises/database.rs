@@ -1,23 +1,22 @@
-//! Promise 5: when PostgreSQL is away, hangs or is swallowed, requests fail fast; when it is back, all is well again.
+//! Promise 5: requests fail fast while PostgreSQL is down or hangs, and succeed soon after it has recovered.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use harness::http::{get, post};
+use harness::load::{Load, Sample, latencies, results};
+use harness::measurements::ms;
+use harness::proxy::Mode;
 use service_testing::Kind;
 use tokio::task::block_in_place;
 
-use super::{Tried, Verdict};
-use crate::figures::ms;
-use crate::http1::{get, post};
-use crate::load::{Load, Sample, latencies, outcomes};
-use crate::platform::{ORDERS, Platform, Setup, USERS, order, unique, user};
-use crate::proxy::Mode;
+use crate::platform::{ORDER_SERVICE, ORDERS, Platform, Setup, USER_SERVICE, USERS, order, unique, user};
 use crate::run::Run;
+use crate::verdict::Verdict;
 
-const FAST: Duration = Duration::from_secs(1);
-const HEALED: Duration = Duration::from_secs(3);
+const MAX_LATENCY: Duration = Duration::from_secs(1);
+const MAX_RECOVERY: Duration = Duration::from_secs(3);
 const CLIENTS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -25,71 +24,70 @@ const PAUSE: Duration = Duration::from_millis(10);
 enum Fault {
     Suspended,
     Killed,
-    Swallowed,
+    BlackHoled,
     Reset,
     HalfClosed,
 }
 
 impl Fault {
-    const ALL: [Self; 5] = [Self::Suspended, Self::Killed, Self::Swallowed, Self::Reset, Self::HalfClosed];
+    const ALL: [Self; 5] = [Self::Suspended, Self::Killed, Self::BlackHoled, Self::Reset, Self::HalfClosed];
 }
 
-pub(crate) async fn judge(run: &Run) -> Result<Tried> {
+pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let time = Duration::from_secs(run.choose(2, 15));
-    let times = run.choose(1, 5);
-    let mut figures = Vec::new();
+    let repetitions = run.choose(1, 5);
+    let mut measurements = Vec::new();
     let mut verdict = Verdict::new("");
     let mut platform = Platform::start(run, Kind::Postgres, Setup::default()).await?;
     for fault in Fault::ALL {
-        for _ in 0..times {
-            let seen = suffer(run, &platform, fault, time).await?;
+        for _ in 0..repetitions {
+            let seen = inject(run, &platform, fault, time).await?;
             let slowest = latencies(&seen.during).max();
-            let figure = format!(
+            let measurement = format!(
                 "{fault:?}: {} answers, the slowest after {} (p99 {}), healed after {}",
                 seen.during.len(),
                 ms(slowest),
                 ms(latencies(&seen.during).percentile(99.0)),
                 ms(seen.healed)
             );
-            run.say(format_args!("{figure}; {}", outcomes(&seen.during)));
-            figures.push(figure);
+            run.progress(format_args!("{measurement}; {}", results(&seen.during)));
+            measurements.push(measurement);
             let others: Vec<_> = seen.during.iter().filter(|sample| sample.status != Some(503)).collect();
-            verdict.expect(others.is_empty(), || format!("{fault:?}: not 503: {}", outcomes(others.iter().copied())));
-            let late: Vec<_> = seen.during.iter().filter(|sample| sample.took > FAST).collect();
+            verdict.expect(others.is_empty(), || format!("{fault:?}: not 503: {}", results(others.iter().copied())));
+            let late: Vec<_> = seen.during.iter().filter(|sample| sample.took > MAX_LATENCY).collect();
             verdict.expect(late.is_empty(), || {
                 format!(
                     "{fault:?}: {} answers took up to {}: {}",
                     late.len(),
                     ms(slowest),
-                    outcomes(late.iter().copied())
+                    results(late.iter().copied())
                 )
             });
-            verdict.expect(seen.healed <= HEALED, || format!("{fault:?}: healed after {}", ms(seen.healed)));
+            verdict.expect(seen.healed <= MAX_RECOVERY, || format!("{fault:?}: healed after {}", ms(seen.healed)));
         }
     }
-    for service in [&mut platform.users, &mut platform.orders] {
-        verdict.expect(service.process.is_running()?, || "a service ended".to_owned());
+    for member in platform.services.members.iter_mut() {
+        verdict.expect(member.instance.process.is_running()?, || format!("{} ended", member.service.name));
     }
-    verdict.figures = figures.join("; ");
-    Ok(Tried {
-        how: format!(
-            "SIGSTOP, kill -9, and in mid-query a black hole, resets and half-closed connections, {} s each under load, {times} ×, both services",
-            time.as_secs()
-        ),
-        verdict,
-    })
+    verdict.measurements = measurements.join("; ");
+    Ok(verdict.with_method(format!(
+        "SIGSTOP, kill -9, and during queries a black hole, resets and half-closed connections, {} s each under load, \
+         {repetitions} ×, both services",
+        time.as_secs()
+    )))
 }
 
-struct Seen {
-    /// Everything that was under way when the fault began, or asked before it ended, and did not succeed before it began.
+/// The effect of one fault.
+struct Effect {
+    /// The exchanges that overlap the fault, except those that it did not hit.
     during: Vec<Sample>,
-    /// From when the server could be reached again to the end of the last failure.
+    /// The time from the end of the fault to the end of the last failure.
     healed: Duration,
 }
 
-async fn suffer(run: &Run, platform: &Platform<'_>, fault: Fault, time: Duration) -> Result<Seen> {
+async fn inject(run: &Run, platform: &Platform<'_>, fault: Fault, time: Duration) -> Result<Effect> {
     let user_id = platform.create_user().await?;
-    let (orders, users) = (platform.orders.address, platform.users.address);
+    let (orders, users) = (platform.address(ORDER_SERVICE), platform.address(USER_SERVICE));
     let turn = AtomicUsize::new(0);
     let source = move || match turn.fetch_add(1, Ordering::Relaxed) % 5 {
         0 => (orders, post(ORDERS, Some(&format!("database {}", unique())), &order(user_id, unique()))),
@@ -98,11 +96,11 @@ async fn suffer(run: &Run, platform: &Platform<'_>, fault: Fault, time: Duration
         3 => (users, get(&format!("{USERS}/{user_id}"))),
         _ => (users, get("/ready")),
     };
-    let load = Load::start(CLIENTS, Duration::from_secs(10), PAUSE, Arc::new(source));
+    let load = Load::start(CLIENTS, Duration::from_secs(10), PAUSE, source);
     let postgres = run.postgres().await?;
     let proxy = platform.databases.proxy.as_ref();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (begin, end, back) = match fault {
+    let (begin, end, recovered) = match fault {
         Fault::Suspended => {
             let suspended = postgres.suspend()?;
             let begin = Instant::now();
@@ -119,8 +117,8 @@ async fn suffer(run: &Run, platform: &Platform<'_>, fault: Fault, time: Duration
             block_in_place(|| postgres.restart())?;
             (begin, end, Instant::now())
         }
-        Fault::Swallowed | Fault::Reset | Fault::HalfClosed => {
-            // So slow that nearly every request is in the middle of a query.
+        Fault::BlackHoled | Fault::Reset | Fault::HalfClosed => {
+            // So slow that nearly every request is waiting for a query.
             proxy.inspect(|proxy| proxy.set_mode(Mode::Delay(Duration::from_millis(25))));
             tokio::time::sleep(Duration::from_millis(500)).await;
             let mode = match fault {
@@ -136,12 +134,12 @@ async fn suffer(run: &Run, platform: &Platform<'_>, fault: Fault, time: Duration
             (begin, end, end)
         }
     };
-    tokio::time::sleep(HEALED + Duration::from_millis(500)).await;
+    tokio::time::sleep(MAX_RECOVERY + Duration::from_millis(500)).await;
     let samples = load.finish().await;
     let failed = |sample: &&Sample| sample.status.is_none_or(|status| status >= 400);
     let last = samples.iter().filter(|sample| sample.begin >= begin).filter(failed).map(Sample::end).max();
-    let healed = last.map_or(Duration::ZERO, |last| last.saturating_duration_since(back));
-    // What was asked before the fault has its time from when the fault began; what succeeded then was not hit.
+    let healed = last.map_or(Duration::ZERO, |last| last.saturating_duration_since(recovered));
+    // The latency of an earlier request counts from the start of the fault.
     let hit =
         samples.into_iter().filter(|sample| sample.end() > begin && sample.begin < end).filter_map(|mut sample| {
             let before = begin.saturating_duration_since(sample.begin);
@@ -149,10 +147,10 @@ async fn suffer(run: &Run, platform: &Platform<'_>, fault: Fault, time: Duration
                 sample.took -= before;
                 sample.begin = begin;
             }
-            let well = sample.status.is_some_and(|status| status < 400);
-            // Answered in the moment in which the fault began, or asked in the one in which it ended.
-            let at_the_edge = !before.is_zero() || sample.end() >= end;
-            (!(well && at_the_edge)).then_some(sample)
+            let succeeded = sample.status.is_some_and(|status| status < 400);
+            // It began before the fault or ended after it, so that its success says nothing about the fault.
+            let crosses_bounds = !before.is_zero() || sample.end() >= end;
+            (!(succeeded && crosses_bounds)).then_some(sample)
         });
-    Ok(Seen { during: hit.collect(), healed })
+    Ok(Effect { during: hit.collect(), healed })
 }

@@ -1,113 +1,106 @@
-//! Promises 1 and 2: whatever is killed, no acknowledged order is lost and none is there twice.
+//! Promises 1 and 2: no kill loses or duplicates an acknowledged order.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use futures::future::join_all;
+use harness::http::{Client, Reply, post};
+use harness::measurements::Counts;
 use service_testing::{KINDS, Kind};
 use tokio::task::block_in_place;
 
-use super::{Tried, Verdict};
-use crate::http1::{Client, Reply, post};
-use crate::keyed::{Troubles, until_acknowledged};
-use crate::ledger::{Account, list, same_answer};
-use crate::platform::{ORDERS, Platform, Setup, USERS, order, order_settings, start, unique, user};
-use crate::process::Program;
+use crate::acknowledged::{list, same_answer};
+use crate::canary::email;
+use crate::idempotent::until_acknowledged;
+use crate::kill_results::{Audit, KillResults};
+use crate::platform::{ORDER_SERVICE, ORDERS, Platform, Setup, USER_SERVICE, USERS, order, service_of, unique, user};
 use crate::run::Run;
+use crate::verdict::Verdict;
 use crate::writers::Writers;
 
-/// Enough to keep both services busy at every moment.
+/// Enough that requests are always in flight in every service.
 const WRITERS: usize = 12;
-/// How many equal requests race.
+/// How many equal requests are sent concurrently.
 const RACERS: usize = 20;
-/// A keyed request must come to its end within this, though everything is killed again and again.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of a request with an idempotency key, retries across repeated kills included.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// What the runs showed.
-#[derive(Debug, Default)]
-pub(crate) struct Durability {
-    kills: usize,
-    acknowledged: usize,
-    account: Account,
-    failed: Troubles,
-    replays: usize,
-    different_replays: usize,
-}
-
+/// What is killed.
 #[derive(Clone, Copy, Debug)]
 enum Victim {
-    Service(Program),
+    Service(&'static str),
     Postgres,
 }
 
 /// Promise 1.
-pub(crate) async fn nothing_is_lost(run: &Run) -> Result<Tried> {
-    let seen = run.durability.get_or_try_init(|| break_everything(run)).await?;
+pub(crate) async fn nothing_is_lost(run: &Run) -> Result<Verdict> {
+    let results = run.kill_results.get_or_try_init(|| kill_everything(run)).await?;
     let mut verdict = Verdict::new(format!(
         "{} lost of {} acknowledged orders and users, {} kills",
-        seen.account.lost, seen.acknowledged, seen.kills
+        results.audit.lost, results.acknowledged, results.kills
     ));
-    verdict.expect(seen.account.lost == 0, || format!("{} lost", seen.account.lost));
-    verdict.expect(seen.failed.count() == 0, || format!("keyed requests were given up: {}", seen.failed));
+    verdict.expect(results.audit.lost == 0, || format!("{} lost", results.audit.lost));
+    verdict.expect(results.failed.total() == 0, || {
+        format!("requests with idempotency keys were given up: {}", results.failed)
+    });
     let times = run.choose(5, 100);
-    Ok(Tried {
-        how: format!("kill -9 of each service and of PostgreSQL under load, {times} × each, both databases"),
-        verdict,
-    })
+    Ok(verdict
+        .with_method(format!("kill -9 of each service and of PostgreSQL under load, {times} × each, both databases")))
 }
 
 /// Promise 2.
-pub(crate) async fn nothing_is_double(run: &Run) -> Result<Tried> {
-    let seen = run.durability.get_or_try_init(|| break_everything(run)).await?;
+pub(crate) async fn nothing_is_duplicated(run: &Run) -> Result<Verdict> {
+    let results = run.kill_results.get_or_try_init(|| kill_everything(run)).await?;
     let races = race_all(run).await?;
     let mut verdict = Verdict::new(format!(
-        "{} duplicates and {} of {} replays different after {} kills; of {} races of {RACERS} equal keys {} had another \
-         number of rows than 1, {} had different answers",
-        seen.account.duplicates,
-        seen.different_replays,
-        seen.replays,
-        seen.kills,
+        "{} duplicates and {} of {} replays different after {} kills; of {} races of {RACERS} equal keys {} did not \
+         create exactly one row, {} had different answers",
+        results.audit.duplicates,
+        results.different_replays,
+        results.replays,
+        results.kills,
         races.count,
         races.not_one_row,
         races.different_answers,
     ));
-    verdict.expect(seen.account.duplicates == 0, || format!("{} duplicates", seen.account.duplicates));
-    verdict.expect(seen.different_replays == 0, || format!("{} replays differ", seen.different_replays));
+    verdict.expect(results.audit.duplicates == 0, || format!("{} duplicates", results.audit.duplicates));
+    verdict.expect(results.different_replays == 0, || format!("{} replays differ", results.different_replays));
     verdict.expect(races.not_one_row == 0, || format!("{} races without exactly one row", races.not_one_row));
     verdict
         .expect(races.different_answers == 0, || format!("{} races with different answers", races.different_answers));
-    Ok(Tried { how: "the same runs; races of 20 equal keys, on PostgreSQL across two instances".to_owned(), verdict })
+    Ok(verdict.with_method("the same runs; races of 20 equal keys, on PostgreSQL across two instances"))
 }
 
-async fn break_everything(run: &Run) -> Result<Durability> {
-    let mut seen = Durability::default();
+async fn kill_everything(run: &Run) -> Result<KillResults> {
+    let mut results = KillResults::default();
     for kind in KINDS {
-        break_all_of(run, kind, &mut seen).await?;
+        kill_on(run, kind, &mut results).await?;
     }
-    Ok(seen)
+    Ok(results)
 }
 
-async fn break_all_of(run: &Run, kind: Kind, seen: &mut Durability) -> Result<()> {
+async fn kill_on(run: &Run, kind: Kind, results: &mut KillResults) -> Result<()> {
     let mut random = run.random(100 + kind as u64);
     let mut platform = Platform::start(run, kind, Setup::default()).await?;
     let mut user_ids = Vec::new();
     for _ in 0..5 {
         user_ids.push(platform.create_user().await?);
     }
-    let fronts = (platform.orders_front.address(), platform.users_front.address());
-    let writers = Writers::start(WRITERS, fronts, user_ids, PATIENCE, &mut random);
+    let fronts =
+        (platform.services[ORDER_SERVICE].proxy()?.address(), platform.services[USER_SERVICE].proxy()?.address());
+    let writers = Writers::start(WRITERS, fronts, user_ids, TIME_LIMIT, &mut random);
     writers.progress(WRITERS).await?;
-    let mut victims = vec![Victim::Service(Program::OrderService), Victim::Service(Program::UserService)];
-    if kind == Kind::Postgres {
-        victims.push(Victim::Postgres);
-    }
+    // Callers before callees.
+    let services = platform.services.members.iter().rev().map(|member| Victim::Service(&member.service.name));
+    let postgres = (kind == Kind::Postgres).then_some(Victim::Postgres);
+    let victims: Vec<_> = services.chain(postgres).collect();
     let rounds = run.choose(5, 100);
     for round in 1..=rounds {
         for victim in &victims {
             tokio::time::sleep(Duration::from_millis(random.u64(50..300))).await;
             let pause = Duration::from_millis(random.u64(0..150));
             match victim {
-                Victim::Service(program) => platform.crash(*program, pause).await?,
+                Victim::Service(name) => platform.crash(name, pause).await?,
                 Victim::Postgres => {
                     let postgres = run.postgres().await?;
                     block_in_place(|| postgres.kill())?;
@@ -115,31 +108,27 @@ async fn break_all_of(run: &Run, kind: Kind, seen: &mut Durability) -> Result<()
                     block_in_place(|| postgres.restart())?;
                 }
             }
-            seen.kills += 1;
+            results.kills += 1;
             writers.progress(WRITERS).await?;
         }
         if round == rounds || round % 10 == 0 {
-            run.say(format_args!("{kind:?}: {round} of {rounds} rounds, {} acknowledged", writers.acknowledged()));
+            run.progress(format_args!("{kind:?}: {round} of {rounds} rounds, {} acknowledged", writers.acknowledged()));
         }
     }
     let written = writers.finish().await;
-    run.say(format_args!("{kind:?}: on the way there were {}", written.troubles));
-    for (path, address, mark) in
-        [(ORDERS, platform.orders.address, "product_id"), (USERS, platform.users.address, "email")]
-    {
-        let account = written.ledger.audit(path, &list(address, path).await?, mark);
-        if account != Account::default() {
-            run.say(format_args!("{kind:?} {path}: {account:?}"));
-        }
-        seen.account.lost += account.lost;
-        seen.account.duplicates += account.duplicates;
+    run.progress(format_args!("{kind:?}: failed attempts: {}", written.failures));
+    let address = |path: &str| platform.address(service_of(path));
+    let audit = written.acknowledged.audit_all(address).await?;
+    if audit != Audit::default() {
+        run.progress(format_args!("{kind:?}: {audit:?}"));
     }
-    let address = |path: &str| if path == USERS { platform.users.address } else { platform.orders.address };
-    let (replays, different) = written.ledger.replay(address, run.choose(500, 5000)).await?;
-    seen.acknowledged += written.ledger.len();
-    seen.failed.merge(written.failed);
-    seen.replays += replays;
-    seen.different_replays += different;
+    results.audit.lost += audit.lost;
+    results.audit.duplicates += audit.duplicates;
+    let (replays, different) = written.acknowledged.replay(address, run.choose(500, 5000)).await?;
+    results.acknowledged += written.acknowledged.len();
+    results.failed.merge(written.failed);
+    results.replays += replays;
+    results.different_replays += different;
     Ok(())
 }
 
@@ -155,18 +144,17 @@ async fn race_all(run: &Run) -> Result<Races> {
     for kind in KINDS {
         let platform = Platform::start(run, kind, Setup::default()).await?;
         let user_id = platform.create_user().await?;
-        // A second instance knows nothing of what the first is doing. Two on one SQLite file are not promised.
-        let settings = order_settings(&platform.databases, platform.users_front.address());
+        let (orders, users) = (platform.address(ORDER_SERVICE), platform.address(USER_SERVICE));
+        // A second instance shares no memory with the first. Two on one SQLite file are not supported.
         let second = match kind {
-            Kind::Postgres => Some(start(run, Program::OrderService, Setup::default(), &settings).await?),
+            Kind::Postgres => Some(platform.start_second(ORDER_SERVICE).await?),
             Kind::Sqlite => None,
         };
-        let orders =
-            [platform.orders.address, second.as_ref().map_or(platform.orders.address, |second| second.address)];
+        let orders = [orders, second.as_ref().map_or(orders, |second| second.address)];
         for round in 0..run.choose(10, 200) {
             let number = unique();
-            let (path, addresses, body, mark) = if round % 5 == 4 {
-                (USERS, [platform.users.address; 2], user(number), crate::canary::email(number))
+            let (path, addresses, body, expected) = if round % 5 == 4 {
+                (USERS, [users; 2], user(number), email(number))
             } else {
                 (ORDERS, orders, order(user_id, number), number.to_string())
             };
@@ -176,8 +164,8 @@ async fn race_all(run: &Run) -> Result<Races> {
                 let mut client = Client::new(addresses[racer % 2], Duration::from_secs(3));
                 async move {
                     client.connect().await.map_err(|error| error.to_string())?;
-                    let mut troubles = Troubles::default();
-                    until_acknowledged(&mut client, request, PATIENCE, &mut random, &mut troubles).await
+                    let mut failures = Counts::default();
+                    until_acknowledged(&mut client, request, TIME_LIMIT, &mut random, &mut failures).await
                 }
             });
             let answers = join_all(racers).await;
@@ -185,7 +173,7 @@ async fn race_all(run: &Run) -> Result<Races> {
                 |answer: &Result<Reply, String>| matches!((answer, &answers[0]), (Ok(a), Ok(b)) if same_answer(a, b));
             let field = if path == USERS { "email" } else { "product_id" };
             let rows = list(addresses[0], path).await?;
-            let found = rows.iter().filter(|row| row[field].to_string().trim_matches('"') == mark).count();
+            let found = rows.iter().filter(|row| row[field].to_string().trim_matches('"') == expected).count();
             races.count += 1;
             races.not_one_row += usize::from(found != 1);
             races.different_answers += usize::from(!answers.iter().all(same));

@@ -1,14 +1,14 @@
-//! The promises of the platform, each with how it is tried and judged.
+//! The promises of the platform.
 
+mod abusive_clients;
 mod bad_input;
 mod black_hole;
 mod database;
-pub(crate) mod durability;
+mod durability;
 mod overload;
 mod personal_data;
 mod retries;
 mod rolling_restarts;
-mod slow_clients;
 mod soak;
 mod starters;
 
@@ -16,130 +16,64 @@ use anyhow::Result;
 use futures::future::LocalBoxFuture;
 
 use crate::run::Run;
+use crate::verdict::Verdict;
 
-/// What became of a promise: the figures that were reached, and why they do not do, if so.
-#[derive(Debug)]
-pub(crate) struct Verdict {
-    pub(crate) figures: String,
-    /// None: the promise is kept.
-    pub(crate) failures: Vec<String>,
-}
+type Test = for<'a> fn(&'a Run) -> LocalBoxFuture<'a, Result<Verdict>>;
 
-impl Verdict {
-    pub(crate) fn new(figures: impl Into<String>) -> Self {
-        Self { figures: figures.into(), failures: Vec::new() }
-    }
-
-    /// The promise is broken unless `kept`.
-    pub(crate) fn expect(&mut self, kept: bool, otherwise: impl FnOnce() -> String) {
-        if !kept {
-            self.failures.push(otherwise());
-        }
-    }
-}
-
-/// A promise.
-#[derive(Clone, Copy)]
+/// A promise and its test.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Promise {
     pub(crate) number: u8,
     pub(crate) text: &'static str,
     pub(crate) pass: &'static str,
-    /// Whether it is of times, which others on the same machine lengthen.
+    /// Whether it is about times, which other users of the machine lengthen.
     pub(crate) timed: bool,
-    pub(crate) judge: for<'a> fn(&'a Run) -> LocalBoxFuture<'a, Result<Tried>>,
+    pub(crate) test: Test,
 }
 
-/// How a promise was tried, and the verdict.
-#[derive(Debug)]
-pub(crate) struct Tried {
-    pub(crate) how: String,
-    pub(crate) verdict: Verdict,
-}
-
-/// All of them, in the order in which they are tried. The last looks at the logs of all others.
+/// All promises, in the order of their tests. The last one searches the logs of all others.
 pub(crate) const PROMISES: &[Promise] = &[
-    Promise {
-        number: 1,
-        text: "no acknowledged order is lost",
-        pass: "0 lost",
-        timed: false,
-        judge: |run| Box::pin(durability::nothing_is_lost(run)),
-    },
-    Promise {
-        number: 2,
-        text: "no duplicates",
-        pass: "0; replays byte-identical",
-        timed: false,
-        judge: |run| Box::pin(durability::nothing_is_double(run)),
-    },
-    Promise {
-        number: 3,
-        text: "a black-holed user-service costs little",
-        pass: "every answer 503, first within 2 s, then p99 ≤ 250 ms; at most 64 calls open; memory + ≤ 32 MB",
-        timed: true,
-        judge: |run| Box::pin(black_hole::judge(run)),
-    },
-    Promise {
-        number: 4,
-        text: "retries do not amplify",
-        pass: "≤ 1.1 upstream calls per request in steady failure; well again within 2 s of recovery",
-        timed: true,
-        judge: |run| Box::pin(retries::judge(run)),
-    },
-    Promise {
-        number: 5,
-        text: "the database fails fast and heals",
-        pass: "503 within 1 s, healed within 3 s",
-        timed: true,
-        judge: |run| Box::pin(database::judge(run)),
-    },
-    Promise {
-        number: 6,
-        text: "bad input never makes a 5xx",
-        pass: "0, and the same status on both databases",
-        timed: false,
-        judge: |run| Box::pin(bad_input::judge(run)),
-    },
-    Promise {
-        number: 7,
-        text: "slow and greedy clients do not starve others",
-        pass: "a well-behaved client's p99 within 2× of calm",
-        timed: true,
-        judge: |run| Box::pin(slow_clients::judge(run)),
-    },
-    Promise {
-        number: 8,
-        text: "overload sheds, it does not collapse",
-        pass: "goodput ≥ 90% of peak; shed answers p99 ≤ 50 ms",
-        timed: true,
-        judge: |run| Box::pin(overload::judge(run)),
-    },
-    Promise {
-        number: 9,
-        text: "rolling restarts lose nothing",
-        pass: "0 failed keyed orders",
-        timed: false,
-        judge: |run| Box::pin(rolling_restarts::judge(run)),
-    },
-    Promise {
-        number: 10,
-        text: "racing starters migrate once",
-        pass: "all start",
-        timed: false,
-        judge: |run| Box::pin(starters::judge(run)),
-    },
-    Promise {
-        number: 11,
-        text: "a soak does not grow",
-        pass: "descriptors flat, memory slope near 0",
-        timed: true,
-        judge: |run| Box::pin(soak::judge(run)),
-    },
-    Promise {
-        number: 12,
-        text: "no personal data in logs",
-        pass: "0 occurrences",
-        timed: false,
-        judge: |run| Box::pin(personal_data::judge(run)),
-    },
+    promise(1, "no acknowledged order is lost", "0 lost", |run| Box::pin(durability::nothing_is_lost(run))),
+    promise(2, "no duplicates", "0; replays byte-identical", |run| Box::pin(durability::nothing_is_duplicated(run))),
+    timed(
+        3,
+        "a black-holed user-service costs little",
+        "every answer 503, first within 2 s, then p99 ≤ 250 ms; at most 64 calls open; memory + ≤ 32 MB",
+        |run| Box::pin(black_hole::test(run)),
+    ),
+    timed(
+        4,
+        "retries do not amplify",
+        "≤ 1.1 upstream calls per request in steady failure; successful again within 2 s of recovery",
+        |run| Box::pin(retries::test(run)),
+    ),
+    timed(5, "the database fails fast and heals", "503 within 1 s, healed within 3 s", |run| {
+        Box::pin(database::test(run))
+    }),
+    promise(6, "bad input never causes a 5xx", "0, and the same status on both databases", |run| {
+        Box::pin(bad_input::test(run))
+    }),
+    timed(
+        7,
+        "slow and abusive clients do not starve others",
+        "a well-behaved client's p99 within 2× of its p99 without them",
+        |run| Box::pin(abusive_clients::test(run)),
+    ),
+    timed(8, "overload sheds, it does not collapse", "goodput ≥ 90% of peak; shed answers p99 ≤ 50 ms", |run| {
+        Box::pin(overload::test(run))
+    }),
+    promise(9, "rolling restarts lose nothing", "0 failed orders with idempotency keys", |run| {
+        Box::pin(rolling_restarts::test(run))
+    }),
+    promise(10, "racing starters migrate once", "all start", |run| Box::pin(starters::test(run))),
+    timed(11, "a soak does not grow", "descriptors flat, memory slope near 0", |run| Box::pin(soak::test(run))),
+    promise(12, "no personal data in logs", "0 occurrences", |run| Box::pin(personal_data::test(run))),
 ];
+
+const fn promise(number: u8, text: &'static str, pass: &'static str, test: Test) -> Promise {
+    Promise { number, text, pass, timed: false, test }
+}
+
+const fn timed(number: u8, text: &'static str, pass: &'static str, test: Test) -> Promise {
+    Promise { timed: true, ..promise(number, text, pass, test) }
+}

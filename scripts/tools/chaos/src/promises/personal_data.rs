@@ -1,49 +1,58 @@
-//! Promise 12: whatever a client writes, and wherever, none of it reaches a log.
+//! Promise 12: no log contains anything that a client sends.
 
 use std::time::Duration;
 
 use anyhow::Result;
+use harness::http::Client;
+use harness::measurements::mib;
+use harness::proxy::Mode;
 use service_testing::KINDS;
 
-use super::{Tried, Verdict};
 use crate::canary::{CANARY, email, name};
-use crate::figures::mib;
-use crate::http1::Client;
-use crate::platform::{ORDERS, Platform, Setup, USERS, unique};
+use crate::platform::{ORDERS, Platform, Setup, USER_SERVICE, USERS, unique};
 use crate::run::Run;
+use crate::verdict::Verdict;
 
-pub(crate) async fn judge(run: &Run) -> Result<Tried> {
+/// Headers that a service may read, or log.
+#[rustfmt::skip]
+const HEADERS: [&str; 11] = [
+    "X-Request-Id", "Request-Timeout-Ms", "Authorization", "User-Agent", "Referer", "Cookie",
+    "Expect", "traceparent", "Transfer-Encoding", "Content-Encoding", CANARY,
+];
+
+pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let mut requests = 0;
     for kind in KINDS {
         let mut platform = Platform::start(run, kind, Setup::default()).await?;
-        for address in [platform.users.address, platform.orders.address] {
+        for member in &platform.services.members {
+            let address = member.instance.address;
             for request in everywhere() {
-                // What is answered does not matter here, nor whether anything is.
+                // Neither the answer nor its absence matters here.
                 let _ = Client::new(address, Duration::from_secs(2)).send(&request).await;
                 requests += 1;
             }
         }
-        // A service tells of its end, too, and of a database that is away.
+        // A service also logs that its database is unavailable, and that it stops.
         if let Some(proxy) = &platform.databases.proxy {
-            proxy.set_mode(crate::proxy::Mode::Reset);
+            proxy.set_mode(Mode::Reset);
             for request in everywhere() {
-                let _ = Client::new(platform.users.address, Duration::from_secs(2)).send(&request).await;
+                let _ = Client::new(platform.address(USER_SERVICE), Duration::from_secs(2)).send(&request).await;
                 requests += 1;
             }
         }
-        let patience = Duration::from_secs(15);
-        platform.orders.process.terminate(patience).await?;
-        platform.users.process.terminate(patience).await?;
+        for member in platform.services.members.iter_mut().rev() {
+            member.instance.process.terminate(Duration::from_secs(15)).await?;
+        }
     }
     if let Some(postgres) = run.started_postgres() {
-        run.logs.keep("postgresql", &postgres.log())?;
+        run.logs.copy("postgresql", &postgres.log())?;
     }
     let found = run.logs.scan()?;
     for example in found.examples.iter().take(10) {
-        run.say(example);
+        run.progress(example);
     }
     let mut verdict = Verdict::new(format!(
-        "{} occurrences in {} logs of {} MiB, {requests} requests of its own",
+        "{} occurrences in {} logs of {} MiB, {requests} requests sent for it",
         found.occurrences,
         found.files,
         mib(found.bytes)
@@ -55,16 +64,13 @@ pub(crate) async fn judge(run: &Run) -> Result<Tried> {
             found.examples.last().map(String::as_str).unwrap_or_default()
         )
     });
-    Ok(Tried {
-        how:
-            "a canary as every e-mail address and name of this run, and in every part of requests, good and bad; then \
-              all logs of all processes are searched"
-                .to_owned(),
-        verdict,
-    })
+    Ok(verdict.with_method(
+        "a canary as every e-mail address and name of this run, and in every part of valid and invalid requests; then \
+         all logs of all processes are searched",
+    ))
 }
 
-/// Requests with the canary in every place that a client can write to.
+/// Requests with the canary in every part that a client can choose.
 fn everywhere() -> Vec<Vec<u8>> {
     let (email, name, number) = (email(unique()), name(), unique());
     let encoded = email.replace('@', "%40").replace('+', "%2B");
@@ -72,7 +78,7 @@ fn everywhere() -> Vec<Vec<u8>> {
     let long = format!(r#"{{"email":"{email}","name":"{}"}}"#, name.repeat(10_000));
     let bodies = [
         user.clone(),
-        // Taken, now.
+        // The same again: the address is taken.
         user.clone(),
         user.to_uppercase().replace("EMAIL", "email").replace("NAME", "name"),
         user.replace("name\"", "nickname\""),
@@ -121,19 +127,7 @@ fn everywhere() -> Vec<Vec<u8>> {
             requests.push(request(method, &target, "", ""));
         }
     }
-    for header in [
-        "X-Request-Id",
-        "Request-Timeout-Ms",
-        "Authorization",
-        "User-Agent",
-        "Referer",
-        "Cookie",
-        "Expect",
-        "traceparent",
-        "Transfer-Encoding",
-        "Content-Encoding",
-        CANARY,
-    ] {
+    for header in HEADERS {
         requests.push(request("POST", USERS, &format!("{header}: {email}\r\n"), &user));
     }
     requests.push(user.into_bytes());
@@ -145,7 +139,8 @@ fn everywhere() -> Vec<Vec<u8>> {
 fn request(method: &str, target: &str, extra: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "{method} {target} HTTP/1.1\r\nHost: {CANARY}.example\r\n{extra}Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "{method} {target} HTTP/1.1\r\nHost: {CANARY}.example\r\n{extra}Content-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
     .into_bytes()
 }

@@ -1,57 +1,56 @@
-//! Promise 4: when user-service fails, retries do not multiply what it has to bear, and it is found well again soon.
+//! Promise 4: retries do not amplify the load on a failing user-service, and calls resume soon after it has recovered.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use harness::http::post;
+use harness::load::{Load, Sample, results};
+use harness::measurements::ms;
 use service_testing::Kind;
 
-use super::{Tried, Verdict};
-use crate::figures::ms;
-use crate::http1::post;
-use crate::load::{Load, Sample, outcomes};
-use crate::platform::{Databases, ORDERS, Setup, Users, order, order_settings, start, unique};
-use crate::process::Program;
+use crate::platform::{Databases, ORDER_SERVICE, ORDERS, USER_SERVICE, Users, order, service, unique};
 use crate::run::Run;
-use crate::stub::StubUserService;
+use crate::stub_user_service::StubUserService;
+use crate::verdict::Verdict;
 
-const AMPLIFICATION: f64 = 1.1;
-const RECOVERY: Duration = Duration::from_secs(2);
-/// Many clients at once; and so few that a circuit breaker would rather see single failures.
+const MAX_AMPLIFICATION: f64 = 1.1;
+const MAX_RECOVERY: Duration = Duration::from_secs(2);
+/// Clients and their pauses: many, and so few that a circuit breaker sees single failures.
 const LOADS: [(usize, Duration); 2] = [(50, Duration::from_millis(5)), (2, Duration::from_millis(100))];
 
-pub(crate) async fn judge(run: &Run) -> Result<Tried> {
+pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let steady = Duration::from_secs(run.choose(5, 60));
     let flaps = run.choose(2, 30);
-    let mut figures = Vec::new();
+    let mut measurements = Vec::new();
     let mut verdict = Verdict::new("");
     for (clients, pause) in LOADS {
         let databases = Databases::new(run, Kind::Sqlite).await?;
         let stub = StubUserService::start().await?;
-        let settings = order_settings(&databases, stub.address);
-        let service = start(run, Program::OrderService, Setup::default(), &settings).await?;
-        let address = service.address;
+        let service = service(ORDER_SERVICE)?;
+        let settings = databases.settings(service, |name| (name == USER_SERVICE).then_some(stub.address));
+        let instance = run.start(service, false, &settings).await?;
+        let address = instance.address;
         let source = move || (address, post(ORDERS, None, &order(Users::ANY.next(), unique())));
-        let patience = Duration::from_secs(10);
-        let warm_up = Load::start(clients, patience, pause, Arc::new(source));
+        let time_limit = Duration::from_secs(10);
+        let warm_up = Load::start(clients, time_limit, pause, source);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let samples = warm_up.finish().await;
-        verdict.expect(samples.iter().all(|s| s.status == Some(201)), || format!("before: {}", outcomes(&samples)));
+        verdict.expect(samples.iter().all(|s| s.status == Some(201)), || format!("before: {}", results(&samples)));
 
-        // Only failing: the ratio holds from the first request on.
+        // Steady failure: the ratio holds from the first request on.
         stub.set_failing(true);
         let calls = stub.calls();
-        let load = Load::start(clients, patience, pause, Arc::new(source));
+        let load = Load::start(clients, time_limit, pause, source);
         tokio::time::sleep(steady).await;
         let failing = load.finish().await;
         let ratio = (stub.calls() - calls) as f64 / failing.len().max(1) as f64;
         verdict.expect(failing.iter().all(|sample| sample.status == Some(503)), || {
-            format!("while it fails: {}", outcomes(&failing))
+            format!("while it fails: {}", results(&failing))
         });
 
-        // Flapping, then well for good.
+        // Flapping, then recovered.
         let calls = stub.calls();
-        let load = Load::start(clients, patience, pause, Arc::new(source));
+        let load = Load::start(clients, time_limit, pause, source);
         let mut slowest = Duration::ZERO;
         for _ in 0..flaps {
             stub.set_failing(false);
@@ -59,37 +58,34 @@ pub(crate) async fn judge(run: &Run) -> Result<Tried> {
             stub.set_failing(true);
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let flapping_ratio = (stub.calls() - calls) as f64 / load.samples().len().max(1) as f64;
+        let flapping_ratio = (stub.calls() - calls) as f64 / load.count().max(1) as f64;
         stub.set_failing(false);
-        let well = Instant::now();
-        tokio::time::sleep(RECOVERY + Duration::from_secs(1)).await;
+        let recovered = Instant::now();
+        tokio::time::sleep(MAX_RECOVERY + Duration::from_secs(1)).await;
         let samples = load.finish().await;
-        slowest = slowest.max(last_failure(&samples, well));
+        slowest = slowest.max(last_failure(&samples, recovered));
         let succeeded = samples.iter().filter(|sample| sample.status == Some(201)).count();
 
-        figures.push(format!(
-            "{clients} clients: {ratio:.3} calls a request in steady failure ({} requests), {flapping_ratio:.3} flapping \
-             ({succeeded} of {} succeeded), the last failure {} after recovery",
+        measurements.push(format!(
+            "{clients} clients: {ratio:.3} calls per request in steady failure ({} requests), {flapping_ratio:.3} \
+             flapping ({succeeded} of {} succeeded), the last failure {} after recovery",
             failing.len(),
             samples.len(),
             ms(slowest)
         ));
-        verdict.expect(ratio <= AMPLIFICATION, || format!("{ratio:.3} calls a request"));
-        verdict.expect(slowest <= RECOVERY, || format!("still failing {} after recovery", ms(slowest)));
-        run.say(figures.last().map(String::as_str).unwrap_or_default());
+        verdict.expect(ratio <= MAX_AMPLIFICATION, || format!("{ratio:.3} calls per request"));
+        verdict.expect(slowest <= MAX_RECOVERY, || format!("still failing {} after recovery", ms(slowest)));
+        run.progress(measurements.last().map(String::as_str).unwrap_or_default());
     }
-    verdict.figures = figures.join("; ");
-    Ok(Tried {
-        how: format!(
-            "user-service answers 503 for {} s, then comes and goes each second, {flaps} times",
-            steady.as_secs()
-        ),
-        verdict,
-    })
+    verdict.measurements = measurements.join("; ");
+    Ok(verdict.with_method(format!(
+        "user-service answers 503 for {} s, then recovers and fails again each second, {flaps} times",
+        steady.as_secs()
+    )))
 }
 
-/// How long after `well` a request still failed.
-fn last_failure(samples: &[Sample], well: Instant) -> Duration {
-    let failed = samples.iter().filter(|sample| sample.begin >= well && sample.status != Some(201));
-    failed.map(|sample| sample.end() - well).max().unwrap_or_default()
+/// The end of the last failure of a request sent after recovery, as the time since then.
+fn last_failure(samples: &[Sample], recovered: Instant) -> Duration {
+    let failed = samples.iter().filter(|sample| sample.begin >= recovered && sample.status != Some(201));
+    failed.map(|sample| sample.end() - recovered).max().unwrap_or_default()
 }

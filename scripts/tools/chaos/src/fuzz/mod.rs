@@ -1,146 +1,48 @@
-//! Bad and odd requests, drawn from a seed. The same seed gives the same requests.
+//! Generates malformed and unusual requests; the same seed generates the same requests.
+
+mod values;
 
 use crate::canary::{CANARY, email, name};
-use crate::platform::{ORDERS, USERS};
-use crate::process::Program;
+use crate::fuzz::values::{MEDIA_TYPES, METHODS, NUMBERS, SEGMENTS, TEXTS};
+use crate::platform::{ORDER_SERVICE, ORDERS, USER_SERVICE, USERS};
 
-/// How many users and orders a lane has of its own: those with the ids after `lane * ROWS`.
+/// How many users and orders belong to a worker: those with the ids after `worker * ROWS`.
 pub(crate) const ROWS: i64 = 20;
 
-/// A request to send to one of the services.
+/// A request to one of the services.
 #[derive(Debug)]
-pub(crate) struct Odd {
-    pub(crate) to: Program,
+pub(crate) struct FuzzRequest {
+    /// The name of the service.
+    pub(crate) to: &'static str,
     pub(crate) bytes: Vec<u8>,
-    /// Whether an HTTP server has to answer it: it is whole, and HTTP by its form.
+    /// Whether an HTTP server has to answer it: it is complete and well-formed.
     pub(crate) answerable: bool,
-    /// Whether the server could wait for more, so that it has to be told that there is none.
+    /// Whether the server may wait for more, so that the client has to close its direction.
     pub(crate) truncated: bool,
 }
 
-/// Numbers at the edges of what is accepted, and beyond.
-const NUMBERS: &[&str] = &[
-    "0",
-    "-1",
-    "1.0",
-    "1.5",
-    "1e3",
-    "1e400",
-    "-0",
-    "01",
-    "+1",
-    "9007199254740991",
-    "9007199254740992",
-    "9223372036854775807",
-    "9223372036854775808",
-    "18446744073709551616",
-    "-9223372036854775809",
-    "1000000",
-    "1000001",
-    "0x10",
-    "NaN",
-    "Infinity",
-    "99999999999999999999999999999999999999999999999999",
-];
-/// Strings that something somewhere takes for something else, as they stand in JSON.
-const TEXTS: &[&str] = &[
-    "",
-    " ",
-    "\\u0000",
-    "a\\u0000b",
-    "\\ud800",
-    "\\udc00\\ud800",
-    "\\ud83e\\udd80",
-    "é",
-    "é",
-    "名前",
-    "\u{202e}abc",
-    "\u{feff}",
-    "\\n",
-    "\\\\",
-    "'; DROP TABLE users; --",
-    "%00",
-    "%s%n",
-    "${jndi:ldap://x}",
-    "<script>",
-    "../../etc/passwd",
-    "null",
-    "true",
-    "a@b",
-    "@",
-    "a@",
-    "@b",
-    "a@b@c",
-    "ä@b",
-    "a b@c",
-    "a@b\\u0000",
-    "A@B",
-    "\\u0085",
-    "\u{200b}",
-    "\u{10ffff}",
-];
-const PIECES: &[&str] = &[
-    "abc",
-    "%00",
-    "%2f",
-    "%2e%2e",
-    "..",
-    ".",
-    "%ff",
-    "%zz",
-    "%",
-    "1%20",
-    "%31",
-    "%D9%A1",
-    "1,2",
-    "1;2",
-    "*",
-    "null",
-    "undefined",
-    "~",
-];
-const METHODS: &[&str] =
-    &["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "get", "FOO", "PROPFIND"];
-const MEDIA_TYPES: &[&str] = &[
-    "application/json; charset=utf-8",
-    "APPLICATION/JSON",
-    "text/plain",
-    "application/xml",
-    "application/json;",
-    "application/jsonp",
-    "multipart/form-data; boundary=x",
-    "application/x-www-form-urlencoded",
-    "",
-    ";",
-    "application/json, text/plain",
-    "é",
-];
-
-/// Makes the requests of one lane. Lanes share no row, e-mail address or key, so that what one is answered does not
-/// depend on what the others do meanwhile.
+/// Generates the requests of one worker. Workers share no row, e-mail address or key, so that the answers to one do not
+/// depend on what the others send concurrently.
 #[derive(Debug)]
 pub(crate) struct Generator {
     random: fastrand::Rng,
-    lane: i64,
+    worker: i64,
 }
 
 impl Generator {
-    pub(crate) fn new(random: fastrand::Rng, lane: i64) -> Self {
-        Self { random, lane }
+    pub(crate) fn new(random: fastrand::Rng, worker: i64) -> Self {
+        Self { random, worker }
     }
 
     /// The next request.
-    pub(crate) fn draw(&mut self) -> Odd {
-        let to = if self.chance(2) { Program::UserService } else { Program::OrderService };
-        let (method, path, body) = match to {
-            Program::UserService => self.user_operation(),
-            Program::OrderService => self.order_operation(),
-        };
+    pub(crate) fn generate(&mut self) -> FuzzRequest {
+        let to = if self.chance(2) { USER_SERVICE } else { ORDER_SERVICE };
+        let (method, path, body) = if to == USER_SERVICE { self.user_operation() } else { self.order_operation() };
         let method = if self.chance(15) { self.one_of(METHODS) } else { method };
-        let path = if self.chance(12) { self.spoil_path(&path) } else { path };
+        let path = if self.chance(12) { self.mutate_path(&path) } else { path };
         let mut body = body.map(String::into_bytes).unwrap_or_default();
         if self.chance(15) {
-            self.spoil_bytes(&mut body);
+            self.mutate_bytes(&mut body);
         }
         self.assemble(to, method, &path, body)
     }
@@ -167,7 +69,7 @@ impl Generator {
             5 => ("GET", format!("{ORDERS}{}", self.query(&["user_id", "status", "limit", "page_token"])), None),
             6..8 => {
                 let status = self.one_of(&["created", "confirmed", "completed", "cancelled", "CREATED", "lost", ""]);
-                let value = if self.chance(4) { self.odd_value() } else { format!("\"{status}\"") };
+                let value = if self.chance(4) { self.unusual_value() } else { format!("\"{status}\"") };
                 ("PUT", format!("{ORDERS}/{id}/status"), Some(format!("{{\"status\":{value}}}")))
             }
             8 => ("POST", format!("{ORDERS}/{id}/cancel"), None),
@@ -179,37 +81,40 @@ impl Generator {
         }
     }
 
-    /// An id of this lane, one that nobody has, or none at all.
+    /// The id of a row of this worker, of no row, or no id at all.
     fn id(&mut self) -> String {
         match self.random.u8(0..10) {
-            0..7 => (self.lane * ROWS + self.random.i64(1..=ROWS)).to_string(),
+            0..7 => (self.worker * ROWS + self.random.i64(1..=ROWS)).to_string(),
             7 => self.random.i64(1_000_000_000..9_007_199_254_740_991).to_string(),
             8 => self.one_of(NUMBERS).to_owned(),
-            _ => self.one_of(PIECES).to_owned(),
+            _ => self.one_of(SEGMENTS).to_owned(),
         }
     }
 
     fn user(&mut self) -> String {
-        let address = email(format_args!("{}-{}", self.lane, self.random.u8(0..40)));
-        let email = if self.chance(4) { self.odd_value() } else { format!("\"{address}\"") };
-        let name = if self.chance(4) { self.odd_value() } else { format!("\"{}\"", name()) };
+        let address = email(format_args!("{}-{}", self.worker, self.random.u8(0..40)));
+        let email = if self.chance(4) { self.unusual_value() } else { format!("\"{address}\"") };
+        let name = if self.chance(4) { self.unusual_value() } else { format!("\"{}\"", name()) };
         self.object(&[("email", email), ("name", name)])
     }
 
     fn order(&mut self) -> String {
-        let user_id =
-            if self.chance(5) { self.odd_value() } else { (self.lane * ROWS + self.random.i64(1..=ROWS)).to_string() };
-        let product_id = if self.chance(5) { self.odd_value() } else { self.random.u32(1..).to_string() };
-        let quantity = if self.chance(5) { self.odd_value() } else { self.random.u16(1..).to_string() };
+        let user_id = if self.chance(5) {
+            self.unusual_value()
+        } else {
+            (self.worker * ROWS + self.random.i64(1..=ROWS)).to_string()
+        };
+        let product_id = if self.chance(5) { self.unusual_value() } else { self.random.u32(1..).to_string() };
+        let quantity = if self.chance(5) { self.unusual_value() } else { self.random.u16(1..).to_string() };
         self.object(&[("user_id", user_id), ("product_id", product_id), ("quantity", quantity)])
     }
 
     fn object(&mut self, fields: &[(&str, String)]) -> String {
         let mut fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
         if self.chance(15) {
-            let odd = self.odd_value();
+            let unusual = self.unusual_value();
             fields.push(format!(
-                "\"{}\":{odd}",
+                "\"{}\":{unusual}",
                 self.one_of(&["id", "email", "quantity", "__proto__", "", "\\u0000", CANARY])
             ));
         }
@@ -222,8 +127,8 @@ impl Generator {
         format!("{{{}}}", fields.join(","))
     }
 
-    /// A JSON value that is hardly ever right.
-    fn odd_value(&mut self) -> String {
+    /// A JSON value that is rarely valid.
+    fn unusual_value(&mut self) -> String {
         match self.random.u8(0..12) {
             0..4 => self.one_of(NUMBERS).to_owned(),
             4..8 => format!("\"{}\"", self.one_of(TEXTS)),
@@ -247,10 +152,10 @@ impl Generator {
             };
             let value = match self.random.u8(0..6) {
                 0 => self.one_of(NUMBERS).to_owned(),
-                1 => self.one_of(PIECES).to_owned(),
+                1 => self.one_of(SEGMENTS).to_owned(),
                 2 => self.one_of(&["created", "confirmed", "lost", "a%40b", "", "%E5%90%8D", "a@b@c"]).to_owned(),
                 3 => self.random.u16(0..1100).to_string(),
-                4 => email(self.lane).replace('@', "%40").replace('+', "%2B"),
+                4 => email(self.worker).replace('@', "%40").replace('+', "%2B"),
                 _ => (0..self.random.usize(1..60)).map(|_| self.random.alphanumeric()).collect(),
             };
             pairs.push(if self.chance(20) { name.to_owned() } else { format!("{name}={value}") });
@@ -258,28 +163,28 @@ impl Generator {
         if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
     }
 
-    fn spoil_path(&mut self, path: &str) -> String {
-        let piece = self.one_of(PIECES);
+    fn mutate_path(&mut self, path: &str) -> String {
+        let segment = self.one_of(SEGMENTS);
         match self.random.u8(0..8) {
             0 => format!("{path}/"),
             1 => path.replacen('/', "//", 2),
-            2 => format!("{path}/{piece}"),
+            2 => format!("{path}/{segment}"),
             3 => path.to_uppercase(),
-            4 => format!("{path}?{piece}"),
-            5 => path.replace("v1", piece),
-            6 => format!("{path}#{piece}"),
+            4 => format!("{path}?{segment}"),
+            5 => path.replace("v1", segment),
+            6 => format!("{path}#{segment}"),
             _ => format!("{path}{}", "a".repeat(self.random.usize(1..5000))),
         }
     }
 
-    fn spoil_bytes(&mut self, body: &mut Vec<u8>) {
+    fn mutate_bytes(&mut self, body: &mut Vec<u8>) {
         let at = self.random.usize(0..=body.len());
         match self.random.u8(0..8) {
             0 => body.truncate(at),
-            1 => body.insert(at, self.odd_byte()),
+            1 => body.insert(at, self.harmless_byte()),
             2 => {
                 if let Some(byte) = body.get_mut(at) {
-                    *byte = self.odd_byte();
+                    *byte = self.harmless_byte();
                 }
             }
             3 => body.extend_from_within(..),
@@ -290,15 +195,15 @@ impl Generator {
         }
     }
 
-    /// Any byte but a digit, or a space that ends a number: these turn the id of a row of this lane into another. That can be
-    /// another lane's row, or one that the requests have made, and such rows have other ids on PostgreSQL, which leaves out
-    /// those of rows that it refused.
-    fn odd_byte(&mut self) -> u8 {
+    /// Any byte except digits and white space, which could turn the id of a row of this worker into that of another
+    /// row: another worker's, or one that these requests have created, whose ids differ between the databases, because
+    /// PostgreSQL does not reuse those of failed inserts.
+    fn harmless_byte(&mut self) -> u8 {
         let byte = self.random.u8(..);
         if byte.is_ascii_digit() || byte.is_ascii_whitespace() { b'x' } else { byte }
     }
 
-    fn assemble(&mut self, to: Program, method: &str, path: &str, body: Vec<u8>) -> Odd {
+    fn assemble(&mut self, to: &'static str, method: &str, path: &str, body: Vec<u8>) -> FuzzRequest {
         let mut headers = vec!["Host: localhost".to_owned()];
         let mut version = "HTTP/1.1";
         let mut answerable = true;
@@ -311,16 +216,16 @@ impl Generator {
             headers.push(format!("Idempotency-Key: {}", self.key()));
         }
         if self.chance(8) {
-            let odd = self.odd_header();
-            headers.push(odd);
+            let unusual = self.unusual_header();
+            headers.push(unusual);
         }
         let mut length = body.len().to_string();
-        // Not HTTP by its form, or not whole: it may end the connection.
+        // Malformed or incomplete: the server may close the connection.
         if self.chance(25) {
             answerable = false;
-            let way = self.random.u8(0..9);
-            truncated = way < 4;
-            match way {
+            let kind = self.random.u8(0..9);
+            truncated = kind < 4;
+            match kind {
                 0 => length = (body.len() + self.random.usize(1..1000)).to_string(),
                 1 => length = self.one_of(NUMBERS).to_owned(),
                 2 => headers.push(format!("Content-Length: {}", body.len() + 1)),
@@ -335,11 +240,11 @@ impl Generator {
         if !body.is_empty() || length != "0" || self.chance(2) {
             headers.push(format!("Content-Length: {length}"));
         }
-        // The targets above are not all valid in a request line.
+        // Not every target above is valid in a request line.
         answerable &= path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
         let mut bytes = format!("{method} {path} {version}\r\n{}\r\n\r\n", headers.join("\r\n")).into_bytes();
         bytes.extend(body);
-        Odd { to, bytes, answerable, truncated }
+        FuzzRequest { to, bytes, answerable, truncated }
     }
 
     fn key(&mut self) -> String {
@@ -348,23 +253,23 @@ impl Generator {
             1 => "k".repeat(self.random.usize(250..260)),
             2 => self.one_of(&["é", "名", "a b", "  a  ", "\t", "a\tb", "\"quoted\"", "a,b", "%00"]).to_owned(),
             3 => format!("twice\r\nIdempotency-Key: {}", self.random.u8(..)),
-            _ => format!("{}-{}", self.lane, self.random.u16(0..500)),
+            _ => format!("{}-{}", self.worker, self.random.u16(0..500)),
         }
     }
 
-    fn odd_header(&mut self) -> String {
+    fn unusual_header(&mut self) -> String {
         let number = self.one_of(NUMBERS);
         match self.random.u8(0..12) {
             0 => "Content-Encoding: gzip".to_owned(),
             1 => "Expect: 100-continue".to_owned(),
-            // One that is accepted must leave time enough.
+            // Accepted values must leave enough time.
             2 => format!(
                 "Request-Timeout-Ms: {}",
                 self.one_of(&["", "0", "-1", "5000", "60000", "60001", "1.5", "x", "é"])
             ),
             3 => format!("X-Request-Id: {}", self.one_of(TEXTS)),
             4 => format!("Accept: {}", self.one_of(MEDIA_TYPES)),
-            5 => format!("Accept-Encoding: {}", self.one_of(PIECES)),
+            5 => format!("Accept-Encoding: {}", self.one_of(SEGMENTS)),
             6 => format!("Range: bytes={number}-"),
             7 => format!("If-None-Match: {number}"),
             8 => format!("Authorization: Bearer {number}"),
@@ -384,50 +289,4 @@ impl Generator {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn draw(seed: u64, count: usize) -> Vec<Odd> {
-        let mut generator = Generator::new(fastrand::Rng::with_seed(seed), 3);
-        (0..count).map(|_| generator.draw()).collect()
-    }
-
-    #[test]
-    fn a_seed_gives_the_same_requests_and_another_gives_others() {
-        let bytes = |seed| draw(seed, 200).into_iter().map(|odd| odd.bytes).collect::<Vec<_>>();
-        assert_eq!(bytes(1), bytes(1));
-        assert_ne!(bytes(1), bytes(2));
-    }
-
-    #[test]
-    fn a_spoiled_order_is_not_for_another_user() {
-        let mut generator = Generator::new(fastrand::Rng::with_seed(5), 3);
-        for _ in 0..20_000 {
-            let mut body = br#"{"user_id":61}"#.to_vec();
-            generator.spoil_bytes(&mut body);
-            let user_id =
-                serde_json::from_slice::<serde_json::Value>(&body).ok().and_then(|order| order["user_id"].as_i64());
-            assert!(user_id.is_none_or(|id| id < 1 || id == 61), "{}", String::from_utf8_lossy(&body));
-        }
-    }
-
-    #[test]
-    fn every_operation_is_among_them_and_most_have_to_be_answered() {
-        let all = draw(7, 5000);
-        assert!(all.iter().filter(|odd| odd.answerable).count() > 4000);
-        for begin in [
-            "POST /api/v1/users ",
-            "GET /api/v1/users?",
-            "GET /api/v1/users/6",
-            "PUT /api/v1/users/6",
-            "DELETE /api/v1/users/6",
-            "POST /api/v1/orders ",
-            "GET /api/v1/orders?",
-            "GET /api/v1/orders/6",
-            "PUT /api/v1/orders/6",
-            "POST /api/v1/orders/6",
-        ] {
-            assert!(all.iter().any(|odd| odd.bytes.starts_with(begin.as_bytes())), "{begin}");
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! A TCP proxy that can be told, while it runs, to delay, to reset, to swallow, or to close half of what goes through it.
+//! A TCP proxy with fault injection: it can delay, reset, black-hole and half-close its connections while it runs.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,39 +13,40 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// The most bytes of one direction that a black hole keeps for later; beyond it the sender has to wait.
-const HELD_BYTES: usize = 256 * 1024;
-/// What is read at a time, about.
-const PIECE_BYTES: usize = 16 * 1024;
+/// How many bytes of one direction a black hole buffers; beyond that the sender is blocked.
+const MAX_BUFFER_BYTES: usize = 256 * 1024;
+/// The initial size of a read buffer.
+const READ_BYTES: usize = 16 * 1024;
 
-/// What the proxy does with the connections that are open and with those to come.
+/// What the proxy does with open and with new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Pass everything on.
+pub enum Mode {
+    /// Forward everything.
     Forward,
-    /// Pass everything on, each piece this much later.
+    /// Forward everything, each read this much later.
     Delay(Duration),
-    /// End every connection with a RST.
+    /// Abort every connection with a RST.
     Reset,
-    /// Accept and keep connections, pass nothing on. What came in the meantime is passed on afterwards, as TCP would.
+    /// Accept and keep connections, forward nothing. Bytes that arrive are forwarded afterwards, as TCP would.
     BlackHole,
-    /// Tell the client that no more will come, and still take what it sends.
+    /// Close the direction to the client, and still read what the client sends.
     HalfClose,
 }
 
-/// Where connections lead to.
+/// Where connections are forwarded to.
 #[derive(Clone, Debug)]
-pub(crate) enum Target {
+pub enum Target {
+    /// A TCP port.
     Tcp(SocketAddr),
+    /// A Unix socket.
     Unix(PathBuf),
 }
 
-/// What went through.
 #[derive(Debug, Default)]
 struct Counters {
     accepted: AtomicU64,
     open: AtomicUsize,
-    most_open: AtomicUsize,
+    max_open: AtomicUsize,
     requests: AtomicU64,
 }
 
@@ -58,16 +59,16 @@ struct Shared {
 
 /// A running proxy; it and its connections end when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     acceptor: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Listens on a free port of this machine. Of several `targets` each connection takes the next; without any, or when
-    /// none can be reached, it is reset.
-    pub(crate) async fn start(targets: Vec<Target>) -> Result<Self> {
+    /// Listens on a free port of this machine. Connections go to the `targets` round-robin; a connection is reset when
+    /// no target can be reached.
+    pub async fn start(targets: Vec<Target>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
@@ -80,38 +81,38 @@ impl Proxy {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Behaves like this from now on.
-    pub(crate) fn set_mode(&self, mode: Mode) {
+    /// Changes what happens to open and new connections.
+    pub fn set_mode(&self, mode: Mode) {
         self.shared.mode.send_replace(mode);
     }
 
-    /// New connections lead here from now on.
-    pub(crate) fn set_targets(&self, targets: Vec<Target>) {
+    /// Changes where new connections are forwarded to.
+    pub fn set_targets(&self, targets: Vec<Target>) {
         *self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
     }
 
     /// How many connections were accepted.
-    pub(crate) fn accepted(&self) -> u64 {
+    pub fn accepted(&self) -> u64 {
         self.shared.counters.accepted.load(Ordering::Relaxed)
     }
 
-    /// The most connections that were open at a time since [`Self::forget_most_open`].
-    pub(crate) fn most_open(&self) -> usize {
-        self.shared.counters.most_open.load(Ordering::Relaxed)
+    /// The maximum number of concurrently open connections since [`Self::reset_max_open`].
+    pub fn max_open(&self) -> usize {
+        self.shared.counters.max_open.load(Ordering::Relaxed)
     }
 
-    /// Begins to look for the most open connections anew.
-    pub(crate) fn forget_most_open(&self) {
+    /// Resets [`Self::max_open`] to the number of connections that are open.
+    pub fn reset_max_open(&self) {
         let open = self.shared.counters.open.load(Ordering::Relaxed);
-        self.shared.counters.most_open.store(open, Ordering::Relaxed);
+        self.shared.counters.max_open.store(open, Ordering::Relaxed);
     }
 
-    /// How many HTTP/1.1 requests came in, passed on or not.
-    pub(crate) fn requests(&self) -> u64 {
+    /// How many HTTP/1.1 requests were received, forwarded or not.
+    pub fn requests(&self) -> u64 {
         self.shared.counters.requests.load(Ordering::Relaxed)
     }
 }
@@ -123,11 +124,11 @@ impl Drop for Proxy {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Dropped with this task, and every connection with it.
+    // Dropped with this task, which closes every connection.
     let mut connections = JoinSet::new();
     let mut turn = 0;
     loop {
-        // It fails when descriptors run out; a listener goes on.
+        // Accepting fails when descriptors run out; the listener remains usable.
         let Ok((client, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
@@ -145,7 +146,7 @@ impl<'a> Open<'a> {
     fn new(counters: &'a Counters) -> Self {
         counters.accepted.fetch_add(1, Ordering::Relaxed);
         let open = counters.open.fetch_add(1, Ordering::Relaxed) + 1;
-        counters.most_open.fetch_max(open, Ordering::Relaxed);
+        counters.max_open.fetch_max(open, Ordering::Relaxed);
         Self(counters)
     }
 }
@@ -159,14 +160,14 @@ impl Drop for Open<'_> {
 async fn serve(mut client: TcpStream, shared: Arc<Shared>, turn: usize) {
     let _open = Open::new(&shared.counters);
     let mut mode = shared.mode.subscribe();
-    // It only saves time.
+    // Failing only costs latency.
     let _ = client.set_nodelay(true);
     let ended = tokio::select! {
         _ = mode.wait_for(|mode| *mode == Mode::Reset) => Err(io::ErrorKind::ConnectionReset.into()),
         ended = relay(&mut client, &shared, turn) => ended,
     };
     if ended.is_err() {
-        // The client is to see that it went wrong, not that it ended. A socket that is gone cannot be set.
+        // A RST instead of a FIN, so that the client sees a failure. It fails if the socket is closed already.
         let _ = client.set_zero_linger();
     }
 }
@@ -175,23 +176,23 @@ async fn relay(client: &mut TcpStream, shared: &Shared, turn: usize) -> io::Resu
     let mut requests = RequestCounter { counters: &shared.counters, matched: 0 };
     let mut mode = shared.mode.subscribe();
     let (mut from_client, to_client) = client.split();
-    let mut held = Vec::with_capacity(PIECE_BYTES);
-    // In a black hole not even the connection gets through.
+    let mut buffered = Vec::with_capacity(READ_BYTES);
+    // A black hole does not even connect to the target.
     while *mode.borrow_and_update() == Mode::BlackHole {
         tokio::select! {
             _ = mode.changed() => {}
-            read = from_client.read_buf(&mut held), if held.len() < HELD_BYTES => {
+            read = from_client.read_buf(&mut buffered), if buffered.len() < MAX_BUFFER_BYTES => {
                 let length = read?;
                 if length == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                requests.count(&held[held.len() - length..]);
+                requests.count(&buffered[buffered.len() - length..]);
             }
         }
     }
     let (from_server, to_server) = connect(shared, turn).await?;
-    let up = pump(from_client, to_server, held, mode.clone(), Some(requests));
-    let down = pump(from_server, to_client, Vec::with_capacity(PIECE_BYTES), mode, None);
+    let up = pump(from_client, to_server, buffered, mode.clone(), Some(requests));
+    let down = pump(from_server, to_client, Vec::with_capacity(READ_BYTES), mode, None);
     tokio::try_join!(up, down).map(|_| ())
 }
 
@@ -217,49 +218,49 @@ async fn connect(shared: &Shared, turn: usize) -> io::Result<Halves> {
     Err(io::ErrorKind::ConnectionRefused.into())
 }
 
-/// Passes on what comes, beginning with what is `held` already, until `from` ends. Only the direction to the server
-/// counts `requests`.
+/// Forwards `from` to `to`, beginning with the bytes in `buffered`, until `from` ends. Only the direction to the server
+/// has `requests`, which are counted.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut held: Vec<u8>,
+    mut buffered: Vec<u8>,
     mut mode: watch::Receiver<Mode>,
     mut requests: Option<RequestCounter<'_>>,
 ) -> io::Result<()> {
     let mut ended = false;
-    let mut told = false;
+    let mut half_closed = false;
     loop {
-        let present = *mode.borrow_and_update();
-        match present {
+        let current = *mode.borrow_and_update();
+        match current {
             Mode::HalfClose if requests.is_none() => {
-                if !told {
+                if !half_closed {
                     to.shutdown().await?;
-                    told = true;
+                    half_closed = true;
                 }
-                held.clear();
+                buffered.clear();
             }
             Mode::BlackHole if ended && requests.is_some() => return Err(io::ErrorKind::UnexpectedEof.into()),
             Mode::BlackHole => {}
-            _ if held.is_empty() => {}
+            _ if buffered.is_empty() => {}
             _ => {
-                if let Mode::Delay(delay) = present {
+                if let Mode::Delay(delay) = current {
                     tokio::time::sleep(delay).await;
                 }
-                to.write_all(&held).await?;
-                held.clear();
+                to.write_all(&buffered).await?;
+                buffered.clear();
             }
         }
-        // What has ended behind a black hole seems to go on.
-        if ended && held.is_empty() && present != Mode::BlackHole {
-            return if told { Ok(()) } else { to.shutdown().await };
+        // A black hole hides that the other side has ended.
+        if ended && buffered.is_empty() && current != Mode::BlackHole {
+            return if half_closed { Ok(()) } else { to.shutdown().await };
         }
         tokio::select! {
             _ = mode.changed() => {}
-            read = from.read_buf(&mut held), if !ended && held.len() < HELD_BYTES => {
+            read = from.read_buf(&mut buffered), if !ended && buffered.len() < MAX_BUFFER_BYTES => {
                 let length = read?;
                 ended = length == 0;
                 if let Some(requests) = &mut requests {
-                    requests.count(&held[held.len() - length..]);
+                    requests.count(&buffered[buffered.len() - length..]);
                 }
             }
         }

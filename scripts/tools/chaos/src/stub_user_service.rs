@@ -1,4 +1,4 @@
-//! A user-service that can be told to fail, and counts how often it is called.
+//! A stub of user-service that fails on demand and counts its calls.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ struct Shared {
     calls: AtomicU64,
 }
 
-/// A running stub: every user exists, unless it fails, which is 503. It ends when dropped.
+/// A running stub: every user exists; while it fails, it answers 503. It ends when dropped.
 #[derive(Debug)]
 pub(crate) struct StubUserService {
     pub(crate) address: SocketAddr,
@@ -32,12 +32,12 @@ impl StubUserService {
         Ok(Self { address, shared, acceptor })
     }
 
-    /// Fails from now on, or no longer.
+    /// Begins or ends failing.
     pub(crate) fn set_failing(&self, failing: bool) {
         self.shared.failing.store(failing, Ordering::Relaxed);
     }
 
-    /// How many requests came in.
+    /// How many requests it received.
     pub(crate) fn calls(&self) -> u64 {
         self.shared.calls.load(Ordering::Relaxed)
     }
@@ -62,7 +62,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()
     let mut head = Vec::new();
     loop {
         while !head.ends_with(b"\r\n\r\n") {
-            // Only GETs come, one after the other: what ends with an empty line is one request.
+            // Only GETs arrive, not pipelined: an empty line ends a request.
             if stream.read_buf(&mut head).await? == 0 {
                 return Ok(());
             }
@@ -94,10 +94,10 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http1::{Client, get};
+    use harness::http::{Client, get};
 
     #[tokio::test]
-    async fn it_knows_every_user_unless_it_fails_and_counts() {
+    async fn it_knows_every_user_unless_it_fails() {
         let stub = StubUserService::start().await.unwrap();
         let mut client = Client::new(stub.address, std::time::Duration::from_secs(5));
         let reply = client.send(&get("/api/v1/users/7")).await.unwrap();

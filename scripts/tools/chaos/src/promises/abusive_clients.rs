@@ -1,0 +1,112 @@
+//! Promise 7: slow and abusive clients do not starve a well-behaved one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use harness::cpus::LoadRuntime;
+use harness::http::{get, post};
+use harness::load::{Load, Sample, latencies, results};
+use harness::measurements::{Latencies, ms};
+use harness::process::spare_connections;
+use service_testing::Kind;
+use tokio::time::sleep;
+
+use crate::abusive_clients::{Abuse, Activity, attack};
+use crate::platform::{ORDER_SERVICE, ORDERS, Platform, Setup, order, unique};
+use crate::run::Run;
+use crate::verdict::Verdict;
+
+const MAX_FACTOR: f64 = 2.0;
+const ABUSES: [Abuse; 5] =
+    [Abuse::SlowHeaders, Abuse::SlowBodies, Abuse::EndlessBodies, Abuse::Idle, Abuse::Http2Resets];
+/// The connections of the well-behaved client, and the pause of each between requests.
+const CLIENTS: usize = 4;
+const PAUSE: Duration = Duration::from_millis(8);
+const WARM_UP: Duration = Duration::from_secs(1);
+
+pub(crate) async fn test(run: &Run) -> Result<Verdict> {
+    // In a shorter time a few hiccups of the machine would be one percent of all requests.
+    let time = Duration::from_secs(run.choose(5, 30));
+    let platform = Platform::start(run, Kind::Sqlite, Setup { unproxied: true, pinned: true }).await?;
+    let users = platform.create_users().await?;
+    let address = platform.address(ORDER_SERVICE);
+    let well_behaved = LoadRuntime::new(0)?;
+    let measure = async |time: Duration| {
+        let turn = AtomicUsize::new(0);
+        let source = move || match turn.fetch_add(1, Ordering::Relaxed) % 2 {
+            0 => (address, post(ORDERS, None, &order(users.next(), unique()))),
+            _ => (address, get("/api/v1/orders?limit=10")),
+        };
+        let measured = well_behaved.spawn(async move {
+            let load = Load::start(CLIENTS, Duration::from_secs(10), PAUSE, source);
+            sleep(time).await;
+            load.finish().await
+        });
+        Ok::<Vec<Sample>, anyhow::Error>(measured.context("the runtime is there")?.await?)
+    };
+    // The first connections and pages are slow.
+    measure(WARM_UP).await?;
+    let baseline = latencies(&measure(time).await?);
+    let limit = baseline.percentile(99.0).mul_f64(MAX_FACTOR);
+    let mut measurements = vec![format!("baseline: {}", summary(&baseline))];
+    run.progress(&measurements[0]);
+    let mut verdict = Verdict::new("");
+    let mut attacks = Vec::new();
+    for abuse in ABUSES {
+        let connections = abuse.connections().min(spare_connections());
+        verdict.expect(connections == abuse.connections(), || {
+            format!("only {connections} {}: the limit of descriptors is lower", abuse.name())
+        });
+        let (attackers, activity) = (LoadRuntime::new(10)?, Arc::new(Activity::default()));
+        attackers.spawn(attack(abuse, connections, address, Arc::clone(&activity)));
+        settle(&activity, connections).await;
+        let samples = measure(time).await?;
+        drop(attackers);
+        let latencies = latencies(&samples);
+        let requests = activity.requests.load(Ordering::Relaxed);
+        let measurement = format!("{}: {} ({requests} abusive requests)", abuse.name(), summary(&latencies));
+        run.progress(&measurement);
+        measurements.push(measurement);
+        attacks.push(format!("{connections} × {}", abuse.name()));
+        verdict.expect(activity.refused.load(Ordering::Relaxed) == 0, || {
+            format!("{}: connections were refused", abuse.name())
+        });
+        verdict.expect(latencies.percentile(99.0) <= limit, || {
+            format!(
+                "{}: p99 {} is {:.1} × the baseline",
+                abuse.name(),
+                ms(latencies.percentile(99.0)),
+                latencies.percentile(99.0).as_secs_f64() / baseline.percentile(99.0).as_secs_f64()
+            )
+        });
+        let refused: Vec<_> = samples.iter().filter(|s| s.status.is_none_or(|status| status >= 300)).collect();
+        verdict.expect(refused.is_empty(), || {
+            format!(
+                "{}: the well-behaved client got {} of {}",
+                abuse.name(),
+                results(refused.iter().copied()),
+                samples.len()
+            )
+        });
+    }
+    verdict.measurements = measurements.join("; ");
+    let attacks = attacks.join(", ");
+    Ok(verdict.with_method(format!("{attacks}, for {} s each alongside a well-behaved client, SQLite", time.as_secs())))
+}
+
+fn summary(latencies: &Latencies) -> String {
+    format!("p99 {} of {}, max {}", ms(latencies.percentile(99.0)), latencies.count(), ms(latencies.max()))
+}
+
+/// Waits until all attackers are connected, and half a second longer.
+async fn settle(activity: &Activity, connections: usize) {
+    for _ in 0..500 {
+        if activity.connected.load(Ordering::Relaxed) + activity.refused.load(Ordering::Relaxed) >= connections {
+            break;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    sleep(Duration::from_millis(500)).await;
+}
