@@ -19,7 +19,7 @@ enum Kind<'a> {
     Api(&'a Service),
     /// `services/platform/all-in-one`, which starts every service
     AllInOne,
-    /// `services/platform/client-policy`, on which clients stand
+    /// `services/platform/client-policy`, which every client uses
     ClientPolicy,
     /// The other crates of `services/platform`
     Platform,
@@ -103,13 +103,13 @@ fn crates_depend_on_each_other_only_along_the_arrows() {
 }
 
 #[test]
-fn clients_and_contracts_stand_below_the_runtime() {
+fn clients_and_contracts_do_not_reach_the_runtime() {
     let crates = crates();
     for from in &crates {
         let reached = reachable(from, &crates);
         match Kind::of(&from.directory, platform()) {
             Kind::Api(_) => assert!(!reached.contains("service-runtime"), "{} reaches {reached:?}", from.name),
-            // Including its tests: whoever has the document alone can build and test a client.
+            // Its tests too: the documents are all that a client is built and tested from.
             Kind::Client => {
                 let reached: Vec<_> = reached.iter().chain(&from.test_dependencies).collect();
                 assert!(reached.iter().all(|name| *name == "client-policy"), "{} reaches {reached:?}", from.name);
