@@ -22,9 +22,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chaos", &["service-testing"]),
     ("contract", &[]),
     ("portal", &[]),
-    ("orders-cli", &["order-client", "user-client"]),
-    ("order-client", &[]),
-    ("user-client", &[]),
+    ("orders-cli", &["client-policy", "order-client", "user-client"]),
+    ("client-policy", &[]),
+    ("order-client", &["client-policy"]),
+    ("user-client", &["client-policy"]),
 ];
 
 #[test]
