@@ -1,62 +1,43 @@
-//! `orders`: every operation of user-service and order-service as a command.
+//! `orders`: every operation of the platform's services as a command.
 //!
-//! What each command is called, takes and says comes from the services' OpenAPI documents: `generated/` is made by
-//! progenitor through `cargo openapi generate`. By hand are the tree of commands ([`command`]), where the services
-//! are ([`connection`]), and what is printed and which exit code that gives ([`output`]).
+//! Names, options and texts of the commands come from the services' OpenAPI documents: `cargo openapi generate` writes
+//! `generated/` with progenitor. Hand-written are the tree of commands ([`command`]), the connection options
+//! ([`connection`]), and the output with its exit codes ([`output`]). None of it names a service.
 
 mod command;
 mod connection;
 mod output;
-
+mod service;
 #[rustfmt::skip]
-#[allow(clippy::all, clippy::unwrap_used, dead_code, elided_lifetimes_in_paths, unreachable_pub, unused_imports, unused_variables)]
-#[path = "generated/order_service.rs"]
-mod order_service;
-#[rustfmt::skip]
-#[allow(clippy::all, clippy::unwrap_used, dead_code, elided_lifetimes_in_paths, unreachable_pub, unused_imports, unused_variables)]
-#[path = "generated/user_service.rs"]
-mod user_service;
+#[path = "generated/services.rs"]
+mod services;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, FromArgMatches};
+use clap::ArgMatches;
 
-use command::Operation;
 use connection::Connection;
 use output::{Exit, Printer};
+use services::Operation;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let matches = command::orders().get_matches();
-    let connection = Connection::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let Some((operation, matches)) = command::chosen(&matches) else {
-        return Exit::Usage.into(); // clap lets no command through that is not in its tree
+        return Exit::Usage.into(); // clap accepts only commands of its tree
     };
-    run(operation, matches, &connection).await.into()
+    run(operation, matches).await.into()
 }
 
-async fn run(operation: Operation, matches: &ArgMatches, connection: &Connection) -> Exit {
-    let (service, url) = match operation {
-        Operation::User(_) => ("user-service", &connection.user_service_url),
-        Operation::Order(_) => ("order-service", &connection.order_service_url),
-    };
-    let printer = Printer::new(service, url, connection.timeout_ms);
-    let client = match connection.client() {
-        Ok(client) => client,
+async fn run(operation: Operation, matches: &ArgMatches) -> Exit {
+    let connection = Connection::new(operation.service(), matches);
+    let printer = Printer::new(operation.service(), &connection.url, connection.timeout_ms);
+    let http = match connection.client() {
+        Ok(http) => http,
         Err(error) => return printer.fault(Exit::Fault, &error.to_string()),
     };
-    let result = match operation {
-        Operation::User(command) => {
-            let client = user_client::Client::new_with_client(url, client, user_client::policy::Policy::none());
-            user_service::Cli::new(client, &printer).execute(command, matches).await
-        }
-        Operation::Order(command) => {
-            let client = order_client::Client::new_with_client(url, client);
-            order_service::Cli::new(client, &printer).execute(command, matches).await
-        }
-    };
-    match (result, printer.exit()) {
-        // Not told yet: it failed before there was a request, over the file of `--json-body`.
+    match (operation.execute(&connection.url, http, &printer, matches).await, printer.exit()) {
+        // Not printed yet: it failed before there was a request, because of the file of `--json-body`.
         (Err(error), Exit::Done) => printer.fault(Exit::Usage, &format!("{error:#}")),
         (_, exit) => exit,
     }

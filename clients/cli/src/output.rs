@@ -1,4 +1,4 @@
-//! What is printed, and which exit code that gives.
+//! The output and the exit code of a command.
 
 use std::cell::Cell;
 use std::error::Error as _;
@@ -6,14 +6,11 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
+use progenitor_client::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
-use user_client::reqwest;
-use user_client::{Error, ResponseValue};
 
-use crate::{order_service, user_service};
-
-/// As `--help` and the README say it.
+/// As in `--help` and the README.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -21,7 +18,7 @@ Exit codes:
   2  the command is wrong; nothing was sent
   3  not found (404)
   4  refused (any other 4xx)
-  5  the service failed (5xx), or what answered is not the service
+  5  the service failed (5xx), or another program answered
   6  no answer: no connection, or none in time";
 
 /// How a command ended.
@@ -42,7 +39,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Prints what a service answers, and keeps how it ended.
+/// Prints the answer of a service and stores the exit code.
 pub(crate) struct Printer<'a> {
     service: &'a str,
     url: &'a str,
@@ -59,7 +56,7 @@ impl<'a> Printer<'a> {
         self.exit.get()
     }
 
-    /// Tells of a failure that no service told of.
+    /// Prints a failure that is no answer of a service.
     pub(crate) fn fault(&self, exit: Exit, message: &str) -> Exit {
         self.fail(exit, &json!({ "message": message }))
     }
@@ -67,16 +64,16 @@ impl<'a> Printer<'a> {
     fn fail(&self, exit: Exit, error: &Value) -> Exit {
         self.exit.set(exit);
         let stderr = io::stderr();
-        // Where even this cannot be written only the exit code is left.
+        // If stderr fails too, only the exit code is left.
         let _ = write(&stderr, stderr.is_terminal(), error);
         exit
     }
 
-    fn item(&self, value: &impl Serialize) {
+    pub(crate) fn item(&self, value: &impl Serialize) {
         let stdout = io::stdout();
         match write(&stdout, stdout.is_terminal(), value) {
             Ok(()) => {}
-            // Whoever reads has enough, as in `orders order list | head`. Nothing else ends a list that is under way.
+            // The reader closed the pipe, as in `orders order list | head`: end the list.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(Exit::Done as i32),
             Err(error) => {
                 let exit = self.fault(Exit::Fault, &format!("the answer cannot be written: {error}"));
@@ -85,7 +82,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn error<T: Serialize>(&self, error: &Error<T>) {
+    pub(crate) fn error<T: Serialize>(&self, error: &Error<T>) {
         let Self { service, url, .. } = self;
         let (exit, message) = match error {
             Error::ErrorResponse(response) => {
@@ -94,36 +91,36 @@ impl<'a> Printer<'a> {
                 return;
             }
             Error::CommunicationError(error) | Error::ResponseBodyError(error) | Error::InvalidUpgrade(error) => {
-                (Exit::NoAnswer, self.silence(error))
+                (Exit::NoAnswer, self.no_answer(error))
             }
             Error::InvalidResponsePayload(_, error) => {
-                (Exit::Failed, format!("{url} answers not as the contract of {service} says: {error}"))
+                (Exit::Failed, format!("the answer of {url} violates the contract of {service}: {error}"))
             }
             Error::UnexpectedResponse(response) => {
-                (Exit::Failed, format!("{url} answers {}, which {service} does not", response.status()))
+                (Exit::Failed, format!("{url} answered {}, which is no answer of {service}", response.status()))
             }
             Error::InvalidRequest(message) | Error::Custom(message) => (Exit::Usage, message.clone()),
         };
         self.fault(exit, &message);
     }
 
-    fn silence(&self, error: &reqwest::Error) -> String {
+    fn no_answer(&self, error: &reqwest::Error) -> String {
         let Self { service, url, timeout_ms, .. } = self;
         if error.is_timeout() {
             return format!("{service} at {url} did not answer within {timeout_ms} ms");
         }
-        // The error itself shows the whole URL; what it comes from says what happened.
+        // The error itself shows the whole URL, with personal data; its innermost cause says what happened.
         let mut cause = error.source();
         while let Some(deeper) = cause.and_then(|cause| cause.source()) {
             cause = Some(deeper);
         }
         let cause = cause.map_or_else(|| "the connection failed".to_owned(), ToString::to_string);
-        format!("{service} at {url} gives no answer: {cause}")
+        format!("no answer from {service} at {url}: {cause}")
     }
 }
 
-/// Whoever has no `error_code` was not reached by any operation: not this service, or a proxy in front of it. Its 404
-/// must not pass for the service's word that something does not exist.
+/// An error without an `error_code` reached no operation: it comes from another program or a proxy. Its 404 does not mean
+/// that a resource does not exist.
 fn exit_of(status: reqwest::StatusCode, error: &Value) -> Exit {
     match status.as_u16() {
         404 if error["error_code"].is_string() => Exit::NotFound,
@@ -139,43 +136,12 @@ fn write(mut out: impl Write, indented: bool, value: &impl Serialize) -> io::Res
     out.flush()
 }
 
-/// Both services' commands print alike; progenitor makes a trait of its own for each.
-macro_rules! print_commands_of {
-    ($($service:ident)*) => { $(
-        impl $service::CliConfig for &Printer<'_> {
-            fn success_item<T: Serialize>(&self, value: &ResponseValue<T>) {
-                self.item(&**value);
-            }
-
-            fn success_no_item(&self, _: &ResponseValue<()>) {}
-
-            fn error<T: Serialize>(&self, error: &Error<T>) {
-                Printer::error(self, error);
-            }
-
-            fn list_start<T>(&self) {}
-
-            fn list_item<T: Serialize>(&self, value: &T) {
-                self.item(value);
-            }
-
-            fn list_end_success<T>(&self) {}
-
-            fn list_end_error<T: Serialize>(&self, error: &Error<T>) {
-                Printer::error(self, error);
-            }
-        }
-    )* };
-}
-
-print_commands_of! { order_service user_service }
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_gets_indented_json_and_everything_else_one_line() {
+    fn a_terminal_gets_indented_json_anything_else_one_line() {
         for (indented, expected) in [(true, "{\n  \"id\": 1\n}\n"), (false, "{\"id\":1}\n")] {
             let mut out = Vec::new();
             write(&mut out, indented, &json!({"id": 1})).unwrap();

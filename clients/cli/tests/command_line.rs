@@ -1,6 +1,6 @@
 //! The program `orders` against both real services, as a person or a script meets it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -49,7 +49,7 @@ impl Platform {
     /// A user and `count` orders of theirs.
     async fn place_orders(&self, email: &str, count: usize) {
         let user = self.run(&format!("user create --email {email} --name John")).await.json();
-        let client = order_client::Client::new(&self.orders.url());
+        let client = order_client::Client::plain(&self.orders.url());
         for _ in 0..count {
             let order = |body: order_client::types::builder::OrderCreate| {
                 body.user_id(user["id"].as_u64().unwrap()).product_id(456).quantity(2)

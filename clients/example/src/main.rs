@@ -11,7 +11,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let users = user_client::Client::plain("http://127.0.0.1:8001");
-    let orders = order_client::Client::new("http://127.0.0.1:8003");
+    let orders = order_client::Client::plain("http://127.0.0.1:8003");
     match place_an_order(&users, &orders, &email).await {
         Ok(order_id) => {
             println!("order {order_id} is placed");
@@ -59,7 +59,7 @@ mod tests {
 
     async fn place(users: &MockServer, orders: &MockServer) -> Result<u64, String> {
         let users = user_client::Client::plain(&users.base_url());
-        let orders = order_client::Client::new(&orders.base_url());
+        let orders = order_client::Client::plain(&orders.base_url());
         place_an_order(&users, &orders, "user@example.com").await
     }
 

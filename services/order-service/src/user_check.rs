@@ -24,7 +24,7 @@ use crate::user_lookup::{MOST_IDS, Verdicts, look_up, view};
 const USER_SERVICE: &str = "user-service";
 
 /// A hundred users with the longest names and addresses.
-const LONGEST_ANSWER: usize = 256 * 1024;
+const MAX_RESPONSE_BYTES: usize = 256 * 1024;
 
 /// How long those who come meanwhile wait for a request that is under way: it may hang, and theirs not.
 const PATIENCE: Duration = Duration::from_millis(25);
@@ -83,7 +83,7 @@ impl UserCheck {
             attempt_timeout: milliseconds(config.user_service_attempt_timeout_ms),
             timeout,
             concurrency: config.user_service_concurrency as usize,
-            longest_answer: LONGEST_ANSWER,
+            max_response_bytes: MAX_RESPONSE_BYTES,
         };
         let log = log.clone();
         let observer = move |circuit| match circuit {

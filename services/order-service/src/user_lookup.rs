@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use order_service_api::UserId;
 use service_runtime::trace::TraceContext;
-use user_client::policy::{Refusal, speaks_no_http};
+use user_client::policy::{Refusal, is_http_parse_error};
 use user_client::reqwest::{self, StatusCode};
 use user_client::{Client, Error, error_codes, types};
 
@@ -92,7 +92,7 @@ fn judge_fault(error: &reqwest::Error) -> UserCheckError {
     if error.is_timeout() {
         return UserCheckError::Timeout;
     }
-    if speaks_no_http(error) {
+    if is_http_parse_error(error) {
         return UserCheckError::InvalidResponse("it does not speak HTTP".to_owned());
     }
     // The innermost cause: "Connection refused" says more than "error sending request".

@@ -43,7 +43,7 @@ async fn start(database: &TestDatabase) -> Running {
     config.user_service_timeout_ms = 60_000;
     let log = CapturedLog::default();
     let server = order_service::start(&config, &log.logger(&[DOCUMENT])).await.unwrap();
-    Running { client: Client::new(&server.url()), server, log, _users: users }
+    Running { client: Client::plain(&server.url()), server, log, _users: users }
 }
 
 impl Running {

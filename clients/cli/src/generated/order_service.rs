@@ -28,7 +28,7 @@ impl<T: CliConfig> Cli<T> {
                     .long("limit")
                     .value_parser(::clap::value_parser!(::std::num::NonZeroU32))
                     .required(false)
-                    .help("The most orders to print; all if absent."),
+                    .help("The maximum number of orders to print; all if absent."),
             )
             .arg(
                 ::clap::Arg::new("status")

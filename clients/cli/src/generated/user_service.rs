@@ -44,7 +44,7 @@ impl<T: CliConfig> Cli<T> {
                     .long("limit")
                     .value_parser(::clap::value_parser!(::std::num::NonZeroU32))
                     .required(false)
-                    .help("The most users to print; all if absent."),
+                    .help("The maximum number of users to print; all if absent."),
             )
             .about(
                 "List users\n\nUsers in the order of their ids, a page at a time. Pass the `next_page` of an answer as `page_token` to get the page after it; the last page has none. No user appears twice; one created while you page through may be missing.\n\nWith `ids` the list holds the users with those ids, each once, all on one page unless `limit` says fewer; with `email` the one user with that address; with both, a user must match both. Whoever does not exist is left out.",

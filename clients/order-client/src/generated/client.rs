@@ -1205,6 +1205,7 @@ Version: 0.2.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
+    pub(crate) inner: client_policy::Policy,
 }
 impl Client {
     /// Create a new client.
@@ -1212,7 +1213,7 @@ impl Client {
     /// `baseurl` is the base URL provided to the internal
     /// `reqwest::Client`, and should include a scheme and hostname,
     /// as well as port and a path stem if applicable.
-    pub fn new(baseurl: &str) -> Self {
+    pub fn new(baseurl: &str, inner: client_policy::Policy) -> Self {
         #[cfg(not(target_arch = "wasm32"))]
         let client = {
             let dur = ::std::time::Duration::from_secs(5u64);
@@ -1220,7 +1221,7 @@ impl Client {
         };
         #[cfg(target_arch = "wasm32")]
         let client = reqwest::ClientBuilder::new();
-        Self::new_with_client(baseurl, client.build().unwrap())
+        Self::new_with_client(baseurl, client.build().unwrap(), inner)
     }
     /// Construct a new client with an existing `reqwest::Client`,
     /// allowing more control over its configuration.
@@ -1228,14 +1229,19 @@ impl Client {
     /// `baseurl` is the base URL provided to the internal
     /// `reqwest::Client`, and should include a scheme and hostname,
     /// as well as port and a path stem if applicable.
-    pub fn new_with_client(baseurl: &str, client: reqwest::Client) -> Self {
+    pub fn new_with_client(
+        baseurl: &str,
+        client: reqwest::Client,
+        inner: client_policy::Policy,
+    ) -> Self {
         Self {
             baseurl: baseurl.to_string(),
             client,
+            inner,
         }
     }
 }
-impl ClientInfo<()> for Client {
+impl ClientInfo<client_policy::Policy> for Client {
     fn api_version() -> &'static str {
         "0.2.0"
     }
@@ -1245,11 +1251,11 @@ impl ClientInfo<()> for Client {
     fn client(&self) -> &reqwest::Client {
         &self.client
     }
-    fn inner(&self) -> &() {
-        &()
+    fn inner(&self) -> &client_policy::Policy {
+        &self.inner
     }
 }
-impl ClientHooks<()> for &Client {}
+impl ClientHooks<client_policy::Policy> for &Client {}
 impl Client {
     /**List orders
 
@@ -2223,64 +2229,106 @@ integers! {
     UserId in 1..=9007199254740991,
 }
 
-impl ClientHooks<()> for Client {
+/// Every call goes through the client's policy. A call that the policy refuses is an [`Error::Custom`].
+impl ClientHooks<client_policy::Policy> for Client {
     async fn exec(
         &self,
         request: reqwest::Request,
         _info: &OperationInfo,
     ) -> reqwest::Result<reqwest::Response> {
-        readable(self.client.execute(request).await?, LONGEST_ANSWER).await
+        self.inner.exec::<types::Error>(&self.client, request).await
     }
-}
 
-/// The most bytes of an answer that are read. A full page of the largest items is well below.
-pub const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
-
-/// The answer with at most `longest` bytes of its body, all of them received, such that an error answer arrives with its
-/// status: as [`Error::ErrorResponse`] if the document knows the status, as [`Error::UnexpectedResponse`] if not.
-///
-/// An error answer whose body is not the contract's (a proxy's HTML page, or one that breaks off) would otherwise
-/// become an `InvalidResponsePayload`, which has lost the status; it gets a body without an `error_code` instead.
-async fn readable(
-    mut response: reqwest::Response,
-    longest: usize,
-) -> reqwest::Result<reqwest::Response> {
-    use reqwest::ResponseBuilderExt as _;
-
-    let status = response.status();
-    let mut body = match read(&mut response, longest).await {
-        Err(error) if status.is_success() => return Err(error),
-        body => body.unwrap_or_default(),
-    };
-    let headers = std::mem::take(response.headers_mut());
-    let failed = status.is_client_error() || status.is_server_error();
-    if failed && serde_json::from_slice::<types::Error>(&body).is_err() {
-        let stand_in = serde_json::json!({
-            "message": format!("{status}, with a body that is not the contract's"),
-            "request_id": headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default(),
-        });
-        body = stand_in.to_string().into_bytes();
-    }
-    // Without an address reqwest would parse one that it makes up.
-    let addressed = http::Response::builder().url(response.url().clone()).body(()).unwrap_or_default();
-    let mut rebuilt = addressed.map(|()| body);
-    *rebuilt.status_mut() = status;
-    *rebuilt.headers_mut() = headers;
-    Ok(rebuilt.into())
-}
-
-/// What is over the limit is left unread; JSON that was cut off there does not parse.
-async fn read(
-    response: &mut reqwest::Response,
-    longest: usize,
-) -> reqwest::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        let room = longest - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if chunk.len() > room {
-            break;
+    async fn post<E>(
+        &self,
+        result: &reqwest::Result<reqwest::Response>,
+        _info: &OperationInfo,
+    ) -> Result<(), Error<E>> {
+        match client_policy::Refusal::of_outcome(result) {
+            Some(refusal) => Err(Error::Custom(refusal.to_string())),
+            None => Ok(()),
         }
     }
-    Ok(body)
+}
+
+impl Client {
+    /// A client for a program that depends on this service: every call goes through the [`policy`](crate::policy).
+    ///
+    /// `base_url` is scheme, host and port, such as `http://127.0.0.1:8000`.
+    ///
+    /// # Errors
+    ///
+    /// The HTTP client cannot be built, for instance because the system's certificates cannot be read.
+    pub fn connect(base_url: &str, settings: client_policy::Settings) -> reqwest::Result<Self> {
+        Self::connect_observed(base_url, settings, |_| ())
+    }
+
+    /// Like [`connect`](Self::connect); calls `observer` when the circuit opens and closes. It must not block.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn connect_observed(
+        base_url: &str,
+        settings: client_policy::Settings,
+        observer: impl Fn(client_policy::Circuit) + Send + Sync + 'static,
+    ) -> reqwest::Result<Self> {
+        let (http, policy) = client_policy::Policy::connect(base_url, settings, observer)?;
+        Ok(Self::new_with_client(base_url, http, policy))
+    }
+
+    /// A client without a policy, for tests and tools: one attempt of at most 5 seconds, including connecting. It uses the
+    /// proxy of the environment and follows redirects.
+    ///
+    /// # Panics
+    ///
+    /// The HTTP client cannot be built, for instance because the system's certificates cannot be read.
+    pub fn plain(base_url: &str) -> Self {
+        Self::new(base_url, client_policy::Policy::none())
+    }
+
+    /// This client for calls that must end by `deadline`; it shares the policy's state. A call without remaining time is
+    /// refused without an attempt.
+    pub fn until(&self, deadline: std::time::Instant) -> Self {
+        Self { inner: self.inner.until(deadline), ..self.clone() }
+    }
+
+    /// This client for calls that belong to a trace: each carries these headers, `traceparent` and its companions (W3C
+    /// Trace Context).
+    pub fn traced(&self, headers: reqwest::header::HeaderMap) -> Self {
+        Self { inner: self.inner.traced(headers), ..self.clone() }
+    }
+
+    /// The counters of the policy and the state of the circuit; `None` for a client without a policy.
+    pub fn snapshot(&self) -> Option<client_policy::Snapshot> {
+        self.inner.snapshot()
+    }
+}
+
+impl client_policy::PolicyClient for Client {
+    fn connect(
+        base_url: &str,
+        settings: client_policy::Settings,
+        observer: impl Fn(client_policy::Circuit) + Send + Sync + 'static,
+    ) -> reqwest::Result<Self> {
+        Self::connect_observed(base_url, settings, observer)
+    }
+
+    fn until(&self, deadline: std::time::Instant) -> Self {
+        Client::until(self, deadline)
+    }
+
+    fn traced(&self, headers: reqwest::header::HeaderMap) -> Self {
+        Client::traced(self, headers)
+    }
+
+    fn snapshot(&self) -> Option<client_policy::Snapshot> {
+        Client::snapshot(self)
+    }
+}
+
+impl client_policy::ErrorBody for types::Error {
+    fn error_code(&self) -> Option<&str> {
+        self.error_code.as_deref()
+    }
 }

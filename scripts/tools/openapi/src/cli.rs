@@ -1,4 +1,4 @@
-//! The commands of a contract for the command line `orders`, by progenitor from the document.
+//! The commands of the contracts for the command line `orders`, by progenitor from the documents.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,10 @@ use anyhow::{Context, Result, ensure};
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::{Value, json};
 
-use crate::client::format;
+use crate::client::{NOTICE, format};
+use crate::{Contract, operations, resolved};
 
-/// Where an option begins that progenitor announces and that does nothing, and where it ends.
+/// The start and the end of an option that progenitor generates and that has no effect.
 const UNFINISHED_OPTION: [&str; 2] = [
     r#"
             .arg(
@@ -17,53 +18,77 @@ const UNFINISHED_OPTION: [&str; 2] = [
             )"#,
 ];
 
-/// The commands that `document` makes of `service`, whose client is the crate `client`.
-pub(crate) fn generate(service: &str, client: &str, document: &str) -> Result<String> {
-    let mut document: Value = serde_json::from_str(document)?;
-    let longest_page = limit_lists_not_pages(&mut document)?;
-    let entries = entries(service, &document)?;
+/// The lints that progenitor's commands break.
+const LINTS: &str = "#[allow(clippy::all, clippy::unwrap_used, dead_code, elided_lifetimes_in_paths, unreachable_pub, \
+                     unused_imports, unused_variables)]";
+
+/// The commands of `contract`.
+pub(crate) fn generate(contract: &Contract) -> Result<String> {
+    let mut document: Value = serde_json::from_str(&contract.document)?;
+    let max_page = limit_lists_not_pages(&mut document)?;
+    let entries = entries(contract.service, &document)?;
     let spec = serde_json::from_value(document).context("the document is not OpenAPI 3.0")?;
     let mut settings = GenerationSettings::default();
     settings.with_interface(InterfaceStyle::Builder);
-    let commands = Generator::new(&settings).cli(&spec, &client.replace('-', "_"))?;
+    let commands = Generator::new(&settings).cli(&spec, &contract.client().replace('-', "_"))?;
     let mut code = format(&format!("{commands} {entries}"))?;
 
-    // Nothing reads the schemas of the types, and to have them would burden every user of the clients.
+    // Nothing reads the types' schemas, and deriving them would cost every user of the clients a dependency.
     replace(&mut code, "schemars::JsonSchema + ", "")?;
     if code.contains("json-body") {
         cut(&mut code, UNFINISHED_OPTION)?;
     }
-    if let Some(longest) = longest_page {
-        let page = format!("request.limit(u64::from(value.get()).min({longest}))");
+    if let Some(max) = max_page {
+        let page = format!("request.limit(u64::from(value.get()).min({max}))");
         replace(&mut code, "request.limit(value.clone())", &page)?;
     }
     Ok(code)
 }
 
-/// Replaces every `from`, of which there must be one: a newer progenitor may have mended what it is replaced for.
+/// The list of services of the command line.
+pub(crate) fn services(contracts: &[Contract]) -> Result<String> {
+    let mut out = NOTICE.to_owned();
+    let mut entries = String::new();
+    for contract in contracts {
+        let document: Value = serde_json::from_str(&contract.document)?;
+        let url = &document["servers"][0]["url"];
+        let (service, module, client) = (contract.service, snake(contract.service), snake(&contract.client()));
+        let (variable, variant) = (module.to_uppercase(), module.split('_').map(capitalized).collect::<String>());
+        out += &format!("{LINTS}\npub(crate) mod {module};\n");
+        entries +=
+            &format!("    {variant} {module} {client} \"{service}\" \"{service}-url\" \"{variable}_URL\" {url},\n");
+    }
+    Ok(format!("{out}\ncrate::service::services! {{\n{entries}}}\n"))
+}
+
+fn snake(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// Replaces every `from`. Fails if there is none: a newer progenitor may have fixed the reason for the replacement.
 fn replace(code: &mut String, from: &str, to: &str) -> Result<()> {
-    ensure!(code.contains(from), "progenitor no longer makes what is to be replaced in its commands: {from}");
+    ensure!(code.contains(from), "progenitor no longer generates the code to replace in its commands: {from}");
     *code = code.replace(from, to);
     Ok(())
 }
 
-/// Cuts out everything from a `begin` to the next `end`, of which there must be one.
+/// Cuts out everything from each `begin` to the next `end`. Fails if there is none.
 fn cut(code: &mut String, [begin, end]: [&str; 2]) -> Result<()> {
     let mut parts = code.split(begin);
-    let mut kept = parts.next().unwrap_or_default().to_owned();
-    ensure!(kept.len() < code.len(), "progenitor no longer makes what is to be cut out of its commands: {begin}");
+    let mut rest = parts.next().unwrap_or_default().to_owned();
+    ensure!(rest.len() < code.len(), "progenitor no longer generates the code to cut out of its commands: {begin}");
     for part in parts {
-        kept += part.split_once(end).with_context(|| format!("there is no end to what begins with {begin}"))?.1;
+        rest += part.split_once(end).with_context(|| format!("the code to cut out has no end: {begin}"))?.1;
     }
-    *code = kept;
+    *code = rest;
     Ok(())
 }
 
-/// What the program needs of the document beside what progenitor takes from it: where each command stands, and which
-/// options a file with the whole body stands for.
+/// What the program needs of the document beside progenitor's code: the position of each command in the tree, and the
+/// options that a file with the whole body replaces.
 fn entries(service: &str, document: &Value) -> Result<String> {
     let mut arms = String::new();
-    for operation in operations(document) {
+    for (_, _, operation) in operations(document) {
         let id = operation["operationId"].as_str().context("an operation has no operationId")?;
         let (noun, verb) = id.split_once('_').unwrap_or((service, id));
         let tags = document["tags"].as_array().into_iter().flatten();
@@ -81,11 +106,11 @@ fn entries(service: &str, document: &Value) -> Result<String> {
     Ok(format!("impl CliCommand {{ pub fn entry(self) -> crate::command::Entry {{ match self {{ {arms} }} }} }}"))
 }
 
-/// Makes `limit` of lists what progenitor takes it for, the number of items in all, of the one type it takes for that.
-/// Answers with the longest page of the contract.
+/// Turns the `limit` of lists into what progenitor takes it for: the total number of items, with the type it expects.
+/// Returns the maximum page length of the contract.
 fn limit_lists_not_pages(document: &mut Value) -> Result<Option<u64>> {
     let original = document.clone();
-    let mut longest = BTreeSet::new();
+    let mut maxima = BTreeSet::new();
     let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     for operation in paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut()) {
         if operation.get("x-dropshot-pagination").is_none() {
@@ -95,21 +120,16 @@ fn limit_lists_not_pages(document: &mut Value) -> Result<Option<u64>> {
         let parameters = operation["parameters"].as_array_mut().into_iter().flatten();
         for limit in parameters.filter(|parameter| parameter["name"] == "limit") {
             let maximum = resolved(&original, &limit["schema"])["maximum"].as_u64();
-            longest.insert(maximum.context("the limit of a list has no maximum")?);
+            maxima.insert(maximum.context("the limit of a list has no maximum")?);
             limit["schema"] = json!({"type": "integer", "format": "uint32", "minimum": 1});
-            limit["description"] = format!("The most {items} to print; all if absent.").into();
+            limit["description"] = format!("The maximum number of {items} to print; all if absent.").into();
         }
     }
-    ensure!(longest.len() <= 1, "the lists of one document have pages of different lengths: {longest:?}");
-    Ok(longest.pop_first())
+    ensure!(maxima.len() <= 1, "the lists of one document have pages of different lengths: {maxima:?}");
+    Ok(maxima.pop_first())
 }
 
-fn operations(document: &Value) -> impl Iterator<Item = &Value> {
-    let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
-    paths.filter_map(Value::as_object).flat_map(|path| path.values())
-}
-
-/// The fields of the operation's body, as options, each with whether it is required.
+/// The fields of the operation's body as options, and whether each is required.
 fn body_fields(document: &Value, operation: &Value) -> Vec<(String, bool)> {
     let schema = operation.pointer("/requestBody/content/application~1json/schema");
     let Some(schema) = schema.map(|schema| resolved(document, schema)) else { return Vec::new() };
@@ -118,16 +138,11 @@ fn body_fields(document: &Value, operation: &Value) -> Vec<(String, bool)> {
     fields.map(|field| (kebab(field), is_required(field))).collect()
 }
 
-fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
-    let target = schema["$ref"].as_str().and_then(|reference| document.pointer(reference.trim_start_matches('#')));
-    target.unwrap_or(schema)
-}
-
 fn kebab(name: &str) -> String {
     name.replace('_', "-")
 }
 
-fn capitalized(word: &str) -> String {
+pub(crate) fn capitalized(word: &str) -> String {
     let (first, rest) = word.split_at(word.len().min(1));
     first.to_uppercase() + rest
 }

@@ -1,7 +1,7 @@
-//! Whether everything that the contracts promise was seen, and nothing else: the code coverage of the contract.
+//! Contract coverage: checks that the services' logs show every documented outcome and no other.
 //!
-//! The services log each request with its path, status and `error_code`. From such logs, of tests and of fuzzing, it is
-//! known which (operation, status, error code) a service can give.
+//! The services log each request with its path, status and `error_code`. The logs of tests and of fuzzing show which
+//! (operation, status, error code) a service can return.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use crate::{Contract, operations};
 
-/// Something that an operation of a service answers: service, operation, status, and error code if it is a failure.
+/// An outcome of an operation: service, operation, status, and the error code of a failure.
 type Outcome = (String, String, u16, Option<String>);
 
 /// Compares the outcomes in the JSON logs (`*.log`) in `directories` with those that `contracts` document. Fails with
-/// those that were never seen and those that are not documented; succeeds with the number seen.
+/// those that were never seen and those that are not documented; returns the number seen.
 pub fn check_coverage(contracts: &[Contract], directories: &[PathBuf]) -> Result<usize> {
     let documents: Vec<(&str, Value)> = contracts
         .iter()
@@ -67,14 +67,14 @@ fn outcomes_in(directory: &Path, documents: &[(&str, Value)]) -> Result<BTreeSet
             continue;
         }
         let log = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        // A process that was killed may have left half a line.
+        // A killed process may have left half a line.
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         outcomes.extend(lines.filter_map(|line| outcome_of(&line, documents)));
     }
     Ok(outcomes)
 }
 
-/// What a line of the log says, if it is about a request that reached an operation.
+/// The outcome that a line of the log reports, if the request reached an operation.
 fn outcome_of(line: &Value, documents: &[(&str, Value)]) -> Option<Outcome> {
     if line["message"] != "request completed" {
         return None;
@@ -84,11 +84,11 @@ fn outcome_of(line: &Value, documents: &[(&str, Value)]) -> Option<Outcome> {
     let (method, path) = (line["method"].as_str()?, line["path"].as_str()?);
     let mut candidates = operations(document);
     let (_, _, operation) =
-        candidates.find(|(template, verb, _)| verb.eq_ignore_ascii_case(method) && is_of(path, template))?;
+        candidates.find(|(template, verb, _)| verb.eq_ignore_ascii_case(method) && matches(path, template))?;
     let code = match line["error"].as_str() {
         None => None,
         Some(error) => {
-            // dropshot's refusal of a path that it cannot decode: no operation was reached.
+            // dropshot refuses a path that it cannot decode: no operation was reached.
             if error == "invalid path encoding" {
                 return None;
             }
@@ -98,9 +98,9 @@ fn outcome_of(line: &Value, documents: &[(&str, Value)]) -> Option<Outcome> {
     Some((service.to_owned(), id(operation), u16::try_from(line["status"].as_u64()?).ok()?, code))
 }
 
-/// Whether `path`, as it is logged, is one of `template`.
-fn is_of(path: &str, template: &str) -> bool {
-    // dropshot passes over empty parts.
+/// Whether `path`, as logged, matches `template`.
+fn matches(path: &str, template: &str) -> bool {
+    // dropshot ignores empty segments.
     let parts = |path: &'_ str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let (path, template) = (parts(path), parts(template));
     path.len() == template.len() && path.iter().zip(&template).all(|(p, t)| t.starts_with('{') || p == t)
@@ -114,7 +114,7 @@ mod tests {
         let document = r#"{"paths": {"/things/{id}": {"get": {"operationId": "thing_view", "responses": {
             "200": {"content": {"application/json": {"example": {}}}},
             "404": {"content": {"application/json": {"examples": {"thing_not_found": {}}}}}}}}}}"#;
-        vec![Contract { service: "things", client: "thing-client", policy: false, document: document.to_owned() }]
+        vec![Contract { service: "things", document: document.to_owned() }]
     }
 
     fn coverage(lines: &[(&str, u16, &str)]) -> Result<usize> {
@@ -133,26 +133,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_documented_and_seen_is_covered() {
+    fn documented_and_seen_outcomes_are_covered() {
         let seen = [("/things/1", 200, ""), ("/things/2", 404, "thing_not_found"), ("/", 404, "no route found")];
         assert_eq!(coverage(&seen).unwrap(), 2);
     }
 
     #[test]
-    fn what_was_never_seen_is_named() {
+    fn an_outcome_that_was_never_seen_is_reported() {
         let message = coverage(&[("/things/1", 200, "")]).unwrap_err().to_string();
         assert!(message.contains("never seen:     things thing_view 404 thing_not_found"), "{message}");
     }
 
     #[test]
-    fn a_failure_without_a_code_is_not_documented() {
+    fn a_failure_without_a_code_is_reported() {
         let seen = [("/things/1", 200, ""), ("/things/*/", 404, "thing_not_found"), ("/things/1", 500, "Boom at 7")];
         let message = coverage(&seen).unwrap_err().to_string();
         assert!(message.contains("not documented: things thing_view 500 Boom at 7"), "{message}");
     }
 
     #[test]
-    fn what_is_not_documented_is_named() {
+    fn an_undocumented_outcome_is_reported() {
         let seen =
             [("/things/1", 200, ""), ("/things/*", 404, "thing_not_found"), ("/things/1", 500, "internal_error: x")];
         let message = coverage(&seen).unwrap_err().to_string();

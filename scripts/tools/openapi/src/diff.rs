@@ -1,8 +1,8 @@
-//! What changed in a contract, for a reader of the API, and whether it breaks them.
+//! Lists the changes of a contract and classifies them as breaking or not.
 //!
-//! drift, the library that Oxide compares its own contracts with, finds and classifies the changes. What it does not look
-//! at or does not judge is judged here: fields and failures that are new, which is how a contract grows; the names of
-//! operations, error codes, headers, security, and words.
+//! drift, the library that Oxide uses for its own contracts, finds and classifies the changes. This module adds what drift
+//! ignores or does not classify: new fields and failures, which is how a contract grows; operation ids, error codes,
+//! headers, security, and texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -15,25 +15,25 @@ use serde_json::Value;
 
 use crate::{Contract, operations};
 
-/// From this `info.version` on, the contract only grows within `/api/v1`.
+/// From this `info.version` on, a contract only grows within `/api/v1`.
 const FROZEN_FROM: semver::Version = semver::Version::new(1, 0, 0);
 
 /// The changes of one contract, in Markdown.
 #[derive(Debug, PartialEq)]
 pub struct Difference {
-    /// The text; empty if nothing changed for a reader.
+    /// The text; empty without changes.
     pub markdown: String,
-    /// Whether something that worked may stop working, although the contract is frozen.
+    /// Whether there is a breaking change of a frozen contract.
     pub forbidden: bool,
 }
 
-/// Compares each contract of the checkout at `root` with what git has at `revision`.
+/// Compares each contract of the checkout at `root` with git's `revision`.
 pub fn differences(root: &Path, contracts: &[Contract], revision: &str) -> Result<Vec<Difference>> {
     let commit = format!("{revision}^{{commit}}");
     if git(root, &["rev-parse", "--verify", "--quiet", &commit]).is_err() {
-        bail!("git knows no revision `{revision}` here");
+        bail!("git has no revision `{revision}` here");
     }
-    // Relative to `root`, which need not be where the repository begins.
+    // Relative to `root`, which need not be the root of the repository.
     let listed = git(root, &["ls-tree", "--name-only", revision, "openapi/"])?;
     let mut earlier: BTreeSet<&str> = listed.lines().collect();
     let mut differences = Vec::new();
@@ -57,26 +57,26 @@ pub fn differences(root: &Path, contracts: &[Contract], revision: &str) -> Resul
 
 fn git(root: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new("git").arg("-C").arg(root).args(arguments).output();
-    let output = output.context("git is needed to look at another revision, and cannot be run")?;
+    let output = output.context("git cannot be run; it is needed to read another revision")?;
     if !output.status.success() {
         bail!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     }
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// What changed from `old` to `new`.
+/// The changes from `old` to `new`.
 pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
     let (mut breaking, mut harmless) = (BTreeSet::new(), BTreeSet::new());
-    let mut grown_less = new.clone();
-    harmless.extend(take_new_fields(old, &mut grown_less));
-    harmless.extend(take_new_failures(old, &mut grown_less));
-    for change in drift::compare(old, &grown_less)? {
-        let place = place(&change);
+    let mut comparable = new.clone();
+    harmless.extend(remove_new_fields(old, &mut comparable));
+    harmless.extend(remove_new_failures(old, &mut comparable));
+    for change in drift::compare(old, &comparable)? {
+        let location = location(&change);
         for info in &change.changes {
-            let line = format!("- {place}: {}\n", info.message);
+            let line = format!("- {location}: {}\n", info.message);
             match info.class {
                 ChangeClass::ForwardIncompatible | ChangeClass::Trivial => harmless.insert(line),
-                // What the tool cannot judge is for a person to judge.
+                // A person must evaluate what drift cannot.
                 ChangeClass::BackwardIncompatible | ChangeClass::Incompatible | ChangeClass::Unhandled => {
                     breaking.insert(line)
                 }
@@ -84,15 +84,15 @@ pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
         }
     }
     if old["security"] != new["security"] {
-        breaking.insert("- who may call changed (`security`)\n".to_owned());
+        breaking.insert("- the authorization changed (`security`)\n".to_owned());
     }
     if old["info"]["description"] != new["info"]["description"] {
-        harmless.insert("- the description has other words\n".to_owned());
+        harmless.insert("- the description was reworded\n".to_owned());
     }
-    let new_operations: BTreeMap<_, _> = by_place(new).collect();
-    for (place, before) in by_place(old) {
-        let Some(after) = new_operations.get(&place) else { continue };
-        let (broken, reworded) = compare_operation(&place, before, after);
+    let new_operations: BTreeMap<_, _> = by_location(new).collect();
+    for (location, before) in by_location(old) {
+        let Some(after) = new_operations.get(&location) else { continue };
+        let (broken, reworded) = compare_operation(&location, before, after);
         breaking.extend(broken);
         harmless.extend(reworded);
     }
@@ -114,38 +114,41 @@ fn is_frozen(document: &Value) -> bool {
     semver::Version::parse(version(document)).is_ok_and(|version| version >= FROZEN_FROM)
 }
 
-/// The operations of a document by how a reader calls them.
-fn by_place(document: &Value) -> impl Iterator<Item = (String, &Value)> {
+/// The operations of a document by method and path.
+fn by_location(document: &Value) -> impl Iterator<Item = (String, &Value)> {
     operations(document).map(|(path, method, operation)| (format!("`{} {path}`", method.to_uppercase()), operation))
 }
 
-/// What of an operation drift does not look at: its name, who may call it, its error codes, its headers, its words. Gives
-/// what breaks and what does not.
-fn compare_operation(place: &str, old: &Value, new: &Value) -> (Vec<String>, Vec<String>) {
+/// The changes of an operation that drift ignores: its id, authorization, error codes, headers and texts. Returns the
+/// breaking and the other ones.
+fn compare_operation(location: &str, old: &Value, new: &Value) -> (Vec<String>, Vec<String>) {
     let (mut breaking, mut harmless) = (Vec::new(), Vec::new());
     if old["operationId"] != new["operationId"] {
-        breaking.push(format!("- {place}: the operation is called {} now, by clients too\n", new["operationId"]));
+        breaking.push(format!(
+            "- {location}: the operation id is now {}, which renames it in clients\n",
+            new["operationId"]
+        ));
     }
     if old["security"] != new["security"] {
-        breaking.push(format!("- {place}: who may call it changed (`security`)\n"));
+        breaking.push(format!("- {location}: the authorization changed (`security`)\n"));
     }
     let mut reworded = ["summary", "description"].iter().any(|text| old[text] != new[text]);
     for (status, before) in old["responses"].as_object().into_iter().flatten() {
         let Some(after) = new["responses"].get(status) else { continue };
         for header in names(&before["headers"]).difference(&names(&after["headers"])) {
-            breaking.push(format!("- {place}: {status} has no header `{header}` any more\n"));
+            breaking.push(format!("- {location}: {status} no longer has the header `{header}`\n"));
         }
         let codes = |response: &Value| names(&response["content"]["application/json"]["examples"]);
         for code in codes(before).difference(&codes(after)) {
-            breaking.push(format!("- {place}: {status} `{code}` no longer happens\n"));
+            breaking.push(format!("- {location}: {status} `{code}` no longer happens\n"));
         }
         for code in codes(after).difference(&codes(before)) {
-            harmless.push(format!("- {place}: {status} `{code}` may happen\n"));
+            harmless.push(format!("- {location}: {status} `{code}` may happen\n"));
         }
         reworded |= before["description"] != after["description"];
     }
     if reworded {
-        harmless.push(format!("- {place}: the description has other words\n"));
+        harmless.push(format!("- {location}: the description was reworded\n"));
     }
     (breaking, harmless)
 }
@@ -154,10 +157,10 @@ fn names(object: &Value) -> BTreeSet<String> {
     object.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect()
 }
 
-/// Takes the failures out of `new` that an operation did not have, and names them: clients treat a status they do not
-/// know by its class, and the body is the same.
-fn take_new_failures(old: &Value, new: &mut Value) -> Vec<String> {
-    let mut taken = Vec::new();
+/// Removes the failures from `new` that an operation did not have, and lists them: clients treat an unknown status by its
+/// class, and the body is the same.
+fn remove_new_failures(old: &Value, new: &mut Value) -> Vec<String> {
+    let mut removed = Vec::new();
     for (path, item) in new["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let Some(known) = old["paths"][path][method]["responses"].as_object() else { continue };
@@ -172,18 +175,18 @@ fn take_new_failures(old: &Value, new: &mut Value) -> Vec<String> {
                 .collect();
             for status in added {
                 responses.shift_remove(&status);
-                taken.push(format!("- `{} {path}`: {status} may happen\n", method.to_uppercase()));
+                removed.push(format!("- `{} {path}`: {status} may happen\n", method.to_uppercase()));
             }
         }
     }
-    taken
+    removed
 }
 
-/// Takes the fields out of `new` that break nobody, and names them: any that is new in an answer, since clients ignore
-/// what they do not know, and one of a request that may be left out.
-fn take_new_fields(old: &Value, new: &mut Value) -> Vec<String> {
+/// Removes the new fields from `new` that break no client, and lists them: any field of an answer, since clients ignore
+/// unknown fields, and an optional field of a request.
+fn remove_new_fields(old: &Value, new: &mut Value) -> Vec<String> {
     let sent = sent_schemas(new);
-    let mut taken = Vec::new();
+    let mut removed = Vec::new();
     for (name, schema) in new["components"]["schemas"].as_object_mut().into_iter().flatten() {
         let Some(old_fields) = old["components"]["schemas"][name]["properties"].as_object() else { continue };
         let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
@@ -193,16 +196,16 @@ fn take_new_fields(old: &Value, new: &mut Value) -> Vec<String> {
             fields.keys().filter(|f| !old_fields.contains_key(*f) && harmless(f)).cloned().collect();
         for field in &added {
             fields.shift_remove(field);
-            taken.push(format!("- `schemas/{name}`: the field `{field}` is new\n"));
+            removed.push(format!("- `schemas/{name}`: the field `{field}` is new\n"));
         }
         if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
             required.retain(|field| !added.iter().any(|name| field == name));
         }
     }
-    taken
+    removed
 }
 
-/// The names of the schemas that requests are made of.
+/// The names of the schemas in requests.
 fn sent_schemas(document: &Value) -> BTreeSet<String> {
     let mut open: Vec<&Value> = operations(document)
         .flat_map(|(_, _, operation)| [&operation["requestBody"], &operation["parameters"]])
@@ -225,8 +228,8 @@ fn version(document: &Value) -> &str {
     document["info"]["version"].as_str().unwrap_or_default()
 }
 
-/// Where a change is: an operation or a component, as the document points to it.
-fn place(change: &Change) -> String {
+/// The location of a change: an operation or a component.
+fn location(change: &Change) -> String {
     let pointer = change.paths.first().map(|path| path.new.current_pointer().to_owned()).unwrap_or_default();
     format!("`{}`", pointer.replace("~1", "/").replace("~0", "~").replace("#/paths/", "").replace("#/components/", ""))
 }

@@ -1,16 +1,18 @@
 //! The contract tool, `cargo openapi`: one source of truth, everything else derived and verified.
 //!
-//! The API trait crates are the source. From each comes one OpenAPI document in `openapi/`, and from the
-//! document the Rust client in `clients/` and the commands in `clients/cli`. [`generate()`] writes all of them,
-//! [`check()`] says which are not what they should be. Neither knows where it was built, nor asks git: the workspace is
-//! found from the working directory, so shallow clones and tarballs work, and shared target directories by
-//! [`freshness`]. Only [`diff`] looks at another revision.
+//! The API trait crates are the source. From each comes one OpenAPI document in `openapi/`, and from the document the Rust
+//! client crate in `clients/` and the commands in `clients/cli`. [`generate()`] writes all of them, [`check()`] reports the
+//! files that differ. Neither depends on where it was built, nor on git: the workspace is found from the working directory,
+//! so shallow clones and tarballs work, and so do shared target directories ([`freshness`]). Only [`diff`] reads another
+//! revision.
 
 mod cli;
 mod client;
 mod coverage;
 pub mod diff;
 pub mod freshness;
+#[path = "generated/contracts.rs"]
+mod generated;
 mod served;
 
 use std::collections::BTreeSet;
@@ -18,46 +20,40 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 pub use coverage::check_coverage;
 pub use served::check_served;
 
-/// A service's contract and what is derived from it.
+/// A service's contract.
 #[derive(Debug)]
 pub struct Contract {
-    /// The service, as its directory in `services/` is called.
+    /// The name of the service, and of its directory in `services/`.
     pub service: &'static str,
-    /// The directory in `clients/` of its Rust client.
-    pub client: &'static str,
-    /// Whether the Rust client's calls go through the module `policy` of its crate: where a service depends on another.
-    pub policy: bool,
-    /// The document as the trait says it.
+    /// The document as the API trait declares it.
     pub document: String,
 }
 
 impl Contract {
-    /// Where the document is checked in, relative to the workspace.
+    /// The path of the checked-in document, relative to the workspace.
     pub fn document_path(&self) -> PathBuf {
         Path::new("openapi").join(format!("{}.json", self.service))
     }
+
+    /// The name of the Rust client crate, and of its directory in `clients/`: `user-client` for `user-service`.
+    pub fn client(&self) -> String {
+        format!("{}-client", self.service.strip_suffix("-service").unwrap_or(self.service))
+    }
 }
 
-/// The contracts of all services. A new service is added here.
+/// The contracts of all services, in the order of `services/platform.toml`.
 pub fn contracts() -> Result<Vec<Contract>> {
-    Ok(vec![
-        Contract {
-            service: "user-service",
-            client: "user-client",
-            policy: true,
-            document: user_service_api::document().context("services/user-service/api")?,
-        },
-        Contract {
-            service: "order-service",
-            client: "order-client",
-            policy: false,
-            document: order_service_api::document().context("services/order-service/api")?,
-        },
-    ])
+    let mut contracts = Vec::new();
+    for (service, document) in generated::DOCUMENTS {
+        let document = document().with_context(|| format!("services/{service}/api"))?;
+        contracts.push(Contract { service, document });
+    }
+    Ok(contracts)
 }
 
 /// A file that is wholly derived.
@@ -65,42 +61,44 @@ pub fn contracts() -> Result<Vec<Contract>> {
 pub struct Artifact {
     /// Relative to the workspace.
     pub path: PathBuf,
-    /// What it must hold.
+    /// The expected content.
     pub content: String,
-    /// What it is derived from, to say so when it differs.
+    /// The source of the content, for messages.
     pub source: String,
 }
 
 /// Every derived file of `contracts`.
 pub fn artifacts(contracts: &[Contract]) -> Result<Vec<Artifact>> {
+    let commands = Path::new("clients/cli/src/generated");
     let mut artifacts = Vec::new();
     for contract in contracts {
-        let path = contract.document_path();
-        let generated = Path::new("clients").join(contract.client).join("src/generated");
-        let files = client::generate(&contract.document, contract.policy)
-            .with_context(|| format!("generating clients/{} from {}", contract.client, path.display()))?;
-        artifacts.extend(files.into_iter().map(|(name, content)| Artifact {
-            path: generated.join(name),
-            content,
-            source: path.display().to_string(),
-        }));
+        let document = contract.document_path();
+        let crate_path = Path::new("clients").join(contract.client());
+        let files = client::generate(contract)
+            .with_context(|| format!("generating {} from {}", crate_path.display(), document.display()))?;
+        let mut derived: Vec<_> = files.into_iter().map(|(path, content)| (crate_path.join(path), content)).collect();
+        let file = format!("{}.rs", contract.service.replace('-', "_"));
+        let content =
+            cli::generate(contract).with_context(|| format!("generating the commands from {}", document.display()))?;
+        derived.push((commands.join(file), content));
+        let source = document.display().to_string();
+        artifacts.extend(derived.into_iter().map(|(path, content)| Artifact { path, content, source: source.clone() }));
         artifacts.push(Artifact {
-            path: Path::new("clients/cli/src/generated").join(format!("{}.rs", contract.service.replace('-', "_"))),
-            content: cli::generate(contract.service, contract.client, &contract.document)
-                .with_context(|| format!("generating the commands from {}", path.display()))?,
-            source: path.display().to_string(),
-        });
-        artifacts.push(Artifact {
-            path,
+            path: document,
             content: contract.document.clone(),
             source: format!("the API trait in services/{}/api", contract.service),
         });
     }
+    artifacts.push(Artifact {
+        path: commands.join("services.rs"),
+        content: cli::services(contracts)?,
+        source: "the documents in openapi/".to_owned(),
+    });
     artifacts.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(artifacts)
 }
 
-/// The directory of the workspace that holds the working directory.
+/// The root of the workspace that contains the working directory.
 pub fn workspace_root() -> Result<PathBuf> {
     let here = std::env::current_dir().context("the working directory cannot be read")?;
     let is_root = |dir: &&Path| {
@@ -115,7 +113,7 @@ pub fn workspace_root() -> Result<PathBuf> {
     })
 }
 
-/// Writes every derived file below `root` that is missing or differs; answers with their paths.
+/// Writes every derived file below `root` that is missing or differs; returns their paths.
 pub fn generate(root: &Path, contracts: &[Contract]) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     for artifact in artifacts(contracts)? {
@@ -132,8 +130,8 @@ pub fn generate(root: &Path, contracts: &[Contract]) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// Fails unless every derived file below `root` is what `contracts` make of it. The error names each file that
-/// is not, shows the difference, and says how to mend it.
+/// Fails unless every derived file below `root` is up to date with `contracts`. The error names each file that is not,
+/// shows the difference, and says how to fix it.
 pub fn check(root: &Path, contracts: &[Contract]) -> Result<()> {
     let mut report = String::new();
     let artifacts = artifacts(contracts)?;
@@ -148,7 +146,7 @@ pub fn check(root: &Path, contracts: &[Contract]) -> Result<()> {
             Err(error) => bail!("cannot read {path}: {error}"),
         };
         if present != artifact.content.as_bytes() {
-            writeln!(report, "{path} is not what {} makes of it:\n", artifact.source)?;
+            writeln!(report, "{path} differs from {}:\n", artifact.source)?;
             writeln!(
                 report,
                 "{}",
@@ -163,19 +161,20 @@ pub fn check(root: &Path, contracts: &[Contract]) -> Result<()> {
         return Ok(());
     }
     bail!(
-        "{report}To mend it, run\n\n    cargo openapi generate\n\nand commit the result. Files in openapi/ and \
-         clients/*/src/generated are never edited by hand: change the API trait in services/<service>/api instead."
+        "{report}To fix it, run\n\n    cargo openapi generate\n\nand commit the result. Files in openapi/, \
+         clients/*-client and clients/cli/src/generated are never edited by hand: change the API trait in \
+         services/<service>/api instead."
     )
 }
 
-/// Files where only derived ones belong, which none of `artifacts` is.
+/// Entries of the derived files' directories that are neither an artifact nor a directory of one.
 fn strays(root: &Path, artifacts: &[Artifact]) -> Result<Vec<PathBuf>> {
     let directories: BTreeSet<&Path> = artifacts.iter().filter_map(|artifact| artifact.path.parent()).collect();
     let mut strays = Vec::new();
     for directory in directories {
         for entry in std::fs::read_dir(root.join(directory)).into_iter().flatten() {
             let path = directory.join(entry?.file_name());
-            if !artifacts.iter().any(|artifact| artifact.path == path) {
+            if !artifacts.iter().any(|artifact| artifact.path.starts_with(&path)) {
                 strays.push(path);
             }
         }
@@ -183,13 +182,19 @@ fn strays(root: &Path, artifacts: &[Artifact]) -> Result<Vec<PathBuf>> {
     Ok(strays)
 }
 
-/// The operations of a document: path, method, and what the document says of each.
-fn operations(document: &serde_json::Value) -> impl Iterator<Item = (&str, &str, &serde_json::Value)> {
+/// The operations of a document: path, method, operation object.
+pub fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let paths = document["paths"].as_object().into_iter().flatten();
     paths.flat_map(|(path, item)| {
         let operations = item.as_object().into_iter().flatten();
         operations.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
     })
+}
+
+/// The schema, or the schema that it refers to.
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    let target = schema["$ref"].as_str().and_then(|reference| document.pointer(reference.trim_start_matches('#')));
+    target.unwrap_or(schema)
 }
 
 /// A unified diff of `old` and `new`.

@@ -22,25 +22,25 @@ enum Command {
     Generate,
     /// Fail if a document or a generated client is missing, stale or edited by hand.
     Check {
-        /// Also ask a running service for its document, for instance
-        /// `--served user-service=http://127.0.0.1:8001`. May be given for each service.
+        /// Also compare the document that a running service serves, for instance
+        /// `--served user-service=http://127.0.0.1:8001`. Can be repeated.
         #[arg(long, value_name = "SERVICE=URL", value_parser = service_and_url)]
         served: Vec<(String, String)>,
     },
-    /// Fail unless the services' JSON logs show every documented (operation, status, error code), and no other.
+    /// Fail unless the services' JSON logs show every documented (operation, status, error code) and no other.
     Coverage {
-        /// Directories; every `*.log` in them is read.
+        /// Directories whose `*.log` files are read.
         #[arg(required = true)]
         directories: Vec<PathBuf>,
     },
-    /// Print in Markdown what changed for readers of the documents since a revision of git, and whether it breaks them.
-    /// Fail on a breaking change of a contract whose version is 1.0.0 or more.
+    /// Print the changes of the documents since a git revision in Markdown, breaking changes first. Fail on a breaking
+    /// change of a contract with version 1.0.0 or later.
     Diff {
-        /// A revision of git.
+        /// A git revision.
         #[arg(default_value = "HEAD")]
         revision: String,
     },
-    /// List the services, their contracts' versions, documents and clients.
+    /// List the services with their contract versions, documents and clients.
     List,
 }
 
@@ -94,23 +94,23 @@ async fn run(command: Command) -> Result<ExitCode> {
                 print!("{}", difference.markdown);
             }
             if differences.iter().all(|difference| difference.markdown.is_empty()) {
-                println!("nothing changed for readers of the documents");
+                println!("the documents have not changed");
             }
             if differences.iter().any(|difference| difference.forbidden) {
                 bail!(
-                    "a contract of version 1.0.0 or more only grows within /api/v1; see docs/evolving-the-contract.md"
+                    "a contract of version 1.0.0 or later only grows within /api/v1; see docs/evolving-the-contract.md"
                 );
             }
         }
         Command::List => {
             for contract in &contracts {
-                let version = serde_json::from_str::<serde_json::Value>(&contract.document)?;
+                let document = serde_json::from_str::<serde_json::Value>(&contract.document)?;
                 println!(
                     "{:<14} {:<8} {:<28} clients/{}",
                     contract.service,
-                    version["info"]["version"].as_str().unwrap_or_default(),
+                    document["info"]["version"].as_str().unwrap_or_default(),
                     contract.document_path().display(),
-                    contract.client,
+                    contract.client(),
                 );
             }
         }
@@ -121,6 +121,6 @@ async fn run(command: Command) -> Result<ExitCode> {
 fn named<'a>(contracts: &'a [Contract], service: &str) -> Result<&'a Contract> {
     contracts.iter().find(|contract| contract.service == service).with_context(|| {
         let known: Vec<&str> = contracts.iter().map(|contract| contract.service).collect();
-        format!("there is no service `{service}`; there is {}", known.join(", "))
+        format!("there is no service `{service}`; the services are {}", known.join(", "))
     })
 }

@@ -1,4 +1,4 @@
-//! What a running service says its contract is.
+//! Compares the document that a running service serves.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{Contract, difference};
 
-/// How long a service may take to send its document.
+/// The time limit for the document.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Fails unless the service at `base_url` serves `contract`'s checked-in document at `/openapi.json`, byte for byte.
@@ -22,8 +22,8 @@ pub async fn check_served(root: &Path, contract: &Contract, base_url: &str) -> R
         return Ok(());
     }
     bail!(
-        "{} serves other bytes at {url} than {} holds:\n\n{}\nTo mend it, run `cargo openapi generate`, rebuild the \
-         service and start it anew.",
+        "the document that {} serves at {url} differs from {}:\n\n{}\nTo fix it, run `cargo openapi generate`, rebuild the \
+         service and restart it.",
         contract.service,
         path.display(),
         difference(&String::from_utf8_lossy(&checked_in), &String::from_utf8_lossy(&served), "checked in", "served"),

@@ -1,6 +1,6 @@
-//! The tool finds every way in which code and contract can drift apart: each test makes the fault and sees it found.
+//! The tool detects every drift between code and contract: each test introduces one and expects its report.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use service_runtime::server::Server;
 use service_testing::{CapturedLog, Kind, TestDatabase};
 use tempfile::TempDir;
 
-/// A directory that holds every derived file, up to date, and nothing else.
+/// A directory with every derived file, up to date, and nothing else.
 fn up_to_date() -> TempDir {
     let root = TempDir::new().unwrap();
     generate(root.path(), &contracts().unwrap()).unwrap();
@@ -26,7 +26,7 @@ fn edit(root: &TempDir, path: &str, from: &str, to: &str) {
     fs::write(path, text.replacen(from, to, 1)).unwrap();
 }
 
-/// Checks; expects a failure whose message names `path`, shows each of `lines`, and says what mends it.
+/// Expects that the check fails with `path`, each of `lines`, and the command that fixes it.
 fn is_found(root: &TempDir, path: &str, lines: &[&str]) {
     let message = check(root.path(), &contracts().unwrap()).unwrap_err().to_string();
     for part in [path, "cargo openapi generate"].iter().chain(lines) {
@@ -35,7 +35,7 @@ fn is_found(root: &TempDir, path: &str, lines: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_is_checked_in_and_what_is_served_is_up_to_date() {
+async fn checked_in_and_served_documents_are_up_to_date() {
     let root = workspace_root().unwrap();
     assert_eq!(
         freshness::differing_sources(&root),
@@ -65,10 +65,20 @@ fn a_document_edited_by_hand_is_found() {
 #[test]
 fn client_code_edited_by_hand_is_found() {
     let root = up_to_date();
-    for file in ["client.rs", "mock.rs", "error_codes.rs"] {
-        let path = format!("clients/order-client/src/generated/{file}");
+    for file in ["Cargo.toml", "GUIDE.md", "src/lib.rs", "src/generated/client.rs", "src/generated/scenarios.rs"] {
+        let path = format!("clients/order-client/{file}");
         edit(&root, &path, "order", "ordre");
         is_found(&root, &path, &["ordre", "openapi/order-service.json"]);
+    }
+}
+
+#[test]
+fn a_new_document_yields_a_complete_client_crate() {
+    let document = contracts().unwrap().remove(0).document;
+    let contract = openapi_manager::Contract { service: "product-service", document };
+    let paths: Vec<_> = artifacts(&[contract]).unwrap().into_iter().map(|artifact| artifact.path).collect();
+    for file in ["Cargo.toml", "GUIDE.md", "src/lib.rs", "src/generated/client.rs", "src/generated/scenarios.rs"] {
+        assert!(paths.contains(&Path::new("clients/product-client").join(file)), "{file} is not in {paths:?}");
     }
 }
 
@@ -103,24 +113,24 @@ fn a_file_that_nothing_generates_is_found() {
 }
 
 #[test]
-fn a_program_built_from_other_sources_says_so_and_every_source_counts() {
+fn every_changed_source_is_detected() {
     let copy = copy_of_the_sources();
     assert_eq!(freshness::differing_sources(copy.path()), Vec::<PathBuf>::new());
-    for (package, sources) in freshness::SOURCES {
-        let directory = copy.path().join(package).join("src");
-        let present = fs::read_dir(&directory).unwrap().count();
-        let named = sources.iter().filter(|(file, _)| file.starts_with("src/")).count();
-        assert_eq!(present, named, "SOURCES of {package} must name every file of its src/");
-        for (file, _) in *sources {
-            edit(&copy, &format!("{package}/{file}"), "e", "E");
-        }
+    for (file, _) in freshness::SOURCES {
+        edit(&copy, file, "e", "E");
     }
-    let all: usize = freshness::SOURCES.iter().map(|(_, sources)| sources.len()).sum();
-    assert_eq!(freshness::differing_sources(copy.path()).len(), all);
+    assert_eq!(freshness::differing_sources(copy.path()).len(), freshness::SOURCES.len());
+    for file in [
+        "services/platform/contract/src/lib.rs",
+        "services/user-service/api/examples.json",
+        "scripts/tools/openapi/build.rs",
+    ] {
+        assert!(freshness::SOURCES.iter().any(|(known, _)| *known == file), "{file}");
+    }
 }
 
 #[test]
-fn generating_mends_what_was_found_and_touches_nothing_else() {
+fn generating_fixes_the_difference_and_nothing_else() {
     let root = up_to_date();
     edit(&root, "openapi/user-service.json", "\"title\": \"User Service\"", "\"title\": \"My Service\"");
     let written = generate(root.path(), &contracts().unwrap()).unwrap();
@@ -136,14 +146,14 @@ async fn a_service_that_serves_another_document_is_found() {
     let users = contracts.iter().find(|contract| contract.service == "user-service").unwrap();
     check_served(root.path(), users, &server.url()).await.unwrap();
 
-    // The file went on, the running service did not.
+    // The file has changed, the running service has not.
     edit(&root, "openapi/user-service.json", "\"title\": \"User Service\"", "\"title\": \"New Service\"");
     let message = check_served(root.path(), users, &server.url()).await.unwrap_err().to_string();
     for part in ["openapi/user-service.json", "New Service", "/openapi.json", "cargo openapi generate"] {
         assert!(message.contains(part), "no {part:?} in: {message}");
     }
 
-    // And as a command, against a service that is quite another.
+    // The same by the command, against another service.
     let served = format!("order-service={}", server.url());
     let mut tool = Command::new(env!("CARGO_BIN_EXE_openapi"));
     tool.args(["check", "--served", &served]);
@@ -169,7 +179,7 @@ async fn start(service: &str) -> Server {
     .unwrap()
 }
 
-/// The sources alone, as in a tarball: no `.git`, no build, at another place than where the target directory is from.
+/// The sources alone, as in a tarball: no `.git`, no build, and another path than that of the target directory.
 fn copy_of_the_sources() -> TempDir {
     let root = workspace_root().unwrap();
     let copy = TempDir::new().unwrap();
@@ -207,7 +217,7 @@ fn cargo_openapi(root: &Path, subcommand: &str) -> Output {
 }
 
 #[test]
-fn a_changed_trait_is_found_in_a_copy_without_git_and_with_a_shared_target_directory() {
+fn a_changed_trait_is_found_with_a_shared_target_directory() {
     let copy = copy_of_the_sources();
     let root = copy.path();
     let untouched = cargo_openapi(root, "check");
@@ -218,7 +228,7 @@ fn a_changed_trait_is_found_in_a_copy_without_git_and_with_a_shared_target_direc
     let message = String::from_utf8(changed.stderr).unwrap();
     assert!(!changed.status.success());
     for part in [
-        "openapi/user-service.json is not what the API trait in services/user-service/api makes of it",
+        "openapi/user-service.json differs from the API trait in services/user-service/api",
         "-        \"summary\": \"Read a user\"",
         "+        \"summary\": \"Fetch a user\"",
         "cargo openapi generate",
@@ -226,12 +236,12 @@ fn a_changed_trait_is_found_in_a_copy_without_git_and_with_a_shared_target_direc
         assert!(message.contains(part), "no {part:?} in: {message}");
     }
 
-    let mended = cargo_openapi(root, "generate");
-    assert!(mended.status.success(), "{}", String::from_utf8_lossy(&mended.stderr));
-    assert!(String::from_utf8(mended.stdout).unwrap().contains("wrote openapi/user-service.json"));
+    let fixed = cargo_openapi(root, "generate");
+    assert!(fixed.status.success(), "{}", String::from_utf8_lossy(&fixed.stderr));
+    assert!(String::from_utf8(fixed.stdout).unwrap().contains("wrote openapi/user-service.json"));
     assert!(cargo_openapi(root, "check").status.success());
 
-    // The tool of the original still judges the original.
+    // The tool of the original still checks the original.
     let original = cargo_openapi(&workspace_root().unwrap(), "check");
     assert!(original.status.success(), "{}", String::from_utf8_lossy(&original.stderr));
 }
@@ -240,8 +250,7 @@ fn a_changed_trait_is_found_in_a_copy_without_git_and_with_a_shared_target_direc
 fn every_operation_is_listed_with_its_real_statuses_and_examples() {
     for contract in contracts().unwrap() {
         let document: serde_json::Value = serde_json::from_str(&contract.document).unwrap();
-        let paths = document["paths"].as_object().unwrap();
-        for operation in paths.values().flat_map(|path| path.as_object().unwrap().values()) {
+        for (_, _, operation) in openapi_manager::operations(&document) {
             let id = &operation["operationId"];
             for (status, response) in operation["responses"].as_object().unwrap() {
                 assert!(status.parse::<u16>().is_ok(), "{id}: {status}");

@@ -24,13 +24,6 @@ pub use operations::{
     USER_SERVICE_UNAVAILABLE, document, examples,
 };
 
-/// What this crate was compiled from; see [`contract::SOURCES`].
-pub const SOURCES: &[(&str, &str)] = &[
-    ("examples.json", include_str!("../examples.json")),
-    ("src/lib.rs", include_str!("lib.rs")),
-    ("src/operations.rs", include_str!("operations.rs")),
-];
-
 /// The operations of order-service.
 #[dropshot::api_description {
     tag_config = {

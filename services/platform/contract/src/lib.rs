@@ -34,23 +34,6 @@ pub mod paths;
 
 mod text;
 
-/// What this crate was compiled from, by path. `cargo openapi` compares it with the files at hand: in a target directory
-/// shared between checkouts cargo can take one checkout's build for another's (rust-lang/cargo#17312).
-pub const SOURCES: &[(&str, &str)] = &[
-    ("src/answer.rs", include_str!("answer.rs")),
-    ("src/constrained.rs", include_str!("constrained.rs")),
-    ("src/document.rs", include_str!("document.rs")),
-    ("src/error_code.rs", include_str!("error_code.rs")),
-    ("src/examples.rs", include_str!("examples.rs")),
-    ("src/extract.rs", include_str!("extract.rs")),
-    ("src/health.rs", include_str!("health.rs")),
-    ("src/idempotency.rs", include_str!("idempotency.rs")),
-    ("src/lib.rs", include_str!("lib.rs")),
-    ("src/page.rs", include_str!("page.rs")),
-    ("src/paths.rs", include_str!("paths.rs")),
-    ("src/text.rs", include_str!("text.rs")),
-];
-
 #[doc(hidden)]
 pub mod macro_support {
     pub use schemars;

@@ -20,13 +20,6 @@ use serde::{Deserialize, Serialize};
 
 pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, document, examples};
 
-/// What this crate was compiled from; see [`contract::SOURCES`].
-pub const SOURCES: &[(&str, &str)] = &[
-    ("examples.json", include_str!("../examples.json")),
-    ("src/lib.rs", include_str!("lib.rs")),
-    ("src/operations.rs", include_str!("operations.rs")),
-];
-
 /// The operations of user-service.
 #[dropshot::api_description {
     tag_config = {

@@ -1,34 +1,34 @@
-//! How many retries there may be, whatever fails: they must not be what keeps a struggling service down.
+//! The retry budget: retries must not keep a struggling service down.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::window::Window;
+use crate::window::Window;
 
-/// One retry for so many calls.
-const CALLS_FOR_A_RETRY: u32 = 10;
-/// So many retries are allowed lately in any case: all that a lone call can need.
-const LEAST: u32 = 2;
+/// Calls that allow one retry.
+const CALLS_PER_RETRY: u32 = 10;
+/// Retries that are always allowed: as many as a single call needs.
+const MIN_RETRIES: u32 = 2;
 
-/// The calls and the retries lately.
+/// The calls and retries of the last ten seconds.
 #[derive(Debug)]
-pub(super) struct Budget(Mutex<Window>);
+pub(crate) struct Budget(Mutex<Window>);
 
 impl Budget {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self(Mutex::new(Window::new(now)))
     }
 
-    pub(super) fn add_call(&self, now: Instant) {
+    pub(crate) fn add_call(&self, now: Instant) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).add((1, 0), now);
     }
 
-    /// Whether there may be another retry; counts it if so.
-    pub(super) fn take_retry(&self, now: Instant) -> bool {
+    /// Takes one retry from the budget; `false` if it is used up.
+    pub(crate) fn take_retry(&self, now: Instant) -> bool {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (calls, retries) = window.sums(now);
-        // The greater of both, not their sum: a busy client keeps to the share.
-        let allowed = (calls / CALLS_FOR_A_RETRY).max(LEAST);
+        // The maximum, not the sum: a busy client stays within its share.
+        let allowed = (calls / CALLS_PER_RETRY).max(MIN_RETRIES);
         if retries >= allowed {
             return false;
         }
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn two_in_ten_seconds_are_allowed_in_any_case() {
+    fn two_retries_in_ten_seconds_are_always_allowed() {
         let start = Instant::now();
         let budget = Budget::new(start);
         for (seconds, allowed) in [(0, 2), (5, 0), (9, 0), (10, 2), (19, 0), (100, 2)] {
@@ -57,13 +57,13 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_client_keeps_to_a_tenth() {
+    fn a_busy_client_retries_at_most_a_tenth_of_its_calls() {
         let start = Instant::now();
         let budget = Budget::new(start);
         for _ in 0..509 {
             budget.add_call(start);
         }
         assert_eq!(retries(&budget, start), 50);
-        assert_eq!(retries(&budget, start + Duration::from_secs(10)), 2, "calls of long ago give nothing");
+        assert_eq!(retries(&budget, start + Duration::from_secs(10)), 2, "old calls add nothing");
     }
 }

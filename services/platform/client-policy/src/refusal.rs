@@ -1,17 +1,18 @@
-//! Calls that the policy itself refuses.
+//! Calls that the policy refuses without an attempt.
 
 use std::fmt;
 
+use progenitor_client::Error;
 use reqwest::StatusCode;
 
-use crate::Error;
+use crate::Outcome;
 
-/// Why a call was refused without an attempt. Such a call is an [`Error::Custom`] with this as its text.
+/// Why a call was refused without an attempt. The call fails with an [`Error::Custom`] that holds this text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Refusal {
-    /// The dependency is failing; it is tried once a second.
+    /// The service has been failing; only one probe a second is sent.
     CircuitOpen,
-    /// As many attempts were under way as are allowed, and none ended in time.
+    /// The maximum number of attempts was in flight, and none ended in time.
     TooManyCalls,
     /// The caller's deadline had passed.
     DeadlinePassed,
@@ -20,7 +21,7 @@ pub enum Refusal {
 impl Refusal {
     const ALL: [Self; 3] = [Self::CircuitOpen, Self::TooManyCalls, Self::DeadlinePassed];
 
-    /// The refusal that an error is; `None` if the call failed otherwise.
+    /// The refusal behind an error; `None` if the call failed for another reason.
     pub fn of<E>(error: &Error<E>) -> Option<Self> {
         match error {
             Error::Custom(text) => Self::ALL.into_iter().find(|refusal| refusal.as_str() == text),
@@ -36,19 +37,18 @@ impl Refusal {
         }
     }
 
-    /// What stands in place of an outcome: an answer would be taken for the service's own, and an error
-    /// of reqwest, which can only be made of a body that fails, for a failed attempt. It leaves the
-    /// client as an error, by [`Self::in_place_of`]; that it is none of the service's answers is known by an extension,
-    /// which nothing on the wire can set.
-    pub(super) fn into_outcome(self) -> reqwest::Result<reqwest::Response> {
+    /// The refusal that the outcome of [`Policy::exec`](crate::Policy::exec) stands for.
+    pub fn of_outcome(outcome: &reqwest::Result<reqwest::Response>) -> Option<Self> {
+        outcome.as_ref().ok()?.extensions().get().copied()
+    }
+
+    /// An answer that stands for the refusal until the client turns it into an [`Error::Custom`]: progenitor's hook can only
+    /// return reqwest's types. The extension marks it; no peer can set one.
+    pub(crate) fn into_outcome(self) -> Outcome {
         let mut stand_in = http::Response::new("");
         *stand_in.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         stand_in.extensions_mut().insert(self);
         Ok(stand_in.into())
-    }
-
-    pub(crate) fn in_place_of(outcome: &reqwest::Result<reqwest::Response>) -> Option<Self> {
-        outcome.as_ref().ok()?.extensions().get().copied()
     }
 }
 

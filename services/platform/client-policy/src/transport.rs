@@ -1,7 +1,7 @@
-//! Attempts over connections that are kept, by hyper alone.
+//! A pool of HTTP/1.1 connections to one service, on hyper alone.
 //!
-//! What reqwest has around hyper (redirects, proxies, a pool for any number of services) is switched off for these calls,
-//! and takes as long as sending the request. It still makes the requests and is what calls give: its answers, its errors.
+//! reqwest's layers around hyper (redirects, proxies, a pool for any number of hosts) are switched off for these calls but
+//! cost as much as sending the request. Requests, answers and errors are still reqwest's types.
 
 use std::collections::VecDeque;
 use std::error::Error as StdError;
@@ -19,26 +19,26 @@ use reqwest::{Body, Request, Response, ResponseBuilderExt as _, Url};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
-use super::retry::Outcome;
-use super::settings::IDLE_CONNECTION;
+use crate::Outcome;
+use crate::settings::IDLE_CONNECTION;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Connections to one service by plain HTTP/1.1.
-pub(super) struct Transport {
-    /// An IPv6 address is in brackets.
+pub(crate) struct Transport {
+    /// An IPv6 address has brackets.
     host: String,
     port: u16,
-    /// What the header `Host` says.
+    /// The value of `Host`.
     authority: HeaderValue,
     connect_timeout: Duration,
-    /// Those that no attempt uses, with when they were used last; the last one is at the back.
+    /// Idle connections with the time of their last use; the most recent is at the back.
     idle: Mutex<VecDeque<(SendRequest<Body>, Instant)>>,
 }
 
 impl Transport {
-    /// Connections to the service at `base_url`. `None`: that is not plain HTTP, or needs more than a connection.
-    pub(super) fn new(base_url: &str, connect_timeout: Duration) -> Option<Self> {
+    /// A pool for the service at `base_url`; `None` unless it is plain HTTP without credentials.
+    pub(crate) fn new(base_url: &str, connect_timeout: Duration) -> Option<Self> {
         let url = Url::parse(base_url).ok()?;
         if url.scheme() != "http" || !url.username().is_empty() || url.password().is_some() {
             return None;
@@ -53,13 +53,13 @@ impl Transport {
         })
     }
 
-    /// Whether requests to `url` are for it.
-    pub(super) fn leads_to(&self, url: &Url) -> bool {
+    /// Whether `url` belongs to this service.
+    pub(crate) fn leads_to(&self, url: &Url) -> bool {
         url.scheme() == "http" && url.host_str() == Some(&self.host) && url.port_or_known_default() == Some(self.port)
     }
 
-    /// Sends `request` and lets `read` receive the answer, both within the request's own time.
-    pub(super) async fn attempt<F>(&self, request: Request, read: impl FnOnce(Response) -> F) -> Outcome
+    /// Sends `request` and reads the answer with `read`, both within the request's timeout.
+    pub(crate) async fn attempt<F>(&self, request: Request, read: impl FnOnce(Response) -> F) -> Outcome
     where
         F: Future<Output = Outcome>,
     {
@@ -71,13 +71,13 @@ impl Transport {
                 Err(error) => return failed(error).await,
             };
             let (head, body) = answer.into_parts();
-            // Without an address reqwest would parse one that it makes up.
+            // Without a URL reqwest would parse a placeholder.
             let addressed = http::Response::builder().url(url.clone()).body(()).unwrap_or_default();
             let mut response = addressed.map(|()| Body::wrap(body));
             *response.status_mut() = head.status;
             *response.headers_mut() = head.headers;
             let outcome = read(response.into()).await;
-            self.keep(sender);
+            self.release(sender);
             outcome
         };
         let outcome = match timeout(limit, attempt).await {
@@ -94,13 +94,13 @@ impl Transport {
         let mut message = http::Request::<Body>::try_from(request)?;
         *message.uri_mut() = message.uri().path_and_query().cloned().map(Uri::from).unwrap_or_default();
         message.headers_mut().insert(HOST, self.authority.clone());
-        while let Some(mut sender) = self.kept() {
+        while let Some(mut sender) = self.take_idle() {
             if sender.ready().await.is_err() {
                 continue;
             }
             match sender.try_send_request(message).await {
                 Ok(answer) => return Ok((sender, answer)),
-                // Closed by the service before anything of it was sent: another connection may do.
+                // The service closed the connection before anything was sent: try another one.
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => message = unsent,
                     None => return Err(error.into_error().into()),
@@ -116,33 +116,33 @@ impl Transport {
         let stream = timeout(self.connect_timeout, self.stream()).await.map_err(|_| timed_out())??;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // It ends with the last request: how, its sender is told.
+        // The sender receives the connection's errors.
         tokio::spawn(async { connection.await.unwrap_or_default() });
         Ok(sender)
     }
 
     async fn stream(&self) -> io::Result<TcpStream> {
         let addresses: Vec<_> = lookup_host((self.host.trim_matches(['[', ']']), self.port)).await?.collect();
-        // One that swallows what it is sent leaves time for the others.
+        // Happy eyeballs, in sequence: an address that drops packets leaves time for the others.
         let share = self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-        let mut failed = io::Error::other("the name has no address");
+        let mut last = io::Error::other("the name has no address");
         for address in addresses {
             match timeout(share, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(timed_out())) {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failed = error,
+                Err(error) => last = error,
             }
         }
-        Err(failed)
+        Err(last)
     }
 
-    /// The connection that was used last: so that those in excess grow old.
-    fn kept(&self) -> Option<SendRequest<Body>> {
+    /// The most recently used connection, so that surplus ones expire.
+    fn take_idle(&self) -> Option<SendRequest<Body>> {
         let (sender, used) = self.idle().pop_back()?;
         (used.elapsed() < IDLE_CONNECTION).then_some(sender)
     }
 
-    /// Keeps a connection, in whatever state its answer left it: that is seen when it is used.
-    fn keep(&self, sender: SendRequest<Body>) {
+    /// Returns a connection to the pool; its state is checked on the next use.
+    fn release(&self, sender: SendRequest<Body>) {
         let mut idle = self.idle();
         while idle.front().is_some_and(|(_, used)| used.elapsed() >= IDLE_CONNECTION) {
             idle.pop_front();
@@ -165,7 +165,7 @@ fn timed_out() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
-/// The failure with this cause. Nobody but reqwest can make its errors: this one comes of a body that fails.
+/// Wraps `cause` in a `reqwest::Error`, which has no public constructor, by reading from a failing body.
 async fn failed(cause: BoxError) -> Outcome {
     let body = Body::wrap_stream(stream::once(future::ready(Err::<&[u8], _>(cause))));
     let mut failing = Response::from(http::Response::new(body));
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_knows_where_to_connect_and_what_is_not_for_it() {
+    fn only_plain_http_without_credentials_gets_a_pool() {
         for (base_url, expected) in [
             ("http://users", Some(("users", 80, "users"))),
             ("http://users:8001/", Some(("users", 8001, "users:8001"))),

@@ -1,37 +1,37 @@
-//! Two counts over the last seconds.
+//! A sliding window: two counters over the last ten seconds.
 
 use std::time::Instant;
 
-/// How many seconds back are counted.
+/// The length of the window in seconds.
 const SLOTS: usize = 10;
 
 #[derive(Debug)]
-pub(super) struct Window {
+pub(crate) struct Window {
     start: Instant,
-    /// The second since `start` that the newest slot is for.
+    /// The newest slot's second since `start`.
     newest: u64,
     slots: [(u32, u32); SLOTS],
 }
 
 impl Window {
-    pub(super) fn new(start: Instant) -> Self {
+    pub(crate) fn new(start: Instant) -> Self {
         Self { start, newest: 0, slots: Default::default() }
     }
 
-    /// Counts so many more of both.
-    pub(super) fn add(&mut self, both: (u32, u32), now: Instant) {
-        self.forget_the_old(now);
+    /// Adds to both counters.
+    pub(crate) fn add(&mut self, both: (u32, u32), now: Instant) {
+        self.expire(now);
         let slot = self.slot(self.newest);
         *slot = (slot.0 + both.0, slot.1 + both.1);
     }
 
-    /// How many of both there were within ten seconds, the one that has just begun included.
-    pub(super) fn sums(&mut self, now: Instant) -> (u32, u32) {
-        self.forget_the_old(now);
+    /// Both sums over ten seconds, including the current second.
+    pub(crate) fn sums(&mut self, now: Instant) -> (u32, u32) {
+        self.expire(now);
         self.slots.iter().fold((0, 0), |sums, slot| (sums.0 + slot.0, sums.1 + slot.1))
     }
 
-    fn forget_the_old(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant) {
         let second = now.saturating_duration_since(self.start).as_secs().max(self.newest);
         for new in (self.newest + 1).max((second + 1).saturating_sub(SLOTS as u64))..=second {
             *self.slot(new) = (0, 0);
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_counts_what_was_within_ten_seconds() {
+    fn it_counts_the_last_ten_seconds() {
         let start = Instant::now();
         let after = |seconds: f64| start + Duration::from_secs_f64(seconds);
         let mut window = Window::new(start);
@@ -63,7 +63,7 @@ mod tests {
         }
         window.add((1, 1), after(1e6));
         assert_eq!(window.sums(after(1e6)), (1, 1));
-        // A thread that read the clock before another one counts in the present.
+        // A thread that read the clock before another one counts in the current second.
         window.add((1, 1), after(3.0));
         assert_eq!(window.sums(after(3.0)), (2, 2));
     }

@@ -1,6 +1,6 @@
-//! A service that does as it is told, request by request, over real sockets.
+//! A service with a scripted reply to each request, over real sockets.
 //!
-//! It runs in the test's own runtime, so that a paused clock moves only when client and service both wait for it.
+//! It runs on the test's own runtime, so the paused clock advances only when client and service both wait.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What the service does with a request.
+/// The service's reaction to a request.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// Writes this and keeps the connection.
+    /// Writes this and keeps the connection open.
     Bytes(String),
-    /// Writes this after a time and keeps the connection.
+    /// Writes this after a delay and keeps the connection open.
     Late(Duration, String),
     /// Writes this and closes the connection.
     Last(String),
@@ -22,13 +22,13 @@ pub(crate) enum Reply {
     Close,
     /// Never answers.
     Silence,
-    /// Begins an answer that never ends.
+    /// Starts an answer that never ends.
     Endless,
 }
 
-/// The user with the id 1.
-pub(crate) fn user() -> Reply {
-    answer(200, "", r#"{"id": 1, "email": "user@example.com", "name": "John Doe"}"#)
+/// A valid item.
+pub(crate) fn item() -> Reply {
+    answer(200, "", r#"{"id": 1, "name": "John Doe"}"#)
 }
 
 pub(crate) fn status(status: u16) -> Reply {
@@ -48,7 +48,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// A service that asks `reply` what to do with each request, by its number from 1 on.
+    /// A service that calls `reply` with the number of each request, from 1.
     pub(crate) async fn start(reply: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -64,22 +64,22 @@ impl Upstream {
         upstream
     }
 
-    /// How many requests came.
+    /// The number of requests received.
     pub(crate) fn requests(&self) -> usize {
         self.heads.lock().unwrap().len()
     }
 
-    /// How many connections were made.
+    /// The number of connections accepted.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// The first line of each request, in lower case, in the order in which they came.
+    /// The first line of each request, in lower case, in order of arrival.
     pub(crate) fn request_lines(&self) -> Vec<String> {
         self.heads.lock().unwrap().iter().filter_map(|head| head.lines().next().map(str::to_owned)).collect()
     }
 
-    /// The value of a header in each request, in the order in which they came.
+    /// The value of a header in each request, in order of arrival.
     pub(crate) fn header(&self, name: &str) -> Vec<String> {
         let value = |head: &String| {
             let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -99,7 +99,7 @@ impl Upstream {
                 Reply::Bytes(bytes) => connection.write_all(bytes.as_bytes()).await.unwrap(),
                 Reply::Late(time, bytes) => {
                     tokio::time::sleep(time).await;
-                    // Nobody may wait for it any more.
+                    // The client may be gone.
                     let _ = connection.write_all(bytes.as_bytes()).await;
                 }
                 Reply::Last(bytes) => {
@@ -110,7 +110,7 @@ impl Upstream {
                 Reply::Silence => std::future::pending().await,
                 Reply::Endless => {
                     let _ = connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"name\": \"").await;
-                    // Until the other side has had enough.
+                    // Until the client closes the connection.
                     while connection.write_all(&[b'n'; 16 * 1024]).await.is_ok() {}
                     return;
                 }
@@ -119,7 +119,7 @@ impl Upstream {
     }
 }
 
-/// The head of the next request, in lower case; its body is read and forgotten.
+/// The head of the next request, in lower case; its body is read and dropped.
 async fn read_request(connection: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {

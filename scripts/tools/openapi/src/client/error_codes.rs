@@ -1,0 +1,48 @@
+//! The error codes of a document and their constants.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{NOTICE, responses};
+
+/// One `error_code` of a document.
+pub(crate) struct ErrorCode<'a> {
+    pub(crate) status: &'a str,
+    /// When it happens.
+    pub(crate) when: &'a str,
+    /// The first operation that documents it.
+    pub(crate) operation: &'a str,
+}
+
+/// The codes of the document.
+pub(crate) fn error_codes(document: &Value) -> BTreeMap<&str, ErrorCode<'_>> {
+    let mut codes: BTreeMap<&str, ErrorCode<'_>> = BTreeMap::new();
+    for (operation, status, response) in responses(document) {
+        let Some(examples) = response.pointer("/content/application~1json/examples").and_then(Value::as_object) else {
+            continue;
+        };
+        // The description has a paragraph for each code: "`code`: when it happens."
+        for paragraph in response["description"].as_str().unwrap_or_default().split("\n\n") {
+            let Some((code, when)) = paragraph.trim_start_matches('`').split_once("`: ") else { continue };
+            if !examples.contains_key(code) {
+                continue;
+            }
+            let known = codes.entry(code).or_insert(ErrorCode { status, when, operation });
+            // The text may say more where it is about a write; that one serves both.
+            if when.len() > known.when.len() {
+                (known.status, known.when) = (status, when);
+            }
+        }
+    }
+    codes
+}
+
+/// A constant for each code of the document.
+pub(crate) fn constants(document: &Value) -> String {
+    let mut out = format!("{NOTICE}//! The values of `error_code`. Decide by these, never by the message.\n");
+    for (code, ErrorCode { status, when, .. }) in error_codes(document) {
+        out += &format!("\n/// Status {status}. {when}\npub const {}: &str = \"{code}\";\n", code.to_uppercase());
+    }
+    out
+}

@@ -1,0 +1,41 @@
+//! The bodies of the document's examples, as the client's types.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{NOTICE, responses};
+
+/// The module `samples` of a client.
+pub(crate) fn samples(document: &Value) -> String {
+    let mut answers = BTreeMap::new();
+    let mut errors = BTreeMap::new();
+    for (operation, _, response) in responses(document) {
+        let Some(content) = response.pointer("/content/application~1json") else { continue };
+        if let (Some(example), Some(reference)) = (content.get("example"), content["schema"]["$ref"].as_str()) {
+            answers.insert(operation, (reference.rsplit('/').next().unwrap_or_default(), example));
+        }
+        for (code, example) in content["examples"].as_object().into_iter().flatten() {
+            errors.insert(code.as_str(), &example["value"]);
+        }
+    }
+    let mut out = format!(
+        "{NOTICE}//! The answers of the document's examples, for mocks and comparisons.\n\nuse crate::types;\n"
+    );
+    for (operation, (kind, body)) in answers {
+        out += &function(operation, &format!("The successful answer of `{operation}`."), kind, body);
+    }
+    out += "\n/// The errors by `error_code`. Where several operations share a code, the message is that of one.\n\
+            pub mod errors {\nuse crate::types;\n";
+    for (code, body) in errors {
+        out += &function(code, &format!("An error with the code `{code}`."), "Error", body);
+    }
+    out + "}\n"
+}
+
+fn function(name: &str, text: &str, kind: &str, body: &Value) -> String {
+    format!(
+        "\n/// {text}\npub fn {name}() -> types::{kind} {{\n    serde_json::from_str(r##\"{body:#}\"##).expect(\"checked \
+         when it was generated\")\n}}\n"
+    )
+}

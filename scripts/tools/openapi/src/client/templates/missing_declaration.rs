@@ -1,0 +1,3 @@
+    /// `{{operation}}` answers 404 with `{{code}}`: {{when}}
+    fn {{scenario}}(&self) -> Mock<'_>;
+

@@ -1,0 +1,6 @@
+    fn {{scenario}}(&self) -> Mock<'_> {
+        self.{{operation}}(|_, then| {
+            then.not_found(&samples::errors::{{code}}());
+        })
+    }
+
