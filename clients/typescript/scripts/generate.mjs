@@ -1,19 +1,18 @@
-// Writes src/generated from the documents in openapi/, or with --check says what there is not what they make of it.
-// The twin of `cargo openapi generate` and `cargo openapi check`.
+// Writes src/generated from the documents in openapi/, or with --check reports the differences.
+// The counterpart of `cargo openapi generate` and `cargo openapi check`.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createTwoFilesPatch } from "diff";
 import openapiTS, { astToString } from "openapi-typescript";
 
-/** The services of this client. A new one is added here, and in src/client.ts. */
-const SERVICES = ["user-service", "order-service"];
-
 const DOCUMENTS = new URL("../../../openapi/", import.meta.url);
+/** The names of the documents in openapi/, of which each becomes a client. */
+const SERVICES = (await readdir(DOCUMENTS)).filter((name) => name.endsWith(".json")).map((name) => name.slice(0, -5)).sort();
 const GENERATED = new URL("../src/generated/", import.meta.url);
-/** How messages call that directory. */
+/** The name of that directory in messages. */
 const SHOWN = "clients/typescript/src/generated";
 
 /**
- * What of a document is read here; openapi-typescript reads the rest.
+ * The parts of a document that this program reads; openapi-typescript reads the rest.
  * @typedef {{ description: string, content?: Record<string, { examples?: Record<string, unknown> }> }} Answer
  * @typedef {{ operationId: string, responses: Record<string, Answer> }} Operation
  * @typedef {{ paths: Record<string, Record<string, Operation>> }} Document
@@ -57,7 +56,36 @@ function errorCodes(documents) {
   return text;
 }
 
-/** @returns {Promise<Map<string, string>>} what src/generated must hold: name → content */
+/**
+ * A factory, a client type and a schema type for each service: `createUserClient` for user-service.
+ * @returns {string}
+ */
+function clients() {
+  let text = header(SERVICES.map((service) => `openapi/${service}.json`).join(" and "));
+  text += 'import type { Client } from "openapi-fetch";\nimport { type ClientOptions, createServiceClient } from "../client.js";\n';
+  for (const service of SERVICES) {
+    text += `import type * as ${name(service)} from "./${service}.js";\n`;
+  }
+  for (const service of SERVICES) {
+    const id = name(service);
+    text += `\n/** A client of ${service}, as openapi-fetch makes it from the document. */\n`;
+    text += `export type ${id}Client = Client<${id}.paths>;\n\n`;
+    text += `/** Creates a client of ${service}. It holds nothing open; create one and share it. */\n`;
+    text += `export function create${id}Client(options: ClientOptions): ${id}Client {\n`;
+    text += `  return createServiceClient<${id}.paths>(options);\n}\n\n`;
+    text += `/** The types of ${service} by their names in its document. */\n`;
+    text += `export type ${id}Schemas = ${id}.components["schemas"];\n`;
+  }
+  return text;
+}
+
+/** @param {string} service its name in types: `User` for user-service */
+function name(service) {
+  const words = service.replace(/-service$/, "").split("-");
+  return words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join("");
+}
+
+/** @returns {Promise<Map<string, string>>} the expected files of src/generated: name → content */
 async function artifacts() {
   /** @type {Map<string, string>} */
   const files = new Map();
@@ -68,7 +96,7 @@ async function artifacts() {
     documents.push(document);
     files.set(`${service}.ts`, header(`openapi/${service}.json`) + astToString(await openapiTS(document)));
   }
-  return files.set("error-code.ts", errorCodes(documents));
+  return files.set("clients.ts", clients()).set("error-code.ts", errorCodes(documents));
 }
 
 /** @param {string} name */
@@ -91,7 +119,7 @@ async function check() {
     if (found === undefined) {
       report += `${SHOWN}/${name} is missing.\n\n`;
     } else if (found !== content) {
-      report += `${SHOWN}/${name} is not what openapi/ makes of it:\n\n`;
+      report += `${SHOWN}/${name} differs from openapi/:\n\n`;
       report += `${createTwoFilesPatch("checked in", "expected", found, content)}\n`;
     }
   }
@@ -100,7 +128,7 @@ async function check() {
   }
   if (report === "") return;
   console.error(
-    `${report}To mend it, run in clients/typescript\n\n    npm run generate\n\n` +
+    `${report}To fix it, run in clients/typescript\n\n    npm run generate\n\n` +
       "and commit the result. Files in src/generated are never edited by hand.",
   );
   process.exitCode = 1;

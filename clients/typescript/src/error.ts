@@ -5,9 +5,9 @@ export class ApiError extends Error {
   override readonly name = "ApiError";
   /** The HTTP status. */
   readonly status: number;
-  /** The word to decide by. Absent when no operation was reached, or when not the service answered but a proxy. */
+  /** The code to decide by. Absent when no operation was reached, or when a proxy answered. */
   readonly errorCode: ErrorCode | undefined;
-  /** The service's name for the request: quote it when reporting a problem. */
+  /** The service's id of the request: quote it when reporting a problem. */
   readonly requestId: string | undefined;
   /** How long to wait before trying again, where the service says so. */
   readonly retryAfterSeconds: number | undefined;
