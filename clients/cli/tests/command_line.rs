@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use service_runtime::server::Server;
-use service_testing::{CapturedLog, Kind, TestDatabase};
+use service_testing::{CapturedLog, Kind, TestDatabase, config_of};
 
 /// Nothing listens there.
 const NOWHERE: &str = "http://127.0.0.1:1";
@@ -25,14 +25,10 @@ impl Platform {
     async fn start() -> Self {
         let databases = [TestDatabase::new(Kind::Sqlite).await, TestDatabase::new(Kind::Sqlite).await];
         let log = CapturedLog::default().logger(&[]);
-        let any_port = "127.0.0.1:0".parse().unwrap();
-        let config = user_service::Config::new(any_port, databases[0].url.clone());
-        let users = user_service::start(&config, &log).await.unwrap();
-        let mut config = order_service::Config::new(any_port, databases[1].url.clone(), users.url());
-        // A loaded machine is no case of this test.
-        config.user_service_attempt_timeout_ms = 60_000;
-        config.user_service_timeout_ms = 60_000;
-        let orders = order_service::start(&config, &log).await.unwrap();
+        let config = config_of(&user_service::SERVICE, &databases[0].url, &[]);
+        let users = user_service::SERVICE.start(&config, &log).await.unwrap();
+        let config = config_of(&order_service::SERVICE, &databases[1].url, &[("user-service", users.url())]);
+        let orders = order_service::SERVICE.start(&config, &log).await.unwrap();
         Self { users, orders, _databases: databases }
     }
 

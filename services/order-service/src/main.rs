@@ -1,21 +1,7 @@
-//! The order-service process; see the library.
+//! The order-service program; see the library.
 
 use std::process::ExitCode;
 
-use order_service::{Config, DOCUMENT, NAME};
-use service_runtime::{config, log, process};
-
 fn main() -> ExitCode {
-    let config: Config = config::read();
-    if config.check_ready {
-        return process::check_ready(NAME, config.listen_address);
-    }
-    let log = log::to_stdout(NAME, config.log_level, &[DOCUMENT]);
-    process::run(NAME, &log, async {
-        if config.migrate_only {
-            order_service::migrate(&config, &log).await?;
-            return Ok(Vec::new());
-        }
-        Ok(vec![order_service::start(&config, &log).await?])
-    })
+    order_service::SERVICE.main()
 }

@@ -1,7 +1,5 @@
 //! The rules about orders: who may place one, and how its status moves.
 
-use std::time::Instant;
-
 use chrono::Utc;
 use contract::answer::Created;
 use contract::idempotency::IdempotencyKey;
@@ -9,28 +7,36 @@ use contract::page::PageLimit;
 use order_service_api::{Order, OrderCreate, OrderId, OrderListQuery, OrderPage, OrderReceipt, OrderStatus};
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
-use service_runtime::idempotency::{KeyError, Keys};
+use service_runtime::dependency::{LookupError, Lookups};
+use service_runtime::guard::RequestScope;
+use service_runtime::idempotency::{CreateError, KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of};
-use service_runtime::trace::TraceContext;
+use slog::info;
 
+use crate::dependencies::users::UserLookup;
 use crate::store::{Filter, OrderStore};
-use crate::user_check::{UserCheck, UserCheckError};
 
-/// The rule that a request breaks, or what kept it from being judged.
+/// The rule that a request breaks, or why it cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OrderError {
     #[error("no order has this id")]
     NotFound,
     #[error("an order that is {from:?} cannot become {to:?}")]
     InvalidTransition { from: OrderStatus, to: OrderStatus },
-    #[error(transparent)]
-    User(#[from] UserCheckError),
+    #[error("user: {0}")]
+    User(LookupError),
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
     Page(#[from] PageError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+impl CreateError for OrderError {
+    fn is_unique_violation(&self) -> bool {
+        matches!(self, Self::Database(DatabaseError::UniqueViolation))
+    }
 }
 
 /// The statuses from which an order may move to `to`.
@@ -43,7 +49,7 @@ fn predecessors(to: OrderStatus) -> &'static [OrderStatus] {
     }
 }
 
-/// Where the next page of orders begins, and which orders the list is of.
+/// The state in a page token: where the next page starts, and the filter of the list.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NextOrders {
@@ -56,63 +62,48 @@ impl PageState for NextOrders {
     const LIST: &'static str = "orders";
 }
 
-/// An order whose status is what was asked for.
+/// An order that has the requested status.
 pub(crate) struct StatusChange {
     pub(crate) order: Order,
-    /// Whether it was another before.
+    /// Whether this request changed it.
     pub(crate) moved: bool,
 }
 
-/// The answer to the placing of `order`.
-pub(crate) fn receipt(order: &Order) -> serde_json::Result<Created<OrderReceipt>> {
-    let receipt = OrderReceipt { order_id: order.id, status: order.status };
-    Created::new(&receipt, format!("/api/v1/orders/{}", order.id))
-}
-
-/// The orders and what may be done with them.
+/// The orders and their rules.
 pub(crate) struct Orders {
     store: OrderStore,
     keys: Keys,
-    user_check: UserCheck,
+    users: Lookups<UserLookup>,
 }
 
 impl Orders {
-    pub(crate) fn new(store: OrderStore, keys: Keys, user_check: UserCheck) -> Self {
-        Self { store, keys, user_check }
+    pub(crate) fn new(store: OrderStore, keys: Keys, users: Lookups<UserLookup>) -> Self {
+        Self { store, keys, users }
     }
 
-    /// Stores an order, once user-service has said that its user exists; or gives the answer that was given before to
-    /// the same request with the same key. Only what is new comes with its order. user-service is asked until `deadline`,
-    /// in the context `trace`.
+    /// Places an order if user-service says that its user exists. A repeated request with the same key gets the stored
+    /// response.
     pub(crate) async fn create(
         &self,
         order: OrderCreate,
         key: Option<IdempotencyKey>,
-        deadline: Instant,
-        trace: &TraceContext,
-    ) -> Result<(Option<Order>, Created<OrderReceipt>), OrderError> {
-        let claim = self.keys.claim("order_create", key, &order)?;
-        if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
-            return Ok((None, answer));
-        }
-        self.user_check.check(order.user_id, deadline, trace).await?;
-        match self.store.insert(&order, Utc::now(), claim.as_ref(), receipt).await {
-            Ok((order, answer)) => Ok((Some(order), answer)),
-            // Another instance has kept the key meanwhile.
-            Err(DatabaseError::UniqueViolation) => {
-                let answer = self.keys.answer(claim.as_ref()).await?.ok_or(DatabaseError::UniqueViolation)?;
-                Ok((None, answer))
-            }
-            Err(error) => Err(error.into()),
-        }
+        request: &RequestScope,
+    ) -> Result<Created<OrderReceipt>, OrderError> {
+        let place = |claim| async {
+            self.users.get(order.user_id, request).await.map_err(OrderError::User)?;
+            let (placed, receipt) = self.store.insert(&order, Utc::now(), claim).await?;
+            info!(request.log, "order created"; "order_id" => placed.id.get(), "user_id" => placed.user_id.get());
+            Ok(receipt)
+        };
+        self.keys.once("order_create", key, &order, &request.log, place).await
     }
 
     pub(crate) async fn view(&self, id: OrderId) -> Result<Order, OrderError> {
         self.store.find(id).await?.ok_or(OrderError::NotFound)
     }
 
-    /// Moves the order to `to`, or leaves it there. One conditional statement decides; what is read afterwards only
-    /// explains its refusal.
+    /// Moves the order to `to`, unless it has that status already. One conditional statement decides; the read afterwards
+    /// only explains its refusal.
     pub(crate) async fn set_status(&self, id: OrderId, to: OrderStatus) -> Result<StatusChange, OrderError> {
         loop {
             if let Some(order) = self.store.update_status(id, predecessors(to), to, Utc::now()).await? {
@@ -125,8 +116,8 @@ impl Orders {
             if !predecessors(to).contains(&order.status) {
                 return Err(OrderError::InvalidTransition { from: order.status, to });
             }
-            // Another request moved it in between, to where this move is allowed. Statuses never move in a circle,
-            // so this ends.
+            // Another request changed the status in between, to one from which this move is allowed. Statuses form no
+            // cycle, so the loop ends.
         }
     }
 
@@ -151,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn completed_and_cancelled_are_final_and_nothing_moves_back_to_created() {
+    fn completed_and_cancelled_are_final() {
         for to in OrderStatus::ALL {
             assert!(!predecessors(to).contains(&OrderStatus::Completed), "{to:?}");
             assert!(!predecessors(to).contains(&OrderStatus::Cancelled), "{to:?}");

@@ -1,14 +1,15 @@
-//! What becomes of orders that are placed together when the database is in the way. On PostgreSQL; for SQLite the same is
-//! tested where it is done, in service-runtime's `group_commit`.
+//! Tests the batched inserts of orders while PostgreSQL crashes, blocks or closes connections. For SQLite, the tests of
+//! `group_commit` in service-runtime cover the same.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::time::Duration;
 
 use chrono::Utc;
 use contract::answer::Created;
 use futures::future::join_all;
-use order_service::store::{Filter, MIGRATIONS, OrderStore};
+use order_service::SERVICE;
+use order_service::store::{Filter, OrderStore};
 use order_service_api::{Order, OrderCreate, OrderReceipt};
 use service_runtime::database::{Connections, Database, DatabaseError};
 use service_testing::Cluster;
@@ -17,10 +18,10 @@ use tokio::task::JoinHandle;
 
 type Placed = Result<(Order, Created<OrderReceipt>), DatabaseError>;
 
-/// A cluster, and the orders of an empty database of it.
+/// A cluster, with an empty database and its store.
 async fn start() -> (Cluster, Database, OrderStore) {
     let cluster = Cluster::start().unwrap();
-    let database = Database::open(&cluster.create_database().await.unwrap(), 10, &MIGRATIONS).await.unwrap();
+    let database = SERVICE.open(&cluster.create_database().await.unwrap(), 10).await.unwrap();
     let store = OrderStore::new(database.clone());
     (cluster, database, store)
 }
@@ -28,27 +29,23 @@ async fn start() -> (Cluster, Database, OrderStore) {
 fn pool(database: &Database) -> &PgPool {
     match &database.writer().connections {
         Connections::Postgres(pool) => pool,
-        Connections::Sqlite(_) => panic!("another database"),
+        Connections::Sqlite(_) => panic!("not PostgreSQL"),
     }
 }
 
-/// Keeps everybody from writing orders until what is returned is dropped.
+/// Blocks writes to the orders until the transaction ends.
 async fn lock_orders(database: &Database) -> Transaction<'static, Postgres> {
     let mut transaction = pool(database).begin().await.unwrap();
     sqlx::query("LOCK TABLE orders IN SHARE MODE").execute(&mut *transaction).await.unwrap();
     transaction
 }
 
-/// Until an insert waits for the lock.
-async fn insert_waits(connection: &mut PgConnection) {
+/// Returns once an insert waits for the lock.
+async fn wait_for_blocked_insert(connection: &mut PgConnection) {
     let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
     while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *connection).await.unwrap() == 0 {
         tokio::task::yield_now().await;
     }
-}
-
-fn answer(order: &Order) -> serde_json::Result<Created<OrderReceipt>> {
-    Created::new(&OrderReceipt { order_id: order.id, status: order.status }, order.id.to_string())
 }
 
 async fn insert(store: OrderStore, user_id: i64) -> Placed {
@@ -57,7 +54,7 @@ async fn insert(store: OrderStore, user_id: i64) -> Placed {
         product_id: 456.try_into().unwrap(),
         quantity: 2.try_into().unwrap(),
     };
-    store.insert(&order, Utc::now(), None, answer).await
+    store.insert(&order, Utc::now(), None).await
 }
 
 fn spawn(store: &OrderStore, users: std::ops::RangeInclusive<i64>) -> Vec<JoinHandle<Placed>> {
@@ -72,11 +69,11 @@ async fn users(store: &OrderStore) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn when_the_database_ends_in_the_middle_of_a_batch_everybody_is_told_and_later_orders_are_placed() {
+async fn a_database_crash_fails_the_batch_and_later_orders_succeed() {
     let (cluster, database, store) = start().await;
     let mut lock = lock_orders(&database).await;
     let orders = spawn(&store, 1..=20);
-    insert_waits(&mut lock).await;
+    wait_for_blocked_insert(&mut lock).await;
     cluster.kill().unwrap();
     for placed in join_all(orders).await {
         assert!(matches!(placed.unwrap(), Err(DatabaseError::Unavailable(_))));
@@ -90,7 +87,7 @@ async fn when_the_database_ends_in_the_middle_of_a_batch_everybody_is_told_and_l
 }
 
 #[tokio::test]
-async fn a_batch_that_waits_too_long_is_given_up_and_writes_nothing() {
+async fn a_batch_that_waits_too_long_for_a_lock_writes_nothing() {
     let (_cluster, database, store) = start().await;
     let lock = lock_orders(&database).await;
     for placed in join_all(spawn(&store, 1..=20)).await {
@@ -102,16 +99,16 @@ async fn a_batch_that_waits_too_long_is_given_up_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_caller_whose_time_is_over_leaves_the_others_of_their_batch_as_they_are() {
+async fn a_cancelled_caller_does_not_affect_the_rest_of_its_batch() {
     let (_cluster, database, store) = start().await;
     let mut lock = lock_orders(&database).await;
     let first = spawn(&store, 1..=1);
-    insert_waits(&mut lock).await;
-    // The next batch, which has not begun.
+    wait_for_blocked_insert(&mut lock).await;
+    // This order is in the next batch, which has not started.
     let waiting = tokio::time::timeout(Duration::from_millis(1), insert(store.clone(), 2)).await;
     assert!(waiting.is_err());
     let others = spawn(&store, 3..=5);
-    // The batch in flight loses its caller.
+    // The batch in flight loses its only caller.
     first.iter().for_each(JoinHandle::abort);
     lock.rollback().await.unwrap();
     for placed in join_all(others).await {
@@ -121,7 +118,7 @@ async fn a_caller_whose_time_is_over_leaves_the_others_of_their_batch_as_they_ar
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_ends_costs_at_most_the_batch_on_it() {
+async fn a_connection_closed_by_the_server_costs_at_most_one_batch() {
     let (_cluster, database, store) = start().await;
     insert(store.clone(), 1).await.unwrap();
     store.find(1.try_into().unwrap()).await.unwrap();

@@ -1,6 +1,6 @@
-//! The program `order-service` as an operator meets it. `user-service` starts by the same code.
+//! Tests the command line of the `order-service` program. `user-service` starts with the same code.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -16,8 +16,8 @@ fn program(directory: &Path) -> Command {
     command
 }
 
-/// Starts what cannot start with this database, and gives its one line on stderr.
-fn refused(database_url: &str, exit_code: i32) -> String {
+/// Starts the program with a database that it cannot use, and returns its only line on stderr.
+fn startup_error(database_url: &str, exit_code: i32) -> String {
     let directory = TempDir::new().unwrap();
     let Output { status, stderr, .. } = program(directory.path())
         .env("DATABASE_URL", database_url)
@@ -30,7 +30,7 @@ fn refused(database_url: &str, exit_code: i32) -> String {
     stderr
 }
 
-/// As it is typed on a command line, which knows only URLs.
+/// The URL of the database as an operator would pass it.
 fn as_url(url: &DatabaseUrl) -> String {
     match url {
         DatabaseUrl::Sqlite(_) => url.to_string(),
@@ -49,30 +49,30 @@ fn migrate(database: &TestDatabase) -> Output {
 }
 
 on_both_databases! {
-    async fn migrate_only_migrates_and_ends(database: TestDatabase) {
+    async fn migrate_only_migrates_and_exits(database: TestDatabase) {
         for _ in 0..2 {
             let Output { status, stdout, stderr } = migrate(&database);
             assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
-            assert!(String::from_utf8(stdout).unwrap().contains("the schema is up to date"));
+            assert!(String::from_utf8(stdout).unwrap().contains("schema is up to date"));
         }
-        Database::open(&database.url, 1, &order_service::store::MIGRATIONS).await.unwrap();
+        order_service::SERVICE.open(&database.url, 1).await.unwrap();
     }
 
     async fn the_database_of_another_service_is_refused(database: TestDatabase) {
         let other = service_runtime::database::Migrations {
             service_name: "other-service",
-            steps: &[service_runtime::database::Migration { version: 1, name: "other", sql: "CREATE TABLE other (id INTEGER);" }],
+            steps: &[service_runtime::database::Migration::new("0001_other", "CREATE TABLE other (id INTEGER);")],
         };
         Database::open(&database.url, 1, &other).await.unwrap().close().await;
-        let line = refused(&as_url(&database.url), 1);
+        let line = startup_error(&as_url(&database.url), 1);
         assert!(line.contains("does not hold the schema of order-service"), "{line}");
     }
 }
 
 #[test]
-fn a_database_that_cannot_be_reached_is_named_in_one_line_without_its_password() {
+fn an_unreachable_database_is_reported_without_its_password() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let line = refused(&format!("postgres://app:secret@{closed}/orders"), 1);
+    let line = startup_error(&format!("postgres://app:secret@{closed}/orders"), 1);
     assert!(line.contains(&format!("postgres://app@{closed}/orders")) && line.contains("refused"), "{line}");
     assert!(!line.contains("secret"), "{line}");
 }
@@ -80,19 +80,19 @@ fn a_database_that_cannot_be_reached_is_named_in_one_line_without_its_password()
 #[tokio::test]
 async fn an_absent_postgres_database_is_named_in_one_line() {
     let database = TestDatabase::new(Kind::Postgres).await;
-    let line = refused(&as_url(&database.url).replace("test_", "absent_"), 1);
+    let line = startup_error(&as_url(&database.url).replace("test_", "absent_"), 1);
     assert!(line.contains("absent_") && line.contains("does not exist"), "{line}");
 }
 
 #[test]
-fn check_ready_succeeds_while_the_service_is_ready_and_says_in_one_line_when_it_is_not() {
+fn check_ready_succeeds_only_while_the_service_is_ready() {
     let directory = TempDir::new().unwrap();
     let mut service = program(directory.path()).stdout(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(service.stdout.take().unwrap()).lines().map(Result::unwrap);
     let serving: serde_json::Value = serde_json::from_str(&log.find(|line| line.contains("serving")).unwrap()).unwrap();
     let address = serving["url"].as_str().unwrap().strip_prefix("http://").unwrap();
     let check = || {
-        // What the check has no need of it must not touch.
+        // The check must not open the database.
         let database = "sqlite:/absent/orders.db";
         program(directory.path())
             .args(["--check-ready", "--listen-address", address, "--database-url", database])
@@ -113,7 +113,7 @@ fn check_ready_succeeds_while_the_service_is_ready_and_says_in_one_line_when_it_
 }
 
 #[test]
-fn a_bad_value_is_named_with_its_variable_and_the_form_expected() {
+fn a_bad_value_is_reported_with_its_variable_and_format() {
     let directory = TempDir::new().unwrap();
     for (variable, value, expected) in [
         ("DATABASE_URL", "mysql://app@host/orders", "expected sqlite:PATH or postgres://"),
@@ -129,14 +129,14 @@ fn a_bad_value_is_named_with_its_variable_and_the_form_expected() {
         let output = program(directory.path()).env(variable, value).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{stderr}");
-        let named =
+        let is_named =
             stderr.starts_with(&format!("error: {variable} (--")) && stderr.contains(&format!(" is \"{value}\": "));
-        assert!(named && stderr.contains(expected) && stderr.lines().count() == 1, "{stderr}");
+        assert!(is_named && stderr.contains(expected) && stderr.lines().count() == 1, "{stderr}");
     }
 }
 
 #[test]
-fn help_documents_every_setting_with_its_variable_and_no_secret() {
+fn help_lists_every_variable_and_no_secret() {
     let directory = TempDir::new().unwrap();
     let mut command = program(directory.path());
     let output = command.env("DATABASE_URL", "postgres://app:secret@host/orders").arg("--help").output().unwrap();
@@ -159,9 +159,9 @@ fn help_documents_every_setting_with_its_variable_and_no_secret() {
     assert!(!help.contains("secret"), "{help}");
 }
 
-/// user-service has no setting that order-service has not.
+/// The settings of user-service are a subset of these.
 #[test]
-fn the_reference_for_operators_has_every_setting_with_its_default() {
+fn operations_md_lists_every_setting_with_its_default() {
     let reference = include_str!("../../../docs/operations.md");
     let directory = TempDir::new().unwrap();
     let output = program(directory.path()).env_remove("LISTEN_ADDRESS").arg("--help").output().unwrap();

@@ -1,13 +1,13 @@
-//! What the store promises, on SQLite and on PostgreSQL.
+//! Tests every method of the store, on both databases.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use contract::answer::Created;
 use futures::future::join_all;
-use order_service::store::{Filter, MIGRATIONS, OrderStore};
+use order_service::SERVICE;
+use order_service::store::{Filter, OrderStore};
 use order_service_api::{Order, OrderCreate, OrderId, OrderReceipt, OrderStatus, UserId};
 use service_runtime::database::{Connections, Database, DatabaseError};
 use service_runtime::idempotency::{Claim, KeyError, Keys};
@@ -16,19 +16,15 @@ use service_testing::{Kind, TestDatabase, on_both_databases};
 use OrderStatus::{Cancelled, Completed, Confirmed};
 
 async fn store(database: &TestDatabase) -> OrderStore {
-    OrderStore::new(Database::open(&database.url, 10, &MIGRATIONS).await.unwrap())
+    OrderStore::new(SERVICE.open(&database.url, 10).await.unwrap())
 }
 
 fn user(id: i64) -> UserId {
     id.try_into().unwrap()
 }
 
-fn answer(order: &Order) -> serde_json::Result<Created<OrderReceipt>> {
-    Created::new(&OrderReceipt { order_id: order.id, status: order.status }, order.id.to_string())
-}
-
 async fn insert(store: &OrderStore, user_id: i64) -> Order {
-    store.insert(&order(user_id, 2), Utc::now(), None, answer).await.unwrap().0
+    store.insert(&order(user_id, 2), Utc::now(), None).await.unwrap().0
 }
 
 fn order(user_id: i64, quantity: i64) -> OrderCreate {
@@ -39,8 +35,8 @@ fn claim(keys: &Keys, key: &str, order: &OrderCreate) -> Claim {
     keys.claim("order_create", Some(key.parse().unwrap()), order).unwrap().unwrap()
 }
 
-/// Makes `database` refuse orders of thirteen.
-async fn refuse_thirteen(database: &Database) {
+/// Makes `database` refuse orders with a quantity of 13.
+async fn refuse_quantity_13(database: &Database) {
     match &database.writer().connections {
         Connections::Postgres(pool) => {
             sqlx::query("ALTER TABLE orders ADD CHECK (quantity <> 13)").execute(pool).await.unwrap();
@@ -62,12 +58,12 @@ fn ids(orders: &[Order]) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn postgres_goes_along_an_index_for_every_statement_however_empty_its_tables() {
+async fn postgres_plans_an_index_scan_for_every_statement() {
     let database = TestDatabase::new(Kind::Postgres).await;
-    let opened = Database::open(&database.url, 1, &MIGRATIONS).await.unwrap();
+    let opened = SERVICE.open(&database.url, 1).await.unwrap();
     let (store, keys) = (OrderStore::new(opened.clone()), Keys::new(opened.clone()));
-    let (nobody, id) = (Some(user(1)), 1.try_into().unwrap());
-    for filter in [(None, None), (nobody, None), (None, Some(Confirmed)), (nobody, Some(Confirmed))] {
+    let (absent_user, id) = (Some(user(1)), 1.try_into().unwrap());
+    for filter in [(None, None), (absent_user, None), (None, Some(Confirmed)), (absent_user, Some(Confirmed))] {
         let (user_id, status) = filter;
         assert_eq!(store.list_before(i64::MAX, Filter { user_id, status }, 20).await.unwrap(), []);
     }
@@ -76,16 +72,16 @@ async fn postgres_goes_along_an_index_for_every_statement_however_empty_its_tabl
     assert_eq!(keys.purge(Utc::now()).await.unwrap(), 0);
     let new = order(1, 2);
     let claim = claim(&keys, "key", &new);
-    assert_eq!(keys.answer::<OrderReceipt>(Some(&claim)).await.unwrap().map(|answer| answer.body), None);
-    store.insert(&new, Utc::now(), Some(&claim), answer).await.unwrap();
+    assert_eq!(keys.stored_response::<OrderReceipt>(Some(&claim)).await.unwrap().map(|answer| answer.body), None);
+    store.insert(&new, Utc::now(), Some(claim.clone())).await.unwrap();
 
     opened.ping().await.unwrap();
-    let statements = service_testing::statements_along_an_index(&opened).await.unwrap();
+    let statements = service_testing::check_index_scans(&opened).await.unwrap();
     assert_eq!(statements.len(), 10, "{statements:?}");
 }
 
 on_both_databases! {
-    async fn an_inserted_order_is_found_as_written(database: TestDatabase) {
+    async fn an_inserted_order_is_read_back_unchanged(database: TestDatabase) {
         let store = store(&database).await;
         let largest = OrderCreate {
             user_id: user(UserId::MAX),
@@ -93,8 +89,8 @@ on_both_databases! {
             quantity: 1_000_000.try_into().unwrap(),
         };
         let now: DateTime<Utc> = "2026-01-01T12:00:00.123456789Z".parse().unwrap();
-        let (order, answered) = store.insert(&largest, now, None, answer).await.unwrap();
-        assert_eq!(answered.location, "1");
+        let (order, created) = store.insert(&largest, now, None).await.unwrap();
+        assert_eq!(created.location, "1");
         assert_eq!((order.id.get(), order.user_id, order.quantity.get()), (1, largest.user_id, 1_000_000));
         assert_eq!(order.status, OrderStatus::Created);
         assert_eq!((order.created_at, order.updated_at), (now.trunc_subsecs(6), now.trunc_subsecs(6)));
@@ -102,12 +98,12 @@ on_both_databases! {
         assert_eq!(store.find(OrderId::MAX.try_into().unwrap()).await.unwrap(), None);
     }
 
-    async fn a_status_moves_only_from_where_it_may(database: TestDatabase) {
+    async fn a_status_changes_only_from_an_allowed_status(database: TestDatabase) {
         let store = store(&database).await;
         let order = insert(&store, 1).await;
         let later = order.created_at + chrono::TimeDelta::seconds(5);
-        let moved = store.update_status(order.id, &[OrderStatus::Created], Confirmed, later).await.unwrap().unwrap();
-        assert_eq!((moved.status, moved.created_at, moved.updated_at), (Confirmed, order.created_at, later));
+        let updated = store.update_status(order.id, &[OrderStatus::Created], Confirmed, later).await.unwrap().unwrap();
+        assert_eq!((updated.status, updated.created_at, updated.updated_at), (Confirmed, order.created_at, later));
         assert_eq!(store.update_status(order.id, &[OrderStatus::Created], Confirmed, later).await.unwrap(), None);
         assert_eq!(store.update_status(order.id, &[], OrderStatus::Created, later).await.unwrap(), None);
         let cancelled = store.update_status(order.id, &[OrderStatus::Created, Confirmed], Cancelled, later).await.unwrap();
@@ -116,7 +112,7 @@ on_both_databases! {
         assert_eq!(store.update_status(absent, &[OrderStatus::Created], Confirmed, later).await.unwrap(), None);
     }
 
-    async fn of_a_cancel_and_a_complete_that_race_exactly_one_wins(database: TestDatabase) {
+    async fn exactly_one_of_a_racing_cancel_and_complete_succeeds(database: TestDatabase) {
         let store = store(&database).await;
         for _ in 0..20 {
             let order = insert(&store, 1).await;
@@ -125,9 +121,9 @@ on_both_databases! {
                 store.update_status(order.id, &[OrderStatus::Created, Confirmed], Cancelled, Utc::now()),
                 store.update_status(order.id, &[Confirmed], Completed, Utc::now()),
             );
-            let winners: Vec<Order> = [cancelled.unwrap(), completed.unwrap()].into_iter().flatten().collect();
-            assert_eq!(winners.len(), 1, "{winners:?}");
-            assert_eq!(store.find(order.id).await.unwrap().as_ref(), winners.first());
+            let succeeded: Vec<Order> = [cancelled.unwrap(), completed.unwrap()].into_iter().flatten().collect();
+            assert_eq!(succeeded.len(), 1, "{succeeded:?}");
+            assert_eq!(store.find(order.id).await.unwrap().as_ref(), succeeded.first());
         }
     }
 
@@ -150,18 +146,18 @@ on_both_databases! {
         assert_eq!(list(i64::MAX, Filter { user_id: Some(user(3)), ..all }, 10).await, [0_i64; 0]);
     }
 
-    async fn of_many_orders_at_once_everybody_gets_their_own(database: TestDatabase) {
+    async fn concurrent_inserts_and_reads_return_their_own_orders(database: TestDatabase) {
         let store = store(&database).await;
-        // Pairs of equal orders at the same time, so that nothing but the id tells them apart.
+        // Pairs of equal orders with the same time differ only in their ids.
         let now = Utc::now();
         let orders: Vec<OrderCreate> = (0..300).map(|number| order(1 + number / 2, 1 + number / 4)).collect();
-        let placed = join_all(orders.iter().map(|order| store.insert(order, now, None, answer))).await;
-        let mut given = HashSet::new();
-        for (asked, placed) in orders.iter().zip(placed) {
-            let (order, answered) = placed.unwrap();
-            assert_eq!((order.user_id, order.quantity), (asked.user_id, asked.quantity));
-            assert_eq!(answered.location, order.id.to_string());
-            assert!(given.insert(order.id.get()), "{order:?} was given twice");
+        let placed = join_all(orders.iter().map(|order| store.insert(order, now, None))).await;
+        let mut ids_seen = HashSet::new();
+        for (requested, placed) in orders.iter().zip(placed) {
+            let (order, created) = placed.unwrap();
+            assert_eq!((order.user_id, order.quantity), (requested.user_id, requested.quantity));
+            assert_eq!(created.location, order.id.to_string());
+            assert!(ids_seen.insert(order.id.get()), "{order:?} was returned twice");
         }
         let ids: Vec<OrderId> = (1..=301).map(|id| id.try_into().unwrap()).collect();
         let found = join_all(ids.iter().chain([&ids[0]]).map(|id| store.find(*id))).await;
@@ -172,12 +168,12 @@ on_both_databases! {
         assert_eq!(found[301].as_ref().unwrap().as_ref().map(|order| order.id), Some(ids[0]));
     }
 
-    async fn of_orders_placed_at_once_one_that_the_database_refuses_fails_alone(database: TestDatabase) {
-        let opened = Database::open(&database.url, 10, &MIGRATIONS).await.unwrap();
-        refuse_thirteen(&opened).await;
+    async fn an_order_refused_by_the_database_fails_alone_in_its_batch(database: TestDatabase) {
+        let opened = SERVICE.open(&database.url, 10).await.unwrap();
+        refuse_quantity_13(&opened).await;
         let store = OrderStore::new(opened);
         let orders: Vec<OrderCreate> = (1..=20).map(|quantity| order(1, quantity)).collect();
-        let placed = join_all(orders.iter().map(|order| store.insert(order, Utc::now(), None, answer))).await;
+        let placed = join_all(orders.iter().map(|order| store.insert(order, Utc::now(), None))).await;
         for (order, placed) in orders.iter().zip(placed) {
             match placed {
                 Ok((placed, _)) => assert_eq!(placed.quantity, order.quantity),
@@ -190,31 +186,31 @@ on_both_databases! {
         assert_eq!(quantities, (1..=20).filter(|quantity| *quantity != 13).collect::<Vec<_>>());
     }
 
-    async fn of_orders_placed_at_once_one_whose_key_was_used_fails_alone(database: TestDatabase) {
-        let opened = Database::open(&database.url, 10, &MIGRATIONS).await.unwrap();
+    async fn an_order_with_a_used_key_fails_alone_in_its_batch(database: TestDatabase) {
+        let opened = SERVICE.open(&database.url, 10).await.unwrap();
         let store = OrderStore::new(opened.clone());
-        // Two processes: neither knows which keys the other works on.
+        // Like two processes: neither knows which keys the other has in use.
         let (ours, theirs) = (Keys::new(opened.clone()), Keys::new(opened));
         let taken = order(1, 1);
-        store.insert(&taken, Utc::now(), Some(&claim(&theirs, "k7", &taken)), answer).await.unwrap();
+        store.insert(&taken, Utc::now(), Some(claim(&theirs, "k7", &taken))).await.unwrap();
 
         let orders: Vec<OrderCreate> = (1..=20).map(|user_id| order(user_id, 2)).collect();
-        // Every third has no key.
+        // Every third order has no key.
         let claims: Vec<Option<Claim>> = (1..=20)
             .zip(&orders)
             .map(|(number, order)| (number % 3 > 0).then(|| claim(&ours, &format!("k{number}"), order)))
             .collect();
-        let inserts = orders.iter().zip(&claims).map(|(order, claim)| store.insert(order, Utc::now(), claim.as_ref(), answer));
+        let inserts = orders.iter().zip(&claims).map(|(order, claim)| store.insert(order, Utc::now(), claim.clone()));
         let placed = join_all(inserts).await;
         for (number, (placed, claim)) in (1..=20).zip(placed.iter().zip(&claims)) {
-            let kept = ours.answer::<OrderReceipt>(claim.as_ref()).await;
+            let stored = ours.stored_response::<OrderReceipt>(claim.as_ref()).await;
             if number == 7 {
                 assert!(matches!(placed, Err(DatabaseError::UniqueViolation)), "{placed:?}");
-                assert!(matches!(kept, Err(KeyError::Reused)), "{kept:?}");
+                assert!(matches!(stored, Err(KeyError::Reused)), "{stored:?}");
             } else {
-                let answered = &placed.as_ref().unwrap().1;
-                let kept = kept.unwrap().map(|kept| (kept.body, kept.location));
-                assert_eq!(kept, claim.as_ref().map(|_| (answered.body.clone(), answered.location.clone())), "{number}");
+                let created = &placed.as_ref().unwrap().1;
+                let stored = stored.unwrap().map(|stored| (stored.body, stored.location));
+                assert_eq!(stored, claim.as_ref().map(|_| (created.body.clone(), created.location.clone())), "{number}");
             }
         }
         assert_eq!(store.list_before(i64::MAX, Filter::default(), 100).await.unwrap().len(), 20);

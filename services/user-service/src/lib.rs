@@ -1,67 +1,25 @@
 //! user-service: owns the users.
 //!
-//! A request goes `http` (decode, call, encode) → `users` (the rules) → `store` (the SQL). What is promised is in
-//! `user-service-api`.
+//! A request passes `http` (decode, call, encode), `users` (the rules) and `store` (all SQL). `user-service-api` is the
+//! contract.
 
-mod config;
 mod http;
 pub mod store;
 mod users;
 
-use std::time::Duration;
-
-use anyhow::Result;
-use service_runtime::database::Database;
-use service_runtime::idempotency::Keys;
-use service_runtime::server::{ReadinessProbe, Server, Service};
-use service_runtime::telemetry::Telemetry;
-use slog::{Logger, info, o};
+use service_runtime::{Service, migrations};
 
 use crate::store::UserStore;
 use crate::users::Users;
 
-pub use config::Config;
-
-/// The service's name in logs and documents.
-pub const NAME: &str = "user-service";
-
-/// The checked-in OpenAPI document, served byte for byte.
-pub const DOCUMENT: &str = include_str!("../../../openapi/user-service.json");
-
-/// Opens the database, brings its schema up to date, and starts to serve.
-pub async fn start(config: &Config, log: &Logger) -> Result<Server> {
-    let log = log.new(o!("service_name" => NAME));
-    let telemetry = Telemetry::new(NAME, &config.traces, &log)?;
-    let database = open(config, &log).await?;
-    let probe = ReadinessProbe::new(database.clone());
-    let keys = Keys::new(database.clone());
-    let server = Server::start(
-        Service {
-            name: NAME,
-            listen_address: config.listen_address,
-            api: http::api()?,
-            state: Users::new(UserStore::new(database), keys.clone()),
-            limits: config.limits.clone(),
-            keys,
-            document: DOCUMENT,
-            probe,
-            telemetry,
-        },
-        &log,
-    )?;
-    info!(log, "serving"; "url" => server.url(), "database" => config.database_url.to_string());
-    Ok(server)
-}
-
-/// Brings the schema up to date and does nothing else.
-pub async fn migrate(config: &Config, log: &Logger) -> Result<()> {
-    open(config, log).await?.close().await;
-    info!(log, "the schema is up to date"; "database" => config.database_url.to_string());
-    Ok(())
-}
-
-async fn open(config: &Config, log: &Logger) -> Result<Database> {
-    let patience = Duration::from_millis(config.database_start_timeout_ms.into());
-    Database::wait_for(&config.database_url, patience, log).await;
-    Database::open(&config.database_url, config.database_connections, &store::MIGRATIONS).await
-}
+/// user-service as a whole.
+pub const SERVICE: Service = Service {
+    name: env!("CARGO_PKG_NAME"),
+    about: "Owns the users of the Orders & Notifications Platform.",
+    document: include_str!("../../../openapi/user-service.json"),
+    migrations: migrations!["0001_create_users"],
+    serve: |parts| {
+        let users = Users::new(UserStore::new(parts.database.clone()), parts.keys.clone());
+        parts.serve(http::api(), users)
+    },
+};

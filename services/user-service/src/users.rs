@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use chrono::Utc;
 use contract::answer::Created;
 use contract::idempotency::IdempotencyKey;
 use contract::page::PageLimit;
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
-use service_runtime::idempotency::{KeyError, Keys};
+use service_runtime::guard::RequestScope;
+use service_runtime::idempotency::{CreateError, KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of};
+use slog::info;
 use user_service_api::{User, UserCreate, UserId, UserIds, UserListQuery, UserPage, UserReplace};
 
 use crate::store::UserStore;
 
-/// The rule that a request breaks, or what kept it from being judged.
+/// The rule that a request breaks, or why it cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UserError {
     #[error("no user has this id")]
@@ -31,15 +34,21 @@ pub(crate) enum UserError {
 impl From<DatabaseError> for UserError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            // The e-mail address is all of a user that must be unique.
+            // The e-mail address is the only unique value of a user.
             DatabaseError::UniqueViolation => Self::EmailTaken,
             error => Self::Database(error),
         }
     }
 }
 
-/// Where the next page of users begins, and which users the list is of. It holds no e-mail address: a list by address has one
-/// page.
+impl CreateError for UserError {
+    fn is_unique_violation(&self) -> bool {
+        matches!(self, Self::EmailTaken)
+    }
+}
+
+/// The state in a page token: where the next page starts, and the filter of the list. A list by e-mail address has one page,
+/// so no token contains an address.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NextUsers {
@@ -53,12 +62,7 @@ impl PageState for NextUsers {
     const LIST: &'static str = "users";
 }
 
-/// The answer to the creation of `user`.
-pub(crate) fn created(user: &User) -> serde_json::Result<Created<User>> {
-    Created::new(user, format!("/api/v1/users/{}", user.id))
-}
-
-/// The users and what may be done with them.
+/// The users and their rules.
 pub(crate) struct Users {
     store: UserStore,
     keys: Keys,
@@ -69,26 +73,19 @@ impl Users {
         Self { store, keys }
     }
 
-    /// Stores a user, or gives the answer that was given before to the same request with the same key. Only what is
-    /// new comes with its user.
+    /// Creates a user. A repeated request with the same key gets the stored response.
     pub(crate) async fn create(
         &self,
         user: UserCreate,
         key: Option<IdempotencyKey>,
-    ) -> Result<(Option<User>, Created<User>), UserError> {
-        let claim = self.keys.claim("user_create", key, &user)?;
-        if let Some(answer) = self.keys.answer(claim.as_ref()).await? {
-            return Ok((None, answer));
-        }
-        match self.store.insert(&user, chrono::Utc::now(), claim.as_ref(), created).await {
-            Ok((user, answer)) => Ok((Some(user), answer)),
-            // Another instance may have kept the key meanwhile.
-            Err(DatabaseError::UniqueViolation) => match self.keys.answer(claim.as_ref()).await? {
-                Some(answer) => Ok((None, answer)),
-                None => Err(UserError::EmailTaken),
-            },
-            Err(error) => Err(error.into()),
-        }
+        request: &RequestScope,
+    ) -> Result<Created<User>, UserError> {
+        let create = |claim| async {
+            let (created, response) = self.store.insert(&user, Utc::now(), claim).await?;
+            info!(request.log, "user created"; "user_id" => created.id.get());
+            Ok(response)
+        };
+        self.keys.once("user_create", key, &user, &request.log, create).await
     }
 
     pub(crate) async fn view(&self, id: UserId) -> Result<User, UserError> {
@@ -109,7 +106,7 @@ impl Users {
         }
         if let Some(email) = &query.email {
             let user = self.store.find_by_email(email).await?;
-            let is_listed = |user: &User| query.ids.as_ref().is_none_or(|ids| named(ids).contains(&user.id));
+            let is_listed = |user: &User| query.ids.as_ref().is_none_or(|ids| parse_ids(ids).contains(&user.id));
             return Ok(UserPage { items: user.into_iter().filter(is_listed).collect(), next_page: None });
         }
         let from = match &query.page_token {
@@ -119,7 +116,7 @@ impl Users {
         let limit = query.limit.unwrap_or(from.limit);
         let rows = match &from.ids {
             Some(ids) => {
-                let ids = named(ids).into_iter().filter(|id| id.get() > from.after);
+                let ids = parse_ids(ids).into_iter().filter(|id| id.get() > from.after);
                 self.store.find_each(ids.collect()).await?
             }
             None => self.store.list_after(from.after, limit.get() + 1).await?,
@@ -130,8 +127,8 @@ impl Users {
     }
 }
 
-/// The ids in `ids`, but for those that are too large for any user.
-fn named(ids: &UserIds) -> BTreeSet<UserId> {
+/// The ids in `ids`, except those that exceed the largest user id.
+fn parse_ids(ids: &UserIds) -> BTreeSet<UserId> {
     ids.as_str().split(',').filter_map(|id| id.parse::<i64>().ok()?.try_into().ok()).collect()
 }
 
@@ -139,7 +136,7 @@ fn named(ids: &UserIds) -> BTreeSet<UserId> {
 mod tests {
     use super::*;
 
-    /// Where the next page begins, by a later version that has one filter more.
+    /// The state of a later version that has one more filter.
     #[derive(Serialize, Deserialize)]
     struct LaterUsers {
         after: i64,
@@ -152,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_with_a_filter_that_is_not_known_is_refused() {
+    fn a_token_with_an_unknown_filter_is_refused() {
         let limit = PageLimit::default();
         let known = NextUsers { after: 7, ids: None, limit }.to_token().unwrap();
         assert_eq!(NextUsers::from_token(&known).unwrap().after, 7);

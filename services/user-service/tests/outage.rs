@@ -1,9 +1,9 @@
-//! The database goes away while the service runs, and comes back.
+//! Tests user-service while its database is down.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
-use service_testing::{CapturedLog, Cluster};
-use user_service::Config;
+use service_testing::{CapturedLog, Cluster, config_of};
+use user_service::SERVICE;
 
 async fn status(url: &str) -> (u16, bool, serde_json::Value) {
     let response = reqwest::get(url).await.unwrap();
@@ -12,11 +12,11 @@ async fn status(url: &str) -> (u16, bool, serde_json::Value) {
 }
 
 #[tokio::test]
-async fn without_its_database_the_service_answers_503_and_recovers_by_itself() {
+async fn without_a_database_requests_get_503_until_it_returns() {
     let cluster = Cluster::start().unwrap();
     let database_url = cluster.create_database().await.unwrap();
-    let config = Config::new("127.0.0.1:0".parse().unwrap(), database_url);
-    let server = user_service::start(&config, &CapturedLog::default().logger(&[])).await.unwrap();
+    let config = config_of(&SERVICE, &database_url, &[]);
+    let server = SERVICE.start(&config, &CapturedLog::default().logger(&[])).await.unwrap();
     let (users, ready, health) = (
         format!("{}/api/v1/users", server.url()),
         format!("{}/ready", server.url()),
@@ -35,11 +35,11 @@ async fn without_its_database_the_service_answers_503_and_recovers_by_itself() {
             );
             assert_eq!(body["message"], "Database unavailable");
         }
-        assert_eq!(status(&health).await.0, 200, "the process itself is well");
+        assert_eq!(status(&health).await.0, 200, "the process is live");
         let metrics = reqwest::get(format!("{}/metrics", server.url())).await.unwrap().text().await.unwrap();
         let failures = metrics.lines().filter(|line| line.starts_with("db_client_operation_duration_seconds_count"));
         let failures = failures.filter(|line| !line.contains("success") && !line.ends_with(" 0"));
-        assert!(failures.count() > 0, "the metrics name the culprit: {metrics}");
+        assert!(failures.count() > 0, "no failed database operation in {metrics}");
 
         cluster.restart().unwrap();
         for url in [&users, &ready] {
@@ -54,10 +54,10 @@ async fn a_service_may_start_before_its_database() {
     let cluster = Cluster::start().unwrap();
     let database_url = cluster.create_database().await.unwrap();
     cluster.kill().unwrap();
-    let config = Config::new("127.0.0.1:0".parse().unwrap(), database_url);
+    let config = config_of(&SERVICE, &database_url, &[]);
     let log = CapturedLog::default();
     let logger = log.logger(&[]);
-    let starting = tokio::join!(user_service::start(&config, &logger), async {
+    let starting = tokio::join!(SERVICE.start(&config, &logger), async {
         while !log.text().contains("waiting for the database") {
             tokio::task::yield_now().await;
         }

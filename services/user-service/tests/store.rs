@@ -1,16 +1,16 @@
-//! What the store promises, on SQLite and on PostgreSQL.
+//! Tests every method of the store, on both databases.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use chrono::Utc;
-use contract::answer::Created;
-use service_runtime::database::{Database, DatabaseError};
+use service_runtime::database::DatabaseError;
 use service_testing::{Kind, TestDatabase, on_both_databases};
-use user_service::store::{MIGRATIONS, UserStore};
+use user_service::SERVICE;
+use user_service::store::UserStore;
 use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
 
 async fn store(database: &TestDatabase) -> UserStore {
-    UserStore::new(Database::open(&database.url, 10, &MIGRATIONS).await.unwrap())
+    UserStore::new(SERVICE.open(&database.url, 10).await.unwrap())
 }
 
 fn email(text: &str) -> EmailAddress {
@@ -25,13 +25,9 @@ fn id(id: i64) -> UserId {
     id.try_into().unwrap()
 }
 
-fn answer(user: &User) -> serde_json::Result<Created<User>> {
-    Created::new(user, user.id.to_string())
-}
-
-async fn try_insert(store: &UserStore, address: &str, named: &str) -> Result<User, DatabaseError> {
-    let user = UserCreate { email: email(address), name: name(named) };
-    store.insert(&user, Utc::now(), None, answer).await.map(|(user, _)| user)
+async fn try_insert(store: &UserStore, address: &str, full_name: &str) -> Result<User, DatabaseError> {
+    let user = UserCreate { email: email(address), name: name(full_name) };
+    store.insert(&user, Utc::now(), None).await.map(|(user, _)| user)
 }
 
 async fn insert(store: &UserStore, address: &str) -> User {
@@ -39,9 +35,9 @@ async fn insert(store: &UserStore, address: &str) -> User {
 }
 
 #[tokio::test]
-async fn postgres_goes_along_an_index_for_every_statement_however_empty_its_tables() {
+async fn postgres_plans_an_index_scan_for_every_statement() {
     let database = TestDatabase::new(Kind::Postgres).await;
-    let opened = Database::open(&database.url, 1, &MIGRATIONS).await.unwrap();
+    let opened = SERVICE.open(&database.url, 1).await.unwrap();
     let store = UserStore::new(opened.clone());
     assert_eq!(store.find(id(1)).await.unwrap(), None);
     assert_eq!(store.find_by_email(&email("a@example.com")).await.unwrap(), None);
@@ -51,12 +47,12 @@ async fn postgres_goes_along_an_index_for_every_statement_however_empty_its_tabl
     insert(&store, "a@example.com").await;
 
     opened.ping().await.unwrap();
-    let statements = service_testing::statements_along_an_index(&opened).await.unwrap();
+    let statements = service_testing::check_index_scans(&opened).await.unwrap();
     assert_eq!(statements.len(), 7, "{statements:?}");
 }
 
 on_both_databases! {
-    async fn an_inserted_user_is_found_as_written(database: TestDatabase) {
+    async fn an_inserted_user_is_read_back_unchanged(database: TestDatabase) {
         let store = store(&database).await;
         let user = try_insert(&store, "John@Example.COM", "Jöhn 🦀 O'Dœ; --").await.unwrap();
         assert_eq!(user.id, id(1));
@@ -67,7 +63,7 @@ on_both_databases! {
         assert_eq!(store.find(id(UserId::MAX)).await.unwrap(), None);
     }
 
-    async fn an_email_address_is_taken_whatever_its_case(database: TestDatabase) {
+    async fn an_email_address_is_unique_regardless_of_case(database: TestDatabase) {
         let store = store(&database).await;
         insert(&store, "john@example.com").await;
         let refused = try_insert(&store, "JOHN@example.com", "Other").await;
@@ -75,7 +71,7 @@ on_both_databases! {
         assert_eq!(store.list_after(0, 10).await.unwrap().len(), 1);
     }
 
-    async fn of_twenty_inserts_of_one_address_at_once_one_succeeds(database: TestDatabase) {
+    async fn one_of_twenty_concurrent_inserts_of_an_address_succeeds(database: TestDatabase) {
         let store = store(&database).await;
         let attempts = (0..20).map(|_| {
             let store = store.clone();
@@ -87,14 +83,14 @@ on_both_databases! {
         assert_eq!(refused.count(), 19, "{results:?}");
     }
 
-    async fn a_user_is_found_by_address_whatever_its_case(database: TestDatabase) {
+    async fn a_user_is_found_by_address_regardless_of_case(database: TestDatabase) {
         let store = store(&database).await;
         let user = insert(&store, "john@example.com").await;
         assert_eq!(store.find_by_email(&email("John@EXAMPLE.com")).await.unwrap(), Some(user));
         assert_eq!(store.find_by_email(&email("jane@example.com")).await.unwrap(), None);
     }
 
-    async fn users_are_listed_by_rising_id_from_where_asked(database: TestDatabase) {
+    async fn users_are_listed_in_id_order_after_the_given_id(database: TestDatabase) {
         let store = store(&database).await;
         for number in 1..=5 {
             insert(&store, &format!("u{number}@example.com")).await;
@@ -105,7 +101,7 @@ on_both_databases! {
         assert_eq!(ids(store.list_after(5, 10).await.unwrap()), [0_i64; 0]);
     }
 
-    async fn of_many_ids_those_that_there_are_are_found_in_their_order(database: TestDatabase) {
+    async fn the_existing_users_of_many_ids_are_found_in_id_order(database: TestDatabase) {
         let store = store(&database).await;
         for number in 1..=5 {
             insert(&store, &format!("u{number}@example.com")).await;
@@ -117,7 +113,7 @@ on_both_databases! {
         assert_eq!(find(&[2, 4, 7, UserId::MAX]).await, [2, 4]);
         assert_eq!(find(&[6]).await, [0_i64; 0]);
         assert_eq!(find(&[]).await, [0_i64; 0]);
-        // At once, each list has its own.
+        // Concurrent lookups share a statement and still get only their own users.
         let lists = futures::future::join_all([find(&[1, 2]), find(&[2, 9]), find(&[]), find(&[5])]).await;
         assert_eq!(lists, [vec![1, 2], vec![2], vec![], vec![5]]);
     }
@@ -131,7 +127,7 @@ on_both_databases! {
         assert_eq!(store.update(id(99), &email("x@example.com"), &name("X")).await.unwrap(), None);
     }
 
-    async fn an_update_to_the_address_of_another_changes_nothing(database: TestDatabase) {
+    async fn an_update_to_an_address_in_use_changes_nothing(database: TestDatabase) {
         let store = store(&database).await;
         insert(&store, "john@example.com").await;
         let jane = insert(&store, "jane@example.com").await;
@@ -140,7 +136,7 @@ on_both_databases! {
         assert_eq!(store.find(jane.id).await.unwrap(), Some(jane));
     }
 
-    async fn a_deleted_user_is_gone_and_their_id_is_not_given_out_again(database: TestDatabase) {
+    async fn a_deleted_user_is_not_found_and_its_id_is_not_reused(database: TestDatabase) {
         let store = store(&database).await;
         let user = insert(&store, "john@example.com").await;
         assert!(store.delete(user.id).await.unwrap());
@@ -150,7 +146,7 @@ on_both_databases! {
         assert!(again.id > user.id);
     }
 
-    async fn users_are_still_there_when_the_database_is_opened_again(database: TestDatabase) {
+    async fn users_survive_reopening_the_database(database: TestDatabase) {
         let user = insert(&store(&database).await, "john@example.com").await;
         assert_eq!(store(&database).await.find(user.id).await.unwrap(), Some(user));
     }

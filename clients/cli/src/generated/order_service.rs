@@ -55,7 +55,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Only orders of this user."),
             )
             .about(
-                "List orders\n\nOrders from the newest to the oldest, a page at a time, of all users and statuses or only of those asked for. Pass the `next_page` of an answer as `page_token`, and nothing else but a `limit`, to get the page after it; the last page has none. The token keeps the filters. No order appears twice; one placed while you page through may be missing.",
+                "List orders\n\nReturns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the next page, pass `next_page` as `page_token`, with no other parameter but `limit`; the last page has no `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be missing.",
             )
     }
     pub fn cli_order_create() -> ::clap::Command {
@@ -66,7 +66,7 @@ impl<T: CliConfig> Cli<T> {
                     .value_parser(::clap::value_parser!(types::IdempotencyKey))
                     .required(false)
                     .help(
-                        "Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces.",
+                        "Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.",
                     ),
             )
             .arg(
@@ -74,21 +74,21 @@ impl<T: CliConfig> Cli<T> {
                     .long("product-id")
                     .value_parser(::clap::value_parser!(types::ProductId))
                     .required_unless_present("json-body")
-                    .help("What is ordered."),
+                    .help("The product to order."),
             )
             .arg(
                 ::clap::Arg::new("quantity")
                     .long("quantity")
                     .value_parser(::clap::value_parser!(types::Quantity))
                     .required_unless_present("json-body")
-                    .help("How many of it."),
+                    .help("The number of units."),
             )
             .arg(
                 ::clap::Arg::new("user-id")
                     .long("user-id")
                     .value_parser(::clap::value_parser!(types::UserId))
                     .required_unless_present("json-body")
-                    .help("Who places it: an existing user of user-service."),
+                    .help("The user who places it: an existing user of user-service."),
             )
             .arg(
                 ::clap::Arg::new("json-body")
@@ -99,7 +99,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Path to a file that contains the full json body."),
             )
             .about(
-                "Place an order\n\nAsks user-service whether the user exists, stores the order with the status `created`, and answers with a receipt: the order's id and status. Read the whole order at the path in `Location`.\n\nNothing is stored unless the answer is 201; only after `database_unavailable`, `deadline_exceeded`, `internal_error` or no answer at all is that uncertain. With an `Idempotency-Key` the request is safe to repeat whatever happened to it. The product is not checked: there is no product service yet.",
+                "Place an order\n\nChecks with user-service that the user exists, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.\n\nThe order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case. The product is not checked: there is no product service yet.",
             )
     }
     pub fn cli_order_view() -> ::clap::Command {
@@ -111,7 +111,7 @@ impl<T: CliConfig> Cli<T> {
                     .required(true)
                     .help("The order's id."),
             )
-            .about("Read an order\n\nAnswers with the order as last stored.")
+            .about("Read an order\n\nReturns the order as last stored.")
     }
     pub fn cli_order_cancel() -> ::clap::Command {
         ::clap::Command::new("")
@@ -123,7 +123,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("The order's id."),
             )
             .about(
-                "Cancel an order\n\nMoves the order to `cancelled`, if it is not completed. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. It takes no body.",
+                "Cancel an order\n\nMoves the order to `cancelled` unless it is completed. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.",
             )
     }
     pub fn cli_order_set_status() -> ::clap::Command {
@@ -161,19 +161,19 @@ impl<T: CliConfig> Cli<T> {
                     .help("Path to a file that contains the full json body."),
             )
             .about(
-                "Set an order's status\n\nMoves the order to the given status, if its present one allows that: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the present status again changes nothing and succeeds, so the request is safe to repeat.\n\nOf two requests that contradict each other and arrive together, one wins and the other is refused.",
+                "Set an order's status\n\nMoves the order to the given status if its current one allows it: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the current status again changes nothing and succeeds, so the request is safe to repeat.\n\nOf two concurrent requests that contradict each other, one succeeds and the other is refused.",
             )
     }
     pub fn cli_health() -> ::clap::Command {
         ::clap::Command::new("")
             .about(
-                "Ask whether the process runs\n\nAnswers as soon as the process can answer at all; it does not touch the database. Restart what does not answer here.",
+                "Liveness probe\n\nSucceeds whenever the process can answer at all; does not use the database. Restart an instance that fails it.",
             )
     }
     pub fn cli_ready() -> ::clap::Command {
         ::clap::Command::new("")
             .about(
-                "Ask whether the service can do its work\n\nLooks whether the database answers and the process is not stopping; it does not ask user-service, whose absence stops only new orders. Send no requests to an instance that is not ready; it becomes ready again by itself.",
+                "Readiness probe\n\nChecks that the database answers and that the process is not stopping; does not call other services, so their outages do not make this one unready. Send no requests to an instance that is not ready; it becomes ready again by itself.",
             )
     }
     pub async fn execute(
@@ -484,7 +484,7 @@ impl CliCommand {
             Self::OrderList => {
                 crate::command::Entry {
                     noun: "order",
-                    group: "Orders that users place: create, read and list them, and move them from status to status.",
+                    group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "list",
                     body: &[],
                 }
@@ -492,7 +492,7 @@ impl CliCommand {
             Self::OrderCreate => {
                 crate::command::Entry {
                     noun: "order",
-                    group: "Orders that users place: create, read and list them, and move them from status to status.",
+                    group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "create",
                     body: &[("product-id", true), ("quantity", true), ("user-id", true)],
                 }
@@ -500,7 +500,7 @@ impl CliCommand {
             Self::OrderView => {
                 crate::command::Entry {
                     noun: "order",
-                    group: "Orders that users place: create, read and list them, and move them from status to status.",
+                    group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "view",
                     body: &[],
                 }
@@ -508,7 +508,7 @@ impl CliCommand {
             Self::OrderCancel => {
                 crate::command::Entry {
                     noun: "order",
-                    group: "Orders that users place: create, read and list them, and move them from status to status.",
+                    group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "cancel",
                     body: &[],
                 }
@@ -516,7 +516,7 @@ impl CliCommand {
             Self::OrderSetStatus => {
                 crate::command::Entry {
                     noun: "order",
-                    group: "Orders that users place: create, read and list them, and move them from status to status.",
+                    group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "set-status",
                     body: &[("status", true)],
                 }

@@ -47,7 +47,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("The maximum number of users to print; all if absent."),
             )
             .about(
-                "List users\n\nUsers in the order of their ids, a page at a time. Pass the `next_page` of an answer as `page_token` to get the page after it; the last page has none. No user appears twice; one created while you page through may be missing.\n\nWith `ids` the list holds the users with those ids, each once, all on one page unless `limit` says fewer; with `email` the one user with that address; with both, a user must match both. Whoever does not exist is left out.",
+                "List users\n\nReturns users by ascending id, one page at a time. To get the next page, pass `next_page` as `page_token`; the last page has no `next_page`. No user appears twice; a user created while you page may be missing.\n\nWith `ids` the list contains the users with those ids, each once, all on one page unless `limit` is lower; with `email` the one user with that address; with both, users that match both. Users that do not exist are left out.",
             )
     }
     pub fn cli_user_create() -> ::clap::Command {
@@ -57,7 +57,7 @@ impl<T: CliConfig> Cli<T> {
                     .long("email")
                     .value_parser(::clap::value_parser!(types::EmailAddress))
                     .required_unless_present("json-body")
-                    .help("The user's e-mail address. No other user may have it."),
+                    .help("The user's e-mail address; unique among all users."),
             )
             .arg(
                 ::clap::Arg::new("idempotency-key")
@@ -65,7 +65,7 @@ impl<T: CliConfig> Cli<T> {
                     .value_parser(::clap::value_parser!(types::IdempotencyKey))
                     .required(false)
                     .help(
-                        "Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces.",
+                        "Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.",
                     ),
             )
             .arg(
@@ -84,7 +84,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Path to a file that contains the full json body."),
             )
             .about(
-                "Create a user\n\nStores a new user and answers with them as stored. Ids are given out in rising order; there may be gaps, and the id of a deleted user is never given to another.\n\nThe e-mail address must not belong to another user; upper and lower case make no difference. It is kept and returned as written.\n\nWith an `Idempotency-Key` the request is safe to repeat whatever happened to it.",
+                "Create a user\n\nStores a new user and returns it. Ids are assigned in ascending order, with gaps; the id of a deleted user is never assigned again.\n\nThe e-mail address must not belong to another user, compared without regard to case. It is stored and returned as written.\n\nWith an `Idempotency-Key` the request is safe to repeat in every case.",
             )
     }
     pub fn cli_user_view() -> ::clap::Command {
@@ -96,7 +96,7 @@ impl<T: CliConfig> Cli<T> {
                     .required(true)
                     .help("The user's id."),
             )
-            .about("Read a user\n\nAnswers with the user as last stored.")
+            .about("Read a user\n\nReturns the user as last stored.")
     }
     pub fn cli_user_replace() -> ::clap::Command {
         ::clap::Command::new("")
@@ -105,7 +105,7 @@ impl<T: CliConfig> Cli<T> {
                     .long("email")
                     .value_parser(::clap::value_parser!(types::EmailAddress))
                     .required_unless_present("json-body")
-                    .help("The user's e-mail address. No other user may have it."),
+                    .help("The user's e-mail address; unique among all users."),
             )
             .arg(
                 ::clap::Arg::new("name")
@@ -130,7 +130,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Path to a file that contains the full json body."),
             )
             .about(
-                "Replace a user\n\nSets e-mail address and name, both at once; the id stays. Sending the same again changes nothing, so the request is safe to repeat.",
+                "Replace a user\n\nReplaces e-mail address and name; the id stays. Sending the same again changes nothing, so the request is safe to repeat.",
             )
     }
     pub fn cli_user_delete() -> ::clap::Command {
@@ -143,19 +143,19 @@ impl<T: CliConfig> Cli<T> {
                     .help("The user's id."),
             )
             .about(
-                "Delete a user\n\nRemoves the user for good. Their orders remain, and new ones cannot be placed for them. Deleting again answers with `user_not_found`.",
+                "Delete a user\n\nRemoves the user permanently. Their orders remain; new ones cannot be placed for them. Deleting again fails with `user_not_found`.",
             )
     }
     pub fn cli_health() -> ::clap::Command {
         ::clap::Command::new("")
             .about(
-                "Ask whether the process runs\n\nAnswers as soon as the process can answer at all; it does not touch the database. Restart what does not answer here.",
+                "Liveness probe\n\nSucceeds whenever the process can answer at all; does not use the database. Restart an instance that fails it.",
             )
     }
     pub fn cli_ready() -> ::clap::Command {
         ::clap::Command::new("")
             .about(
-                "Ask whether the service can do its work\n\nLooks whether the database answers and the process is not stopping. Send no requests to an instance that is not ready; it becomes ready again by itself.",
+                "Readiness probe\n\nChecks that the database answers and that the process is not stopping; does not call other services, so their outages do not make this one unready. Send no requests to an instance that is not ready; it becomes ready again by itself.",
             )
     }
     pub async fn execute(

@@ -10,7 +10,7 @@ pub mod types {
     ///Why a request failed. Every error of every operation has this shape.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Error {
-        ///A stable word to decide by; the values are listed with each operation. New ones may come with a new version: treat one you do not know by its status. Absent only where no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
+        ///A stable identifier to decide by; the values are listed with each operation. New versions may add values: treat an unknown one by its status. Absent only if no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error_code: ::std::option::Option<::std::string::String>,
         ///What happened and where, for people. The wording may change at any time.
@@ -23,7 +23,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///Says that the process runs.
+    ///The body of a successful liveness probe.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Health {
         ///Always `ok`: a process that does not run cannot answer.
@@ -85,7 +85,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
+    ///A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
     pub struct IdempotencyKey(::std::string::String);
@@ -154,15 +154,15 @@ pub mod types {
         pub created_at: ::chrono::DateTime<::chrono::offset::Utc>,
         ///The order's id.
         pub id: OrderId,
-        ///What was ordered.
+        ///The ordered product.
         pub product_id: ProductId,
-        ///How many of it.
+        ///The number of units.
         pub quantity: Quantity,
-        ///Where it stands.
+        ///The current status.
         pub status: OrderStatus,
-        ///When its status last changed (RFC 3339, UTC, to the microsecond); at first the same as `created_at`.
+        ///When its status last changed (RFC 3339, UTC, to the microsecond); initially `created_at`.
         pub updated_at: ::chrono::DateTime<::chrono::offset::Utc>,
-        ///Who placed it. The user may have been deleted since.
+        ///The user who placed it; may have been deleted since.
         pub user_id: UserId,
     }
     impl Order {
@@ -174,11 +174,11 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct OrderCreate {
-        ///What is ordered.
+        ///The product to order.
         pub product_id: ProductId,
-        ///How many of it.
+        ///The number of units.
         pub quantity: Quantity,
-        ///Who places it: an existing user of user-service.
+        ///The user who places it: an existing user of user-service.
         pub user_id: UserId,
     }
     impl OrderCreate {
@@ -186,7 +186,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///An order's id, given out by order-service.
+    ///An order's id, assigned by order-service.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -243,7 +243,7 @@ pub mod types {
     ///A page of orders.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct OrderPage {
-        ///The orders, the newest first.
+        ///The orders, newest first.
         pub items: ::std::vec::Vec<Order>,
         ///The `page_token` of the next page; absent on the last one.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -254,7 +254,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///What is told of an order just placed.
+    ///The receipt of a placed order.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct OrderReceipt {
         ///The id of the order.
@@ -267,7 +267,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///Where an order stands. `created`: placed. `confirmed`: accepted. `completed`: done, final. `cancelled`: given up, final.
+    ///The status of an order. `created`: placed. `confirmed`: accepted. `completed`: fulfilled, final. `cancelled`: final.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -330,7 +330,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///The status an order is to have.
+    ///A new status of an order.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct OrderStatusUpdate {
@@ -342,7 +342,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///The most items a page holds.
+    ///The maximum number of items on a page.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -450,7 +450,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///How many of the product.
+    ///The number of units.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -504,7 +504,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///Says that the service can do its work now.
+    ///The body of a successful readiness probe.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Readiness {
         ///Always `ready`: anything else is a 503.
@@ -1193,11 +1193,11 @@ pub mod types {
 
 Owns the orders of the Orders & Notifications Platform.
 
-Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.
+Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader represents exactly.
 
-Every error has the shape of the schema `Error`; decide by its `error_code`. Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `order_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, when its answer is `internal_error`, `database_unavailable`, `deadline_exceeded`, or none at all, look with `order_list` and `user_id` before you repeat it.
+Every error has the shape of the schema `Error`; decide by its `error_code`. Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `order_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, after `internal_error`, `database_unavailable`, `deadline_exceeded` or no response at all, check with `order_list` and `user_id` whether the order was placed before you repeat the request.
 
-Any request may say in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender still waits; the service gives up then, if its own limit is not shorter.
+Any request may state in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender still waits; the service gives up then, unless its own limit is shorter.
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
@@ -1259,13 +1259,13 @@ impl ClientHooks<client_policy::Policy> for &Client {}
 impl Client {
     /**List orders
 
-Orders from the newest to the oldest, a page at a time, of all users and statuses or only of those asked for. Pass the `next_page` of an answer as `page_token`, and nothing else but a `limit`, to get the page after it; the last page has none. The token keeps the filters. No order appears twice; one placed while you page through may be missing.
+Returns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the next page, pass `next_page` as `page_token`, with no other parameter but `limit`; the last page has no `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be missing.
 
 Sends a `GET` request to `/api/v1/orders`
 
 Arguments:
-- `limit`: The most orders on a page; 100 if absent. Beside a `page_token` it changes the length of the pages from there on.
-- `page_token`: The `next_page` of the page before. Not together with `user_id` or `status`.
+- `limit`: The maximum number of orders on a page; 100 if absent. With a `page_token`, changes the page size from that page on.
+- `page_token`: The `next_page` of the previous page. Cannot be combined with `user_id` or `status`.
 - `status`: Only orders with this status.
 - `user_id`: Only orders of this user.
 ```text
@@ -1282,14 +1282,14 @@ let response = client.order_list()
     }
     /**Place an order
 
-Asks user-service whether the user exists, stores the order with the status `created`, and answers with a receipt: the order's id and status. Read the whole order at the path in `Location`.
+Checks with user-service that the user exists, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.
 
-Nothing is stored unless the answer is 201; only after `database_unavailable`, `deadline_exceeded`, `internal_error` or no answer at all is that uncertain. With an `Idempotency-Key` the request is safe to repeat whatever happened to it. The product is not checked: there is no product service yet.
+The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case. The product is not checked: there is no product service yet.
 
 Sends a `POST` request to `/api/v1/orders`
 
 Arguments:
-- `idempotency_key`: Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces.
+- `idempotency_key`: Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.
 - `body`
 ```text
 let response = client.order_create()
@@ -1303,7 +1303,7 @@ let response = client.order_create()
     }
     /**Read an order
 
-Answers with the order as last stored.
+Returns the order as last stored.
 
 Sends a `GET` request to `/api/v1/orders/{order_id}`
 
@@ -1320,7 +1320,7 @@ let response = client.order_view()
     }
     /**Cancel an order
 
-Moves the order to `cancelled`, if it is not completed. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. It takes no body.
+Moves the order to `cancelled` unless it is completed. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
 
 Sends a `POST` request to `/api/v1/orders/{order_id}/cancel`
 
@@ -1337,9 +1337,9 @@ let response = client.order_cancel()
     }
     /**Set an order's status
 
-Moves the order to the given status, if its present one allows that: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the present status again changes nothing and succeeds, so the request is safe to repeat.
+Moves the order to the given status if its current one allows it: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the current status again changes nothing and succeeds, so the request is safe to repeat.
 
-Of two requests that contradict each other and arrive together, one wins and the other is refused.
+Of two concurrent requests that contradict each other, one succeeds and the other is refused.
 
 Sends a `PUT` request to `/api/v1/orders/{order_id}/status`
 
@@ -1356,9 +1356,9 @@ let response = client.order_set_status()
     pub fn order_set_status(&self) -> builder::OrderSetStatus<'_> {
         builder::OrderSetStatus::new(self)
     }
-    /**Ask whether the process runs
+    /**Liveness probe
 
-Answers as soon as the process can answer at all; it does not touch the database. Restart what does not answer here.
+Succeeds whenever the process can answer at all; does not use the database. Restart an instance that fails it.
 
 Sends a `GET` request to `/health`
 
@@ -1370,9 +1370,9 @@ let response = client.health()
     pub fn health(&self) -> builder::Health<'_> {
         builder::Health::new(self)
     }
-    /**Ask whether the service can do its work
+    /**Readiness probe
 
-Looks whether the database answers and the process is not stopping; it does not ask user-service, whose absence stops only new orders. Send no requests to an instance that is not ready; it becomes ready again by itself.
+Checks that the database answers and that the process is not stopping; does not call other services, so their outages do not make this one unready. Send no requests to an instance that is not ready; it becomes ready again by itself.
 
 Sends a `GET` request to `/ready`
 

@@ -7,7 +7,7 @@ use progenitor_client::{encode_path, ClientHooks, OperationInfo, RequestBuilderE
 /// Types used as operation parameters and responses.
 #[allow(clippy::all)]
 pub mod types {
-    ///An e-mail address: printable ASCII with exactly one `@` and something on either side of it. Write an international domain in its `xn--` form. Whether mail arrives there is not checked. Kept as written; compared without regard to case.
+    ///An e-mail address: printable ASCII without spaces, with exactly one `@` between other characters. Write an international domain in its `xn--` form. Delivery is not checked. Stored as written; compared without regard to case.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
     pub struct EmailAddress(::std::string::String);
@@ -72,7 +72,7 @@ pub mod types {
     ///Why a request failed. Every error of every operation has this shape.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Error {
-        ///A stable word to decide by; the values are listed with each operation. New ones may come with a new version: treat one you do not know by its status. Absent only where no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
+        ///A stable identifier to decide by; the values are listed with each operation. New versions may add values: treat an unknown one by its status. Absent only if no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error_code: ::std::option::Option<::std::string::String>,
         ///What happened and where, for people. The wording may change at any time.
@@ -85,7 +85,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///Says that the process runs.
+    ///The body of a successful liveness probe.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Health {
         ///Always `ok`: a process that does not run cannot answer.
@@ -147,7 +147,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
+    ///A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
     pub struct IdempotencyKey(::std::string::String);
@@ -209,7 +209,7 @@ pub mod types {
                 })
         }
     }
-    ///The most items a page holds.
+    ///The maximum number of items on a page.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -263,7 +263,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///Says that the service can do its work now.
+    ///The body of a successful readiness probe.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Readiness {
         ///Always `ready`: anything else is a 503.
@@ -328,7 +328,7 @@ pub mod types {
     ///A user.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct User {
-        ///The user's e-mail address, as it was written.
+        ///The user's e-mail address, as written.
         pub email: EmailAddress,
         ///The user's id.
         pub id: UserId,
@@ -344,7 +344,7 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct UserCreate {
-        ///The user's e-mail address. No other user may have it.
+        ///The user's e-mail address; unique among all users.
         pub email: EmailAddress,
         ///The user's name.
         pub name: UserName,
@@ -354,7 +354,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///A user's id, given out by user-service.
+    ///A user's id, assigned by user-service.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -408,7 +408,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///Ids of users, 1 to 100 of them, separated by commas, in any order.
+    ///1 to 100 user ids, separated by commas, in any order.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
     pub struct UserIds(::std::string::String);
@@ -549,7 +549,7 @@ pub mod types {
     ///A page of users.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct UserPage {
-        ///The users, by rising id.
+        ///The users, by ascending id.
         pub items: ::std::vec::Vec<User>,
         ///The `page_token` of the next page; absent on the last one.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -560,11 +560,11 @@ pub mod types {
             Default::default()
         }
     }
-    ///What a user is to be from now on: all of it.
+    ///The new values of a user, all of them.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct UserReplace {
-        ///The user's e-mail address. No other user may have it.
+        ///The user's e-mail address; unique among all users.
         pub email: EmailAddress,
         ///The user's name.
         pub name: UserName,
@@ -1023,11 +1023,11 @@ pub mod types {
 
 Owns the users of the Orders & Notifications Platform.
 
-Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader keeps exactly.
+Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader represents exactly.
 
-Every error has the shape of the schema `Error`; decide by its `error_code`. Requests with `GET`, `PUT` and `DELETE` are safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `user_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, when its answer is `internal_error`, `database_unavailable`, `deadline_exceeded`, or none at all, look with `user_list` and `email` before you repeat it.
+Every error has the shape of the schema `Error`; decide by its `error_code`. Requests with `GET`, `PUT` and `DELETE` are safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `user_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, after `internal_error`, `database_unavailable`, `deadline_exceeded` or no response at all, check with `user_list` and `email` whether the user was created before you repeat the request.
 
-Any request may say in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender still waits; the service gives up then, if its own limit is not shorter.
+Any request may state in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender still waits; the service gives up then, unless its own limit is shorter.
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
@@ -1089,17 +1089,17 @@ impl ClientHooks<client_policy::Policy> for &Client {}
 impl Client {
     /**List users
 
-Users in the order of their ids, a page at a time. Pass the `next_page` of an answer as `page_token` to get the page after it; the last page has none. No user appears twice; one created while you page through may be missing.
+Returns users by ascending id, one page at a time. To get the next page, pass `next_page` as `page_token`; the last page has no `next_page`. No user appears twice; a user created while you page may be missing.
 
-With `ids` the list holds the users with those ids, each once, all on one page unless `limit` says fewer; with `email` the one user with that address; with both, a user must match both. Whoever does not exist is left out.
+With `ids` the list contains the users with those ids, each once, all on one page unless `limit` is lower; with `email` the one user with that address; with both, users that match both. Users that do not exist are left out.
 
 Sends a `GET` request to `/api/v1/users`
 
 Arguments:
 - `email`: Only the user with this e-mail address, compared without regard to case.
 - `ids`: Only the users with these ids.
-- `limit`: The most users on a page; 100 if absent. Beside a `page_token` it changes the length of the pages from there on.
-- `page_token`: The `next_page` of the page before. Not together with `ids` or `email`.
+- `limit`: The maximum number of users on a page; 100 if absent. With a `page_token`, changes the page size from that page on.
+- `page_token`: The `next_page` of the previous page. Cannot be combined with `ids` or `email`.
 ```text
 let response = client.user_list()
     .email(email)
@@ -1114,16 +1114,16 @@ let response = client.user_list()
     }
     /**Create a user
 
-Stores a new user and answers with them as stored. Ids are given out in rising order; there may be gaps, and the id of a deleted user is never given to another.
+Stores a new user and returns it. Ids are assigned in ascending order, with gaps; the id of a deleted user is never assigned again.
 
-The e-mail address must not belong to another user; upper and lower case make no difference. It is kept and returned as written.
+The e-mail address must not belong to another user, compared without regard to case. It is stored and returned as written.
 
-With an `Idempotency-Key` the request is safe to repeat whatever happened to it.
+With an `Idempotency-Key` the request is safe to repeat in every case.
 
 Sends a `POST` request to `/api/v1/users`
 
 Arguments:
-- `idempotency_key`: Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces.
+- `idempotency_key`: Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.
 - `body`
 ```text
 let response = client.user_create()
@@ -1137,7 +1137,7 @@ let response = client.user_create()
     }
     /**Read a user
 
-Answers with the user as last stored.
+Returns the user as last stored.
 
 Sends a `GET` request to `/api/v1/users/{user_id}`
 
@@ -1154,7 +1154,7 @@ let response = client.user_view()
     }
     /**Replace a user
 
-Sets e-mail address and name, both at once; the id stays. Sending the same again changes nothing, so the request is safe to repeat.
+Replaces e-mail address and name; the id stays. Sending the same again changes nothing, so the request is safe to repeat.
 
 Sends a `PUT` request to `/api/v1/users/{user_id}`
 
@@ -1173,7 +1173,7 @@ let response = client.user_replace()
     }
     /**Delete a user
 
-Removes the user for good. Their orders remain, and new ones cannot be placed for them. Deleting again answers with `user_not_found`.
+Removes the user permanently. Their orders remain; new ones cannot be placed for them. Deleting again fails with `user_not_found`.
 
 Sends a `DELETE` request to `/api/v1/users/{user_id}`
 
@@ -1188,9 +1188,9 @@ let response = client.user_delete()
     pub fn user_delete(&self) -> builder::UserDelete<'_> {
         builder::UserDelete::new(self)
     }
-    /**Ask whether the process runs
+    /**Liveness probe
 
-Answers as soon as the process can answer at all; it does not touch the database. Restart what does not answer here.
+Succeeds whenever the process can answer at all; does not use the database. Restart an instance that fails it.
 
 Sends a `GET` request to `/health`
 
@@ -1202,9 +1202,9 @@ let response = client.health()
     pub fn health(&self) -> builder::Health<'_> {
         builder::Health::new(self)
     }
-    /**Ask whether the service can do its work
+    /**Readiness probe
 
-Looks whether the database answers and the process is not stopping. Send no requests to an instance that is not ready; it becomes ready again by itself.
+Checks that the database answers and that the process is not stopping; does not call other services, so their outages do not make this one unready. Send no requests to an instance that is not ready; it becomes ready again by itself.
 
 Sends a `GET` request to `/ready`
 

@@ -2,44 +2,44 @@
 
 //! The values of `error_code`. Decide by these, never by the message.
 
-/// Status 503. The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+/// Status 503. The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
 pub const DATABASE_UNAVAILABLE: &str = "database_unavailable";
 
-/// Status 503. The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+/// Status 503. The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
 pub const DEADLINE_EXCEEDED: &str = "deadline_exceeded";
 
-/// Status 409. Another user has this e-mail address, perhaps in other upper and lower case. Nothing was changed.
+/// Status 409. Another user has this e-mail address, perhaps in another case. Nothing was changed.
 pub const EMAIL_TAKEN: &str = "email_taken";
 
-/// Status 409. A request with this `Idempotency-Key` is still being worked on. Ask again after `Retry-After` seconds, with the same key and body, for its answer.
+/// Status 409. A request with this `Idempotency-Key` is still in progress. To get its answer, repeat the request with the same key and body after `Retry-After` seconds.
 pub const IDEMPOTENCY_KEY_IN_USE: &str = "idempotency_key_in_use";
 
-/// Status 422. The `Idempotency-Key` was used with another body. Nothing was changed: draw a new key for a new request.
+/// Status 422. The `Idempotency-Key` was already used with another body. Nothing was changed: use a new key for a new request.
 pub const IDEMPOTENCY_KEY_REUSED: &str = "idempotency_key_reused";
 
-/// Status 500. A fault of the service, which has logged it under the `request_id`. The change may or may not have happened.
+/// Status 500. An internal error; it was logged under the `request_id`. The change may or may not have happened.
 pub const INTERNAL_ERROR: &str = "internal_error";
 
-/// Status 400. The `page_token` is damaged or comes from another list: start again from the first page. Or it stands beside other filters: leave them out, the token knows them.
+/// Status 400. The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with other filters: send it without them, it already contains them.
 pub const INVALID_PAGE_TOKEN: &str = "invalid_page_token";
 
-/// Status 400. Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again.
+/// Status 400. A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
 pub const INVALID_REQUEST: &str = "invalid_request";
 
-/// Status 503. The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+/// Status 503. The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
 pub const OVERLOADED: &str = "overloaded";
 
-/// Status 413. The request body is larger than 65536 bytes. The connection may be closed before all of it is read.
+/// Status 413. The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body.
 pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
 
-/// Status 408. The request body was not complete within 5 seconds. Nothing was changed. The connection is closed.
+/// Status 408. The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed.
 pub const REQUEST_TIMEOUT: &str = "request_timeout";
 
-/// Status 503. The process is stopping and wants no new work. Use another instance, or try again after `Retry-After` seconds.
+/// Status 503. The process is stopping and takes no new requests. Use another instance, or retry after `Retry-After` seconds.
 pub const SHUTTING_DOWN: &str = "shutting_down";
 
-/// Status 415. The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.
+/// Status 415. The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.
 pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";
 
-/// Status 404. No user has this id: there never was one, or they were deleted.
+/// Status 404. No user has this id: it was never assigned, or the user was deleted.
 pub const USER_NOT_FOUND: &str = "user_not_found";

@@ -94,7 +94,7 @@ pub fn idempotency_key_in_use() -> types::Error {
     serde_json::from_str(r##"{
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "idempotency_key_in_use",
-  "message": "A request with this Idempotency-Key is still being worked on"
+  "message": "A request with this Idempotency-Key is still in progress"
 }"##).expect("checked when it was generated")
 }
 
@@ -103,7 +103,7 @@ pub fn idempotency_key_reused() -> types::Error {
     serde_json::from_str(r##"{
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "idempotency_key_reused",
-  "message": "The Idempotency-Key was used with another body"
+  "message": "The Idempotency-Key was already used with another body"
 }"##).expect("checked when it was generated")
 }
 
@@ -139,7 +139,7 @@ pub fn overloaded() -> types::Error {
     serde_json::from_str(r##"{
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "overloaded",
-  "message": "Too many requests at a time"
+  "message": "Too many concurrent requests"
 }"##).expect("checked when it was generated")
 }
 
@@ -157,7 +157,7 @@ pub fn request_timeout() -> types::Error {
     serde_json::from_str(r##"{
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "request_timeout",
-  "message": "The request body was not complete within 5 seconds"
+  "message": "The request body did not arrive completely within 5 seconds"
 }"##).expect("checked when it was generated")
 }
 

@@ -32,7 +32,7 @@ pub trait Scenarios {
     /// `user_view` succeeds, but only after `delay`.
     fn slow(&self, delay: Duration) -> Mock<'_>;
 
-    /// `user_view` answers 404 with `user_not_found`: No user has this id: there never was one, or they were deleted.
+    /// `user_view` answers 404 with `user_not_found`: No user has this id: it was never assigned, or the user was deleted.
     fn unknown_user(&self) -> Mock<'_>;
 
     /// Every request is answered with 200 and a body that the contract does not allow.

@@ -9,5 +9,5 @@ pub mod platform;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
-pub mod topology;
+pub use ::topology;
 pub mod usage;

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::process::{Instance, Settings};
 use crate::proxy::{Proxy, Target};
-use crate::topology::{self, Service};
+use topology::{self, Service};
 
 /// The `DATABASE_URL` of each service, by its name.
 pub type DatabaseUrls = BTreeMap<&'static str, String>;

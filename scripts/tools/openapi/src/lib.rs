@@ -49,8 +49,8 @@ impl Contract {
 /// The contracts of all services, in the order of `services/platform.toml`.
 pub fn contracts() -> Result<Vec<Contract>> {
     let mut contracts = Vec::new();
-    for (service, document) in generated::DOCUMENTS {
-        let document = document().with_context(|| format!("services/{service}/api"))?;
+    for (service, contract) in generated::CONTRACTS {
+        let document = contract().document().with_context(|| format!("services/{service}/api"))?;
         contracts.push(Contract { service, document });
     }
     Ok(contracts)

@@ -17,13 +17,13 @@ pub(crate) fn outputs(platform: &Platform) -> Vec<Output> {
         .replace("<services>\n", &each(platform, "    <identifier>::SERVICE,\n"));
     let documents = include_str!("templates/contracts.rs")
         .replace("<generated>", GENERATED)
-        .replace("<documents>\n", &each(platform, "    (\"<name>\", <identifier>_api::document),\n"));
+        .replace("<contracts>\n", &each(platform, "    (\"<name>\", <identifier>_api::contract),\n"));
     vec![
         Output::Blocks("Cargo.toml".into(), vec![each(platform, paths)]),
         Output::Blocks("services/platform/all-in-one/Cargo.toml".into(), vec![services.clone()]),
         Output::File("services/platform/all-in-one/src/generated/services.rs".into(), services_list),
         Output::File("scripts/tools/openapi/src/generated/contracts.rs".into(), documents),
-        Output::Blocks("scripts/tools/openapi/Cargo.toml".into(), vec![apis, services.clone()]),
+        Output::Blocks("scripts/tools/openapi/Cargo.toml".into(), vec![apis]),
         Output::Blocks("clients/cli/Cargo.toml".into(), vec![clients, services]),
     ]
 }

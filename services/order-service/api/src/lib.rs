@@ -1,18 +1,17 @@
-//! The contract of order-service: which operations there are, what goes in, what comes out, what can fail.
+//! The contract of order-service: its operations, what they accept, what they return and how they fail.
 //!
-//! The service owns orders and how they move from one status to the next. It asks user-service whether a user
-//! exists before it writes an order for them, and keeps nothing of the user but the id.
+//! The service owns orders and their statuses. It asks user-service whether a user exists before it stores an order, and
+//! stores nothing of the user but the id.
 //!
-//! This crate has no behaviour. The service implements [`OrderServiceApi`]; [`document()`] turns the
-//! trait into the OpenAPI document that is checked in as `openapi/order-service.json`. The doc comments here
-//! are that document's text: they are written for people who will never see this code.
+//! This crate has no behaviour. The service implements [`OrderServiceApi`]; [`contract()`] makes the OpenAPI document of
+//! it, checked in as `openapi/order-service.json`. The doc comments here are that document's text, written for people who
+//! will never see this code.
 
 mod operations;
 
 use chrono::{DateTime, Utc};
 use contract::answer::{Answer, Created};
 use contract::extract::{JsonBody, PathParams, QueryParams};
-use contract::health::{Health, Readiness};
 use contract::idempotency::KeyHeader;
 use contract::page::PageLimit;
 use dropshot::{HttpError, HttpResponseOk, RequestContext};
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use operations::{
     INVALID_TRANSITION, ORDER_NOT_FOUND, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE, USER_SERVICE_TIMEOUT,
-    USER_SERVICE_UNAVAILABLE, document, examples,
+    USER_SERVICE_UNAVAILABLE, contract,
 };
 
 /// The operations of order-service.
@@ -30,11 +29,8 @@ pub use operations::{
         allow_other_tags = false,
         policy = dropshot::EndpointTagPolicy::ExactlyOne,
         tags = {
-            "operations" = {
-                description = "Whether the service runs and can do its work: for load balancers, orchestrators and people on call.",
-            },
             "orders" = {
-                description = "Orders that users place: create, read and list them, and move them from status to status.",
+                description = "Orders that users place: create, read and list them, and change their status.",
             },
         },
     },
@@ -45,12 +41,12 @@ pub trait OrderServiceApi {
 
     /// Place an order
     ///
-    /// Asks user-service whether the user exists, stores the order with the status `created`, and answers
-    /// with a receipt: the order's id and status. Read the whole order at the path in `Location`.
+    /// Checks with user-service that the user exists, stores the order with the status `created`, and returns a receipt:
+    /// the order's id and status. Read the whole order at the path in `Location`.
     ///
-    /// Nothing is stored unless the answer is 201; only after `database_unavailable`, `deadline_exceeded`,
-    /// `internal_error` or no answer at all is that uncertain. With an `Idempotency-Key` the request is safe to repeat
-    /// whatever happened to it. The product is not checked: there is no product service yet.
+    /// The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`,
+    /// `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the
+    /// request is safe to repeat in every case. The product is not checked: there is no product service yet.
     #[endpoint { method = POST, path = "/api/v1/orders", tags = ["orders"] }]
     async fn order_create(
         rqctx: RequestContext<Self::Context>,
@@ -60,10 +56,10 @@ pub trait OrderServiceApi {
 
     /// List orders
     ///
-    /// Orders from the newest to the oldest, a page at a time, of all users and statuses or only of those asked
-    /// for. Pass the `next_page` of an answer as `page_token`, and nothing else but a `limit`, to get the page
-    /// after it; the last page has none. The token keeps the filters. No order appears twice; one placed while you
-    /// page through may be missing.
+    /// Returns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the
+    /// next page, pass `next_page` as `page_token`, with no other parameter but `limit`; the last page has no
+    /// `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be
+    /// missing.
     #[endpoint { method = GET, path = "/api/v1/orders", tags = ["orders"] }]
     async fn order_list(
         rqctx: RequestContext<Self::Context>,
@@ -72,7 +68,7 @@ pub trait OrderServiceApi {
 
     /// Read an order
     ///
-    /// Answers with the order as last stored.
+    /// Returns the order as last stored.
     #[endpoint { method = GET, path = "/api/v1/orders/{order_id}", tags = ["orders"] }]
     async fn order_view(
         rqctx: RequestContext<Self::Context>,
@@ -81,11 +77,11 @@ pub trait OrderServiceApi {
 
     /// Set an order's status
     ///
-    /// Moves the order to the given status, if its present one allows that: `created` to `confirmed`,
-    /// `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the
-    /// present status again changes nothing and succeeds, so the request is safe to repeat.
+    /// Moves the order to the given status if its current one allows it: `created` to `confirmed`, `confirmed` to
+    /// `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the current status again
+    /// changes nothing and succeeds, so the request is safe to repeat.
     ///
-    /// Of two requests that contradict each other and arrive together, one wins and the other is refused.
+    /// Of two concurrent requests that contradict each other, one succeeds and the other is refused.
     #[endpoint { method = PUT, path = "/api/v1/orders/{order_id}/status", tags = ["orders"] }]
     async fn order_set_status(
         rqctx: RequestContext<Self::Context>,
@@ -95,32 +91,17 @@ pub trait OrderServiceApi {
 
     /// Cancel an order
     ///
-    /// Moves the order to `cancelled`, if it is not completed. Cancelling a cancelled order changes nothing and
-    /// succeeds, so the request is safe to repeat. It takes no body.
+    /// Moves the order to `cancelled` unless it is completed. Cancelling a cancelled order changes nothing and succeeds, so
+    /// the request is safe to repeat. The request has no body.
     #[endpoint { method = POST, path = "/api/v1/orders/{order_id}/cancel", tags = ["orders"] }]
     async fn order_cancel(
         rqctx: RequestContext<Self::Context>,
         path: PathParams<OrderPath>,
     ) -> Result<Answer<HttpResponseOk<Order>>, HttpError>;
-
-    /// Ask whether the process runs
-    ///
-    /// Answers as soon as the process can answer at all; it does not touch the database. Restart what does not
-    /// answer here.
-    #[endpoint { method = GET, path = "/health", tags = ["operations"] }]
-    async fn health(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Health>>, HttpError>;
-
-    /// Ask whether the service can do its work
-    ///
-    /// Looks whether the database answers and the process is not stopping; it does not ask user-service, whose
-    /// absence stops only new orders. Send no requests to an instance that is not ready; it becomes ready again
-    /// by itself.
-    #[endpoint { method = GET, path = "/ready", tags = ["operations"] }]
-    async fn ready(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError>;
 }
 
 contract::integer_type! {
-    /// An order's id, given out by order-service.
+    /// An order's id, assigned by order-service.
     pub struct OrderId in 1..=contract::constrained::MAX_SAFE_INTEGER, example 1;
 }
 
@@ -135,12 +116,11 @@ contract::integer_type! {
 }
 
 contract::integer_type! {
-    /// How many of the product.
+    /// The number of units.
     pub struct Quantity in 1..=1_000_000, example 2;
 }
 
-/// Where an order stands. `created`: placed. `confirmed`: accepted. `completed`: done, final. `cancelled`: given
-/// up, final.
+/// The status of an order. `created`: placed. `confirmed`: accepted. `completed`: fulfilled, final. `cancelled`: final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(example = "OrderStatus::example")]
@@ -156,7 +136,7 @@ impl OrderStatus {
     /// Every status.
     pub const ALL: [Self; 4] = [Self::Created, Self::Confirmed, Self::Completed, Self::Cancelled];
 
-    /// The status as the word it is in JSON.
+    /// The status as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -176,18 +156,18 @@ impl OrderStatus {
 pub struct Order {
     /// The order's id.
     pub id: OrderId,
-    /// Who placed it. The user may have been deleted since.
+    /// The user who placed it; may have been deleted since.
     pub user_id: UserId,
-    /// What was ordered.
+    /// The ordered product.
     pub product_id: ProductId,
-    /// How many of it.
+    /// The number of units.
     pub quantity: Quantity,
-    /// Where it stands.
+    /// The current status.
     pub status: OrderStatus,
     /// When it was placed (RFC 3339, UTC, to the microsecond).
     #[schemars(example = "time_example")]
     pub created_at: DateTime<Utc>,
-    /// When its status last changed (RFC 3339, UTC, to the microsecond); at first the same as `created_at`.
+    /// When its status last changed (RFC 3339, UTC, to the microsecond); initially `created_at`.
     #[schemars(example = "time_example")]
     pub updated_at: DateTime<Utc>,
 }
@@ -200,15 +180,15 @@ fn time_example() -> &'static str {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderCreate {
-    /// Who places it: an existing user of user-service.
+    /// The user who places it: an existing user of user-service.
     pub user_id: UserId,
-    /// What is ordered.
+    /// The product to order.
     pub product_id: ProductId,
-    /// How many of it.
+    /// The number of units.
     pub quantity: Quantity,
 }
 
-/// What is told of an order just placed.
+/// The receipt of a placed order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderReceipt {
     /// The id of the order.
@@ -217,7 +197,7 @@ pub struct OrderReceipt {
     pub status: OrderStatus,
 }
 
-/// The status an order is to have.
+/// A new status of an order.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderStatusUpdate {
@@ -233,7 +213,7 @@ pub struct OrderPath {
     pub order_id: OrderId,
 }
 
-/// Which orders to list.
+/// The filters and the page of a list of orders.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderListQuery {
@@ -241,10 +221,9 @@ pub struct OrderListQuery {
     pub user_id: Option<UserId>,
     /// Only orders with this status.
     pub status: Option<OrderStatus>,
-    /// The most orders on a page; 100 if absent. Beside a `page_token` it changes the length of the pages from
-    /// there on.
+    /// The maximum number of orders on a page; 100 if absent. With a `page_token`, changes the page size from that page on.
     pub limit: Option<PageLimit>,
-    /// The `next_page` of the page before. Not together with `user_id` or `status`.
+    /// The `next_page` of the previous page. Cannot be combined with `user_id` or `status`.
     #[schemars(with = "String")]
     #[serde(default)]
     pub page_token: Option<String>,
@@ -253,7 +232,7 @@ pub struct OrderListQuery {
 /// A page of orders.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPage {
-    /// The orders, the newest first.
+    /// The orders, newest first.
     pub items: Vec<Order>,
     /// The `page_token` of the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_the_same_word_everywhere() {
+    fn a_status_is_the_same_in_rust_json_and_schema() {
         for status in OrderStatus::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }

@@ -1,62 +1,110 @@
 //! The configuration of the whole platform in one process.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
-use service_runtime::config::{listen_address, log_level};
+use clap::{Arg, Args, Command, FromArgMatches};
+use service_runtime::Service;
+use service_runtime::config::values::{listen_address, log_level};
+use service_runtime::config::{Config as ServiceConfig, default_address, read_command};
 use service_runtime::database::DatabaseUrl;
+use service_runtime::server::Server;
 use service_runtime::telemetry::Traces;
 use slog::Level;
 
-/// Runs user-service and order-service in one process, each with its own SQLite file.
-///
-/// For trying the platform and developing against it. To run the services apart, or on PostgreSQL, start the
-/// programs `user-service` and `order-service`; see their `--help`.
-///
-/// Every setting is a flag or an environment variable; a file `.env` in the working directory may hold variables too.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "all-in-one", version)]
+use crate::services::SERVICES;
+
+/// The name of the program.
+pub(crate) const NAME: &str = "all-in-one";
+
+const ABOUT: &str = "Runs every service of the platform in one process, each with its own SQLite file.";
+
+/// The settings of the process.
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Config {
     /// Directory for the database files; created if missing.
     #[arg(long, env = "DATA_DIRECTORY", value_name = "PATH", default_value = "data")]
     data_directory: PathBuf,
 
-    /// Address and port of user-service; port 0 takes any free port.
-    #[arg(long, env = "USER_SERVICE_LISTEN_ADDRESS", value_name = "IP:PORT", default_value = "127.0.0.1:8001", value_parser = listen_address)]
-    user_service_listen_address: SocketAddr,
-
-    /// Address and port of order-service; port 0 takes any free port.
-    #[arg(long, env = "ORDER_SERVICE_LISTEN_ADDRESS", value_name = "IP:PORT", default_value = "127.0.0.1:8003", value_parser = listen_address)]
-    order_service_listen_address: SocketAddr,
-
-    /// Where traces go.
+    /// Where traces are sent.
     #[command(flatten)]
     traces: Traces,
 
     /// The least severe level to log: critical, error, warning, info, debug or trace.
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
     pub(crate) log_level: Level,
+
+    /// The listen address of each service, by its name.
+    #[arg(skip)]
+    listen_addresses: BTreeMap<&'static str, SocketAddr>,
 }
 
 impl Config {
-    pub(crate) fn user_service(&self) -> user_service::Config {
-        let config = user_service::Config::new(self.user_service_listen_address, self.database("user-service"));
-        user_service::Config { traces: self.traces.clone(), ..config }
+    /// Reads flags, environment and `.env`. An invalid value ends the process with one clear line on stderr.
+    pub(crate) fn read() -> Self {
+        let command = Self::augment_args(Command::new(NAME))
+            .version(env!("CARGO_PKG_VERSION"))
+            .about(ABOUT)
+            .long_about(format!(
+                "{ABOUT}\n\n\
+                 For trying the platform and developing against it. To run the services separately, or on PostgreSQL, \
+                 start their own programs; see their `--help`.\n\n\
+                 Every setting is a flag or an environment variable; a file `.env` in the working directory may set \
+                 variables too."
+            ))
+            .args(SERVICES.iter().map(|service| listen_address_arg(service.name)));
+        let matches = read_command(command);
+        // An invalid or missing value has already ended the process.
+        let mut config = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        for Service { name, .. } in SERVICES {
+            let address = matches.get_one(&listen_address_flag(name)).copied();
+            config.listen_addresses.insert(name, address.unwrap_or_else(|| default_address(name)));
+        }
+        config
     }
 
-    pub(crate) fn order_service(&self, user_service_url: String) -> order_service::Config {
-        let database_url = self.database("order-service");
-        let config = order_service::Config::new(self.order_service_listen_address, database_url, user_service_url);
-        order_service::Config { traces: self.traces.clone(), ..config }
+    /// The configuration of `service`, which calls those of `servers` that are already running.
+    pub(crate) fn of(&self, service: &Service, servers: &[Server]) -> ServiceConfig {
+        let address = self.listen_addresses.get(service.name).copied();
+        let address = address.unwrap_or_else(|| default_address(service.name));
+        let mut config = ServiceConfig::new(service.name, address, self.database(service.name));
+        config.traces = self.traces.clone();
+        for server in servers {
+            if let Some(dependency) = config.dependencies.get_mut(server.service_name()) {
+                dependency.url = server.url();
+            }
+        }
+        config
+    }
+
+    /// The database of a service.
+    pub(crate) fn database(&self, service_name: &str) -> DatabaseUrl {
+        DatabaseUrl::Sqlite(self.database_file(service_name))
     }
 
     /// Whether nothing has been stored yet.
     pub(crate) fn is_first_start(&self) -> bool {
-        !self.data_directory.join("user-service.db").exists()
+        SERVICES.iter().all(|service| !self.database_file(service.name).exists())
     }
 
-    fn database(&self, service_name: &str) -> DatabaseUrl {
-        DatabaseUrl::Sqlite(self.data_directory.join(format!("{service_name}.db")))
+    fn database_file(&self, service_name: &str) -> PathBuf {
+        self.data_directory.join(format!("{service_name}.db"))
     }
+}
+
+fn listen_address_flag(service_name: &str) -> String {
+    format!("{service_name}-listen-address")
+}
+
+fn listen_address_arg(service_name: &str) -> Arg {
+    let flag = listen_address_flag(service_name);
+    let variable = flag.to_uppercase().replace('-', "_");
+    Arg::new(flag.clone())
+        .long(flag)
+        .env(variable)
+        .value_name("IP:PORT")
+        .help(format!("Address and port of {service_name}; port 0 takes any free port"))
+        .default_value(default_address(service_name).to_string())
+        .value_parser(listen_address)
 }

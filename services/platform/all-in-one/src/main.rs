@@ -1,26 +1,31 @@
 //! Every service in one process, each with its own SQLite file: nothing to install, one command to stop.
 //!
-//! The services call each other over HTTP as they do when they run apart; only the process is shared.
+//! The services call each other over HTTP as they do when they run separately; only the process is shared.
 
 mod config;
 mod welcome;
 
+#[path = "generated/services.rs"]
+mod services;
+
 use std::process::ExitCode;
 
-use service_runtime::{config as configuration, log, process};
+use service_runtime::{log, process};
 
 use crate::config::Config;
+use crate::services::SERVICES;
 
 fn main() -> ExitCode {
-    let config: Config = configuration::read();
-    let log = log::to_stdout("all-in-one", config.log_level, &[user_service::DOCUMENT, order_service::DOCUMENT]);
-    process::run("all-in-one", &log, async {
+    let config = Config::read();
+    let documents: Vec<&str> = SERVICES.iter().map(|service| service.document).collect();
+    let log = log::to_stdout(config::NAME, config.log_level, &documents);
+    process::run(config::NAME, &log, async {
         let first_start = config.is_first_start();
-        let user_config = config.user_service();
-        let users = user_service::start(&user_config, &log).await?;
-        let order_config = config.order_service(users.url());
-        let orders = order_service::start(&order_config, &log).await?;
-        welcome::print(&users, &user_config.database_url, &orders, &order_config.database_url, first_start);
-        Ok(vec![users, orders])
+        let mut servers = Vec::new();
+        for service in SERVICES {
+            servers.push(service.start(&config.of(service, &servers), &log).await?);
+        }
+        welcome::print(&servers, &config, first_start);
+        Ok(servers)
     })
 }

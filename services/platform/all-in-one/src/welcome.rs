@@ -1,47 +1,46 @@
-//! What a person sees who has just started the platform.
+//! The text on the terminal of a person who has just started the platform.
 
 use std::time::SystemTime;
 
-use service_runtime::database::DatabaseUrl;
 use service_runtime::server::Server;
 
-/// Prints what runs where, and three commands to try. On stderr: stdout is the log.
-pub(crate) fn print(
-    users: &Server,
-    users_database: &DatabaseUrl,
-    orders: &Server,
-    orders_database: &DatabaseUrl,
-    first_start: bool,
-) {
-    let (users_url, orders_url) = (users.url(), orders.url());
+use crate::config::Config;
+
+/// Prints what runs where, and commands to try. On stderr: stdout is the log.
+pub(crate) fn print(servers: &[Server], config: &Config, first_start: bool) {
     let row = |name: &str, url: &str, document: &str, database: &str| {
         format!("  {name:<14} {url:<22} {document:<35} {database}\n")
     };
-    let mut text = row("SERVICE", "URL", "DOCUMENT", "DATABASE");
-    for (server, database) in [(users, users_database), (orders, orders_database)] {
-        let url = server.url();
-        text += &row(server.service_name(), &url, &format!("{url}/openapi.json"), &database.to_string());
+    let mut table = row("SERVICE", "URL", "DOCUMENT", "DATABASE");
+    let mut docs = String::new();
+    for server in servers {
+        let (name, url) = (server.service_name(), server.url());
+        table += &row(name, &url, &format!("{url}/openapi.json"), &config.database(name).to_string());
+        docs += &format!("  {url}/docs\n");
     }
-    let email = example_email(first_start);
     eprintln!(
-        "\n{text}
-Read the docs, and send requests from them:
-
-  {users_url}/docs
-  {orders_url}/docs
-
-Try it: create a user, place an order for user 1, read order 1.
-
-  curl -i {users_url}/api/v1/users -H 'Content-Type: application/json' -d '{{\"email\": \"{email}\", \"name\": \"John Doe\"}}'
-  curl -i {orders_url}/api/v1/orders -H 'Content-Type: application/json' -d '{{\"user_id\": 1, \"product_id\": 456, \"quantity\": 2}}'
-  curl -i {orders_url}/api/v1/orders/1
-
-Ctrl-C stops everything.
-"
+        "\n{table}\nRead the docs, and send requests from them:\n\n{docs}{}\nCtrl-C stops everything.\n",
+        example(servers, first_start)
     );
 }
 
-/// An address that no user has yet: the first one may have been taken by pasting the same line at an earlier start.
+/// Three commands that show what the platform does.
+fn example(servers: &[Server], first_start: bool) -> String {
+    let url = |name: &str| servers.iter().find(|server| server.service_name() == name).map(Server::url);
+    let (Some(users), Some(orders)) = (url("user-service"), url("order-service")) else { return String::new() };
+    let email = example_email(first_start);
+    format!(
+        "
+Try it: create a user, place an order for user 1, read order 1.
+
+  curl -i {users}/api/v1/users -H 'Content-Type: application/json' -d '{{\"email\": \"{email}\", \"name\": \"John Doe\"}}'
+  curl -i {orders}/api/v1/orders -H 'Content-Type: application/json' -d '{{\"user_id\": 1, \"product_id\": 456, \"quantity\": 2}}'
+  curl -i {orders}/api/v1/orders/1
+"
+    )
+}
+
+/// An e-mail address that no user has yet: after the first start the usual one may be taken.
 fn example_email(first_start: bool) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if first_start { "user@example.com".to_owned() } else { format!("user{now}@example.com") }

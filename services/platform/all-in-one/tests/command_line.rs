@@ -1,6 +1,6 @@
-//! The program that `cargo run` starts, as a person or an operator meets it.
+//! Tests the program that `cargo run` starts from the outside: its output, exit codes, signals and settings.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,8 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The program, on free ports, in a working directory of its own, and with nothing of our environment that could
-/// configure it.
+/// The program with free ports and this working directory, and without the variables of the test's environment.
 fn program(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_all-in-one"));
     command.current_dir(directory).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
@@ -25,7 +24,7 @@ struct Running {
     welcome: String,
 }
 
-/// Starts the program and waits for its welcome.
+/// Starts the program and waits for its welcome text.
 fn start(directory: &Path) -> Running {
     let mut process = program(directory).spawn().unwrap();
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
@@ -36,8 +35,8 @@ fn start(directory: &Path) -> Running {
             break;
         }
     }
-    assert!(welcome.contains("Ctrl-C"), "it ended early: {welcome}");
-    // Whatever else it says must not fill the pipe.
+    assert!(welcome.contains("Ctrl-C"), "the program exited early: {welcome}");
+    // Drains stderr, so that the pipe does not fill up.
     std::thread::spawn(move || lines.for_each(drop));
     Running { process, welcome }
 }
@@ -47,12 +46,12 @@ impl Running {
         self.welcome.lines().map(str::trim).filter(|line| line.starts_with("curl ")).map(str::to_owned).collect()
     }
 
-    /// Ends it as Ctrl-C does; gives its log.
+    /// Stops the program as Ctrl-C does; returns its log.
     fn interrupt(self) -> String {
-        self.end_by("-INT")
+        self.stop_by("-INT")
     }
 
-    fn end_by(mut self, signal: &str) -> String {
+    fn stop_by(mut self, signal: &str) -> String {
         let process = self.process.id().to_string();
         assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
         let mut log = String::new();
@@ -75,8 +74,8 @@ fn paste(command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs what cannot start, and gives its one line on stderr.
-fn refused(command: &mut Command, exit_code: i32) -> String {
+/// Runs a command that cannot start, and returns its only line on stderr.
+fn startup_error(command: &mut Command, exit_code: i32) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(exit_code), "{stderr}");
@@ -86,20 +85,20 @@ fn refused(command: &mut Command, exit_code: i32) -> String {
 }
 
 #[test]
-fn the_commands_it_prints_work_when_pasted_at_every_start() {
+fn the_printed_commands_work_after_every_start() {
     let directory = TempDir::new().unwrap();
     for start_number in 1..=2 {
         let running = start(directory.path());
         let commands = running.commands();
         let [create, order, read] = commands.as_slice() else { panic!("three commands: {commands:?}") };
-        let answer = paste(create);
-        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
-        assert!(answer.contains(&format!(r#"{{"id":{start_number},"#)), "{answer}");
-        let answer = paste(order);
-        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
-        assert!(answer.ends_with(&format!(r#"{{"order_id":{start_number},"status":"created"}}"#)), "{answer}");
-        let answer = paste(read);
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let response = paste(create);
+        assert!(response.starts_with("HTTP/1.1 201 "), "{response}");
+        assert!(response.contains(&format!(r#"{{"id":{start_number},"#)), "{response}");
+        let response = paste(order);
+        assert!(response.starts_with("HTTP/1.1 201 "), "{response}");
+        assert!(response.ends_with(&format!(r#"{{"order_id":{start_number},"status":"created"}}"#)), "{response}");
+        let response = paste(read);
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
         for line in running.interrupt().lines() {
             serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         }
@@ -107,7 +106,7 @@ fn the_commands_it_prints_work_when_pasted_at_every_start() {
 }
 
 #[test]
-fn the_links_it_prints_lead_to_the_docs_and_the_documents() {
+fn the_printed_links_open_the_docs_and_the_documents() {
     let directory = TempDir::new().unwrap();
     let running = start(directory.path());
     let links: Vec<&str> = running.welcome.split_whitespace().filter(|word| word.starts_with("http://")).collect();
@@ -115,9 +114,9 @@ fn the_links_it_prints_lead_to_the_docs_and_the_documents() {
         let links: Vec<_> = links.iter().filter(|link| link.ends_with(ending)).collect();
         assert_eq!(links.len(), 2, "{}", running.welcome);
         for link in links {
-            let answer = paste(&format!("curl -si {link}"));
-            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-            assert!(answer.contains(&format!("content-type: {content_type}")), "{answer}");
+            let response = paste(&format!("curl -si {link}"));
+            assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+            assert!(response.contains(&format!("content-type: {content_type}")), "{response}");
         }
     }
     let table = running.welcome.lines().take_while(|line| !line.starts_with("Try it"));
@@ -125,19 +124,19 @@ fn the_links_it_prints_lead_to_the_docs_and_the_documents() {
 }
 
 #[test]
-fn either_signal_ends_it_cleanly_even_with_an_idle_connection() {
+fn sigint_and_sigterm_stop_it_despite_an_idle_connection() {
     for signal in ["-INT", "-TERM"] {
         let directory = TempDir::new().unwrap();
         let running = start(directory.path());
         let url = running.commands()[0].split(' ').find_map(|word| word.strip_prefix("http://")).unwrap().to_owned();
         let _idle = std::net::TcpStream::connect(url.split('/').next().unwrap()).unwrap();
-        let log = running.end_by(signal);
+        let log = running.stop_by(signal);
         assert!(log.contains("\"stopping\"") && log.contains("\"stopped\""), "{log}");
     }
 }
 
 #[test]
-fn it_keeps_its_data_where_it_was_told_to() {
+fn it_stores_its_databases_in_the_data_directory() {
     let directory = TempDir::new().unwrap();
     start(directory.path()).interrupt();
     for service in ["user-service", "order-service"] {
@@ -146,61 +145,61 @@ fn it_keeps_its_data_where_it_was_told_to() {
 }
 
 #[test]
-fn a_port_in_use_is_named_in_one_line() {
+fn a_port_in_use_is_reported_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let directory = TempDir::new().unwrap();
     for variable in ["USER_SERVICE_LISTEN_ADDRESS", "ORDER_SERVICE_LISTEN_ADDRESS"] {
-        let line = refused(program(directory.path()).env(variable, &address), 1);
+        let line = startup_error(program(directory.path()).env(variable, &address), 1);
         assert!(line.contains(&address) && line.contains("in use"), "{line}");
     }
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_made_is_named_in_one_line() {
+fn a_data_directory_that_cannot_be_created_is_reported() {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("data"), "a file in its place").unwrap();
-    let line = refused(&mut program(directory.path()), 1);
+    let line = startup_error(&mut program(directory.path()), 1);
     assert!(line.contains("data directory data"), "{line}");
 }
 
 #[test]
-fn a_file_that_is_no_database_is_named_in_one_line() {
+fn a_file_that_is_not_a_database_is_reported() {
     let directory = TempDir::new().unwrap();
     std::fs::create_dir(directory.path().join("data")).unwrap();
     std::fs::write(directory.path().join("data/order-service.db"), "no database, whatever it is called".repeat(100))
         .unwrap();
-    let line = refused(&mut program(directory.path()), 1);
+    let line = startup_error(&mut program(directory.path()), 1);
     assert!(line.contains("sqlite:data/order-service.db") && line.contains("not a database"), "{line}");
 }
 
 #[test]
-fn a_bad_value_is_named_with_its_variable_and_the_form_expected() {
+fn a_bad_value_is_reported_with_its_variable_and_format() {
     let directory = TempDir::new().unwrap();
-    let line = refused(program(directory.path()).env("USER_SERVICE_LISTEN_ADDRESS", "8001"), 2);
+    let line = startup_error(program(directory.path()).env("USER_SERVICE_LISTEN_ADDRESS", "8001"), 2);
     assert!(
         line.contains("USER_SERVICE_LISTEN_ADDRESS") && line.contains("\"8001\"") && line.contains("127.0.0.1:"),
         "{line}"
     );
-    let line = refused(program(directory.path()).args(["--log-level", "loud"]), 2);
+    let line = startup_error(program(directory.path()).args(["--log-level", "loud"]), 2);
     assert!(line.contains("LOG_LEVEL") && line.contains("\"loud\"") && line.contains("warning"), "{line}");
 }
 
 #[test]
-fn a_dotenv_file_configures_it_and_the_environment_goes_before_it() {
+fn the_environment_takes_precedence_over_a_dotenv_file() {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join(".env"), "LOG_LEVEL=loud\n").unwrap();
-    let line = refused(&mut program(directory.path()), 2);
+    let line = startup_error(&mut program(directory.path()), 2);
     assert!(line.contains("LOG_LEVEL") && line.contains("\"loud\""), "{line}");
-    let line = refused(program(directory.path()).env("LOG_LEVEL", "louder"), 2);
+    let line = startup_error(program(directory.path()).env("LOG_LEVEL", "louder"), 2);
     assert!(line.contains("\"louder\""), "{line}");
     std::fs::write(directory.path().join(".env"), "this is secret\n").unwrap();
-    let line = refused(&mut program(directory.path()), 2);
+    let line = startup_error(&mut program(directory.path()), 2);
     assert!(line.contains(".env") && !line.contains("secret"), "{line}");
 }
 
 #[test]
-fn help_documents_every_setting_with_its_variable() {
+fn help_lists_the_variable_of_every_setting() {
     let output = program(TempDir::new().unwrap().path()).arg("--help").output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     for variable in ["DATA_DIRECTORY", "USER_SERVICE_LISTEN_ADDRESS", "ORDER_SERVICE_LISTEN_ADDRESS", "LOG_LEVEL"] {
@@ -209,13 +208,13 @@ fn help_documents_every_setting_with_its_variable() {
 }
 
 #[test]
-fn it_ends_even_if_clients_never_read_their_answer_or_never_finish_their_request() {
+fn it_stops_despite_clients_that_stall() {
     let directory = TempDir::new().unwrap();
     let running = start(directory.path());
     let url = running.welcome.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
     let address = url.trim_start_matches("http://").split('/').next().unwrap();
     let mut client = TcpStream::connect(address).unwrap();
-    // More than the buffers between the two hold.
+    // More than the socket buffers hold.
     for _ in 0..8 {
         client.write_all(format!("GET /docs/scalar.js HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes()).unwrap();
     }
@@ -225,6 +224,6 @@ fn it_ends_even_if_clients_never_read_their_answer_or_never_finish_their_request
     slow.write_all(format!("{head}content-length: 100\r\n\r\n{{").as_bytes()).unwrap();
     let mut silent = TcpStream::connect(address).unwrap();
     silent.write_all(b"GET /health HTT").unwrap();
-    let log = running.end_by("-TERM");
-    assert!(log.contains("some requests did not finish in time"), "{log}");
+    let log = running.stop_by("-TERM");
+    assert!(log.contains("requests aborted after the drain timeout"), "{log}");
 }

@@ -1,23 +1,20 @@
-//! Both real services together, over HTTP, on both databases.
+//! Tests user-service and order-service together over HTTP, on both databases.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 use service_runtime::server::Server;
-use service_testing::{CapturedLog, Kind, TestDatabase, on_both_databases};
+use service_testing::{CapturedLog, Kind, TestDatabase, config_of, on_both_databases};
 
 async fn start_users(listen_address: &str, database: &TestDatabase) -> Server {
-    let config = user_service::Config::new(listen_address.parse().unwrap(), database.url.clone());
-    user_service::start(&config, &CapturedLog::default().logger(&[])).await.unwrap()
+    let config = user_service::SERVICE.config(listen_address.parse().unwrap(), database.url.clone());
+    user_service::SERVICE.start(&config, &CapturedLog::default().logger(&[])).await.unwrap()
 }
 
 async fn start_orders(users_url: String, database: &TestDatabase) -> Server {
-    let mut config = order_service::Config::new("127.0.0.1:0".parse().unwrap(), database.url.clone(), users_url);
-    // A loaded machine is no case of this test.
-    config.user_service_attempt_timeout_ms = 60_000;
-    config.user_service_timeout_ms = 60_000;
-    order_service::start(&config, &CapturedLog::default().logger(&[])).await.unwrap()
+    let config = config_of(&order_service::SERVICE, &database.url, &[("user-service", users_url)]);
+    order_service::SERVICE.start(&config, &CapturedLog::default().logger(&[])).await.unwrap()
 }
 
 async fn post(url: String, body: Value) -> (u16, Value) {
@@ -35,7 +32,7 @@ async fn create_user(users: &Server) -> (u16, Value) {
     post(format!("{}/api/v1/users", users.url()), user).await
 }
 
-async fn the_platform_works_from_end_to_end(users_database: TestDatabase, orders_database: TestDatabase) {
+async fn check_users_and_orders(users_database: TestDatabase, orders_database: TestDatabase) {
     let users = start_users("127.0.0.1:0", &users_database).await;
     let orders = start_orders(users.url(), &orders_database).await;
 
@@ -56,8 +53,8 @@ async fn the_platform_works_from_end_to_end(users_database: TestDatabase, orders
     assert_eq!(deleted.status(), 204);
     let (status, body) = place_order(&orders, 1).await;
     assert_eq!((status, &body["error_code"]), (404, &json!("user_not_found")));
-    let remains = reqwest::get(format!("{}/api/v1/orders/1", orders.url())).await.unwrap();
-    assert_eq!(remains.status(), 200, "the orders of a deleted user remain");
+    let remaining = reqwest::get(format!("{}/api/v1/orders/1", orders.url())).await.unwrap();
+    assert_eq!(remaining.status(), 200, "the orders of a deleted user remain");
 
     let users_address = users.url().replace("http://", "");
     users.stop().await;
@@ -69,7 +66,7 @@ async fn the_platform_works_from_end_to_end(users_database: TestDatabase, orders
     assert_eq!((status, &body["id"]), (201, &json!(2)));
     assert_eq!(place_order(&orders, 2).await, (201, json!({"order_id": 2, "status": "created"})));
 
-    // At once, each has an outcome of its own.
+    // Each of several concurrent orders gets the response for its own user.
     let user_ids = [2, 1, 2, 3].repeat(10);
     let placed = join_all(user_ids.iter().map(|id| place_order(&orders, *id))).await;
     for (id, (status, body)) in user_ids.iter().zip(&placed) {
@@ -83,8 +80,8 @@ async fn the_platform_works_from_end_to_end(users_database: TestDatabase, orders
 }
 
 on_both_databases! {
-    async fn users_and_orders(users_database: TestDatabase) {
+    async fn users_and_orders_work_together(users_database: TestDatabase) {
         let kind = if users_database.url.to_string().starts_with("sqlite") { Kind::Sqlite } else { Kind::Postgres };
-        the_platform_works_from_end_to_end(users_database, TestDatabase::new(kind).await).await;
+        check_users_and_orders(users_database, TestDatabase::new(kind).await).await;
     }
 }

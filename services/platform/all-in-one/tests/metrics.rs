@@ -1,6 +1,6 @@
-//! What both services tell of themselves at `/metrics`, as Prometheus reads it.
+//! Tests the metrics of both services at `/metrics`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +9,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::json;
 use service_runtime::log::to_writer;
 use service_runtime::server::Server;
-use service_testing::{Kind, TestDatabase};
+use service_testing::{Kind, TestDatabase, config_of};
 use slog::Level;
 
 struct Platform {
@@ -18,30 +18,31 @@ struct Platform {
     _databases: [TestDatabase; 2],
 }
 
-/// Both services, with a log that keeps nothing but errors.
+/// Starts both services with a log of errors only.
 async fn start() -> Platform {
     let databases = [TestDatabase::new(Kind::Sqlite).await, TestDatabase::new(Kind::Sqlite).await];
     let log = to_writer("test", Level::Error, &[], io::sink());
-    let anywhere = "127.0.0.1:0".parse().unwrap();
-    let users = user_service::Config::new(anywhere, databases[0].url.clone());
-    let users = user_service::start(&users, &log).await.unwrap();
-    let orders = order_service::Config::new(anywhere, databases[1].url.clone(), users.url());
-    let orders = order_service::start(&orders, &log).await.unwrap();
+    let users = config_of(&user_service::SERVICE, &databases[0].url, &[]);
+    let users = user_service::SERVICE.start(&users, &log).await.unwrap();
+    // Sets only the URL: the test needs the default timeouts.
+    let mut orders = config_of(&order_service::SERVICE, &databases[1].url, &[]);
+    orders.dependencies.get_mut("user-service").unwrap().url = users.url();
+    let orders = order_service::SERVICE.start(&orders, &log).await.unwrap();
     Platform { users, orders, _databases: databases }
 }
 
-/// Every sample: its name with its labels, and its value. It panics at what is not OpenMetrics as we write it.
+/// The name with labels and the value of every sample. Panics if a line is not a sample in the expected format.
 async fn metrics(server: &Server) -> BTreeMap<String, f64> {
-    let answer = reqwest::get(format!("{}/metrics", server.url())).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let content_type = answer.headers()["content-type"].to_str().unwrap();
+    let response = reqwest::get(format!("{}/metrics", server.url())).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let content_type = response.headers()["content-type"].to_str().unwrap();
     assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    let text = answer.text().await.unwrap();
+    let text = response.text().await.unwrap();
     let samples = text.strip_suffix("# EOF\n").unwrap().lines().filter(|line| !line.starts_with('#'));
     let mut all = BTreeMap::new();
     for sample in samples {
         let (name, value) = sample.rsplit_once(' ').unwrap();
-        assert_eq!(all.insert(name.to_owned(), value.parse().unwrap()), None, "{name} stands there twice");
+        assert_eq!(all.insert(name.to_owned(), value.parse().unwrap()), None, "duplicate sample {name}");
     }
     all
 }
@@ -59,7 +60,7 @@ fn requests(operation: &str, status: u16, error_code: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_request_is_counted_however_it_ends_and_whatever_is_logged() {
+async fn every_request_is_counted_whatever_its_outcome() {
     let Platform { users, .. } = &start().await;
     let john = json!({"email": "user@example.com", "name": "John Doe"});
     for (method, path, body, operation, expected, error_code) in [
@@ -92,9 +93,9 @@ async fn every_request_is_counted_however_it_ends_and_whatever_is_logged() {
 }
 
 #[tokio::test]
-async fn what_clients_make_up_adds_no_metric() {
+async fn made_up_paths_and_methods_add_no_time_series() {
     let Platform { users, .. } = &start().await;
-    let ask = async |number: u32| {
+    let request_made_up = async |number: u32| {
         let method = if number.is_multiple_of(2) {
             Method::GET
         } else {
@@ -104,18 +105,18 @@ async fn what_clients_make_up_adds_no_metric() {
         status(request(users, Method::GET, &format!("/api/v1/users/canary-{number}"))).await;
     };
     for number in 0..4 {
-        ask(number).await;
+        request_made_up(number).await;
     }
     metrics(users).await;
     let before: Vec<String> = metrics(users).await.into_keys().collect();
     for number in 4..500 {
-        ask(number).await;
+        request_made_up(number).await;
     }
     assert_eq!(metrics(users).await.into_keys().collect::<Vec<_>>(), before);
 }
 
 #[tokio::test]
-async fn calls_to_user_service_are_seen_from_order_service() {
+async fn order_service_measures_its_calls_to_user_service() {
     let Platform { users, orders, _databases } = start().await;
     let place = async || {
         let order = json!({"user_id": 1, "product_id": 456, "quantity": 2});
@@ -133,29 +134,29 @@ async fn calls_to_user_service_are_seen_from_order_service() {
         assert_eq!(place().await, 503);
     }
 
-    let seen = metrics(&orders).await;
-    let ended = |outcome: &str| {
-        seen[&format!("dependency_call_duration_seconds_count{{dependency=\"user-service\",outcome=\"{outcome}\"}}")]
+    let samples = metrics(&orders).await;
+    let calls_with = |outcome: &str| {
+        samples[&format!("dependency_call_duration_seconds_count{{dependency=\"user-service\",outcome=\"{outcome}\"}}")]
     };
-    assert_eq!((ended("not_found"), ended("success"), ended("unavailable")), (1.0, 1.0, 21.0));
-    let of = |name: &str| seen[&format!("{name}{{dependency=\"user-service\"}}")];
-    assert_eq!(of("dependency_calls_total"), 23.0);
-    assert_eq!(of("dependency_attempts_total"), of("dependency_retries_total") + 23.0 - refused(&seen));
-    assert!(of("dependency_retries_total") > 0.0 && refused(&seen) > 0.0, "{seen:?}");
-    assert_eq!((of("dependency_circuit_open"), of("dependency_active_attempts")), (1.0, 0.0));
-    assert_eq!(of("dependency_active_attempts_limit"), 64.0);
-    assert_eq!(seen[&requests("order_create", 503, "user_service_unavailable")], 21.0);
+    assert_eq!((calls_with("not_found"), calls_with("success"), calls_with("unavailable")), (1.0, 1.0, 21.0));
+    let value = |name: &str| samples[&format!("{name}{{dependency=\"user-service\"}}")];
+    assert_eq!(value("dependency_calls_total"), 23.0);
+    assert_eq!(value("dependency_attempts_total"), value("dependency_retries_total") + 23.0 - refused_calls(&samples));
+    assert!(value("dependency_retries_total") > 0.0 && refused_calls(&samples) > 0.0, "{samples:?}");
+    assert_eq!((value("dependency_circuit_open"), value("dependency_active_attempts")), (1.0, 0.0));
+    assert_eq!(value("dependency_active_attempts_limit"), 64.0);
+    assert_eq!(samples[&requests("order_create", 503, "user_service_unavailable")], 21.0);
 }
 
-fn refused(seen: &BTreeMap<String, f64>) -> f64 {
-    seen["dependency_calls_refused_total{dependency=\"user-service\",reason=\"circuit_open\"}"]
+fn refused_calls(samples: &BTreeMap<String, f64>) -> f64 {
+    samples["dependency_calls_refused_total{dependency=\"user-service\",reason=\"circuit_open\"}"]
 }
 
 #[tokio::test]
-async fn each_service_of_a_process_has_metrics_of_its_own() {
+async fn services_in_one_process_have_separate_metrics() {
     let Platform { users, orders, .. } = &start().await;
     let (users, orders) = (metrics(users).await, metrics(orders).await);
-    assert!(users.contains_key(&requests("user_view", 200, "")), "what never happened stands at zero");
+    assert!(users.contains_key(&requests("user_view", 200, "")), "a series without requests is missing");
     assert!(!orders.contains_key(&requests("user_view", 200, "")));
     assert_eq!(users[r#"build_info{service_name="user-service",version="0.1.0"}"#], 1.0);
     assert_eq!(orders[r#"build_info{service_name="order-service",version="0.1.0"}"#], 1.0);
@@ -163,16 +164,16 @@ async fn each_service_of_a_process_has_metrics_of_its_own() {
 }
 
 #[tokio::test]
-async fn process_and_connections_are_told() {
+async fn process_and_connection_metrics_are_reported() {
     let Platform { users, .. } = &start().await;
-    let seen = metrics(users).await;
+    let samples = metrics(users).await;
     for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"] {
-        assert!(seen[name] > 0.0, "{name}");
+        assert!(samples[name] > 0.0, "{name}");
     }
-    let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64() - seen["process_start_time_seconds"];
+    let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64() - samples["process_start_time_seconds"];
     assert!((0.0..86_400.0).contains(&started), "{started}");
-    assert_eq!(seen[r#"db_client_connection_max{pool="reader"}"#], 4.0);
-    assert_eq!(seen[r#"db_client_connection_count{pool="writer",state="used"}"#], 0.0);
-    assert_eq!(seen["http_server_active_requests_limit"], 1024.0);
-    assert_eq!(seen["http_server_active_requests"], 0.0);
+    assert_eq!(samples[r#"db_client_connection_max{pool="reader"}"#], 4.0);
+    assert_eq!(samples[r#"db_client_connection_count{pool="writer",state="used"}"#], 0.0);
+    assert_eq!(samples["http_server_active_requests_limit"], 1024.0);
+    assert_eq!(samples["http_server_active_requests"], 0.0);
 }

@@ -1,6 +1,6 @@
-//! Spans, as a collector receives them.
+//! Tests the spans that both services export to a collector.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::sync::{Arc, Mutex};
 
@@ -11,22 +11,23 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message;
 use reqwest::{Client, RequestBuilder};
 use serde_json::json;
+use service_runtime::config::Config;
 use service_runtime::server::Server;
 use service_runtime::telemetry::Traces;
-use service_testing::{CapturedLog, Kind, TestDatabase};
+use service_testing::{CapturedLog, Kind, TestDatabase, config_of};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// A collector: what it was sent.
+/// A collector that stores the requests it receives.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Sent>>>);
+struct Collector(Arc<Mutex<Vec<Export>>>);
 
-/// A path and a body.
-type Sent = (String, Vec<u8>);
+/// The path and body of a request.
+type Export = (String, Vec<u8>);
 
-/// What a test looks at in a span.
+/// The parts of a span that the tests check.
 #[derive(Clone, Debug)]
 struct Span {
     service: String,
@@ -131,19 +132,14 @@ impl Platform {
     async fn start(collector_url: &str) -> Self {
         let databases = [TestDatabase::new(Kind::Sqlite).await, TestDatabase::new(Kind::Sqlite).await];
         let log = CapturedLog::default();
-        let logger = log.logger(&[user_service::DOCUMENT, order_service::DOCUMENT]);
-        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let (user_service, order_service) = (user_service::SERVICE, order_service::SERVICE);
+        let logger = log.logger(&[user_service.document, order_service.document]);
         let traces = Traces { otlp_endpoint: Some(collector_url.to_owned()) };
-        let users = user_service::Config {
-            traces: traces.clone(),
-            ..user_service::Config::new(anywhere, databases[0].url.clone())
-        };
-        let users = user_service::start(&users, &logger).await.unwrap();
-        let orders = order_service::Config {
-            traces,
-            ..order_service::Config::new(anywhere, databases[1].url.clone(), users.url())
-        };
-        let orders = order_service::start(&orders, &logger).await.unwrap();
+        let config = Config { traces: traces.clone(), ..config_of(&user_service, &databases[0].url, &[]) };
+        let users = user_service.start(&config, &logger).await.unwrap();
+        let mut config = Config { traces, ..config_of(&order_service, &databases[1].url, &[]) };
+        config.dependencies.get_mut("user-service").unwrap().url = users.url();
+        let orders = order_service.start(&config, &logger).await.unwrap();
         Self { users, orders, log, _databases: databases }
     }
 
@@ -154,11 +150,12 @@ impl Platform {
 
     async fn create_user(&self) {
         let user = json!({"email": "canary@example.com", "name": "canary"});
-        let answer = Client::new().post(format!("{}/api/v1/users", self.users.url())).json(&user).send().await.unwrap();
-        assert_eq!(answer.status(), 201);
+        let response =
+            Client::new().post(format!("{}/api/v1/users", self.users.url())).json(&user).send().await.unwrap();
+        assert_eq!(response.status(), 201);
     }
 
-    /// Stops both; gives the log.
+    /// Stops both services; returns their log.
     async fn stop(self) -> String {
         self.orders.stop().await;
         self.users.stop().await;
@@ -193,7 +190,7 @@ async fn an_order_is_one_trace_of_three_spans() {
 }
 
 #[tokio::test]
-async fn a_failure_names_its_error_code_and_what_clients_write_is_not_told() {
+async fn a_span_has_the_error_code_but_no_client_input() {
     let collector = Collector::default();
     let platform = Platform::start(&collector.start().await).await;
     assert_eq!(platform.order().send().await.unwrap().status(), 404);
@@ -203,13 +200,13 @@ async fn a_failure_names_its_error_code_and_what_clients_write_is_not_told() {
 
     let order = collector.span("POST /api/v1/orders");
     assert_eq!((order.attribute("error.type"), order.parent.as_str()), ("user_not_found", ""));
-    assert!(!order.failed, "who asks for what is not there has made a mistake, not the service");
+    assert!(!order.failed, "a 404 is an error of the client, not a failed span");
     assert_eq!(collector.span("user-service user_check").attribute("outcome"), "not_found");
     assert_eq!(collector.span("none").attribute("http.response.status_code"), "404");
 }
 
 #[tokio::test]
-async fn a_trace_that_nobody_wants_recorded_is_not_sent_nor_is_a_health_check() {
+async fn unsampled_traces_and_health_checks_are_not_exported() {
     let collector = Collector::default();
     let platform = Platform::start(&collector.start().await).await;
     platform.create_user().await;
@@ -223,10 +220,11 @@ async fn a_trace_that_nobody_wants_recorded_is_not_sent_nor_is_a_health_check() 
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_keeps_neither_requests_nor_the_stop() {
-    let nobody = TcpSocket::new_v4().unwrap();
-    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let platform = Platform::start(&format!("http://{}", nobody.local_addr().unwrap())).await;
+async fn a_missing_collector_delays_neither_requests_nor_shutdown() {
+    // Bound without listening, so that connections are refused.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let platform = Platform::start(&format!("http://{}", socket.local_addr().unwrap())).await;
     platform.create_user().await;
     for _ in 0..20 {
         assert_eq!(platform.order().send().await.unwrap().status(), 201);
@@ -235,7 +233,7 @@ async fn a_collector_that_is_away_keeps_neither_requests_nor_the_stop() {
 }
 
 #[tokio::test]
-async fn a_collector_that_never_answers_keeps_neither_requests_nor_the_stop() {
+async fn a_silent_collector_delays_neither_requests_nor_shutdown() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let platform = Platform::start(&format!("http://{}", silent.local_addr().unwrap())).await;
     platform.create_user().await;

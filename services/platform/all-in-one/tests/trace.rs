@@ -1,10 +1,10 @@
-//! One order, followed through the logs of both services by one id.
+//! Tests that the logs of both services have the same trace id for an order.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use serde_json::{Value, json};
 use service_runtime::server::Server;
-use service_testing::{CapturedLog, Kind, TestDatabase};
+use service_testing::{CapturedLog, Kind, TestDatabase, config_of};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -19,18 +19,15 @@ struct Platform {
 async fn start() -> Platform {
     let databases = [TestDatabase::new(Kind::Sqlite).await, TestDatabase::new(Kind::Sqlite).await];
     let (users_log, orders_log) = (CapturedLog::default(), CapturedLog::default());
-    let anywhere = "127.0.0.1:0".parse().unwrap();
-    let config = user_service::Config::new(anywhere, databases[0].url.clone());
-    let users = user_service::start(&config, &users_log.logger(&[user_service::DOCUMENT])).await.unwrap();
-    let mut config = order_service::Config::new(anywhere, databases[1].url.clone(), users.url());
-    // A loaded machine is no case of this test.
-    config.user_service_attempt_timeout_ms = 60_000;
-    config.user_service_timeout_ms = 60_000;
-    let orders = order_service::start(&config, &orders_log.logger(&[order_service::DOCUMENT])).await.unwrap();
+    let (user_service, order_service) = (user_service::SERVICE, order_service::SERVICE);
+    let config = config_of(&user_service, &databases[0].url, &[]);
+    let users = user_service.start(&config, &users_log.logger(&[user_service.document])).await.unwrap();
+    let config = config_of(&order_service, &databases[1].url, &[("user-service", users.url())]);
+    let orders = order_service.start(&config, &orders_log.logger(&[order_service.document])).await.unwrap();
     Platform { users, orders, users_log, orders_log, _databases: databases }
 }
 
-/// Places an order for a user who exists; gives the request id of order-service.
+/// Places an order for an existing user; returns the request id of order-service.
 async fn place_order(platform: &Platform, traceparent: Option<&str>) -> String {
     let client = reqwest::Client::new();
     let user = client.post(format!("{}/api/v1/users", platform.users.url()));
@@ -39,13 +36,13 @@ async fn place_order(platform: &Platform, traceparent: Option<&str>) -> String {
     if let Some(traceparent) = traceparent {
         order = order.header("traceparent", traceparent);
     }
-    let answer = order.json(&json!({"user_id": 1, "product_id": 456, "quantity": 2})).send().await.unwrap();
-    assert_eq!(answer.status(), 201);
-    answer.headers()["x-request-id"].to_str().unwrap().to_owned()
+    let response = order.json(&json!({"user_id": 1, "product_id": 456, "quantity": 2})).send().await.unwrap();
+    assert_eq!(response.status(), 201);
+    response.headers()["x-request-id"].to_str().unwrap().to_owned()
 }
 
-/// The messages of the lines with this trace id.
-fn lines(log: &CapturedLog, trace_id: &str) -> Vec<String> {
+/// The messages of the log lines with this trace id, except `incoming request`.
+fn messages(log: &CapturedLog, trace_id: &str) -> Vec<String> {
     let text = log.text();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let of_trace = lines.filter(|line| line["trace_id"] == trace_id);
@@ -56,20 +53,20 @@ fn lines(log: &CapturedLog, trace_id: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_order_is_found_in_both_logs_by_the_trace_id_of_its_sender() {
+async fn both_logs_have_the_trace_id_of_the_client() {
     let platform = start().await;
     place_order(&platform, Some(&format!("00-{TRACE}-00f067aa0ba902b7-01"))).await;
-    assert_eq!(lines(&platform.orders_log, TRACE), ["Created new order", "request completed"]);
-    assert_eq!(lines(&platform.users_log, TRACE), ["request completed"]);
+    assert_eq!(messages(&platform.orders_log, TRACE), ["order created", "request completed"]);
+    assert_eq!(messages(&platform.users_log, TRACE), ["request completed"]);
 }
 
 #[tokio::test]
-async fn an_order_without_a_trace_of_its_own_is_found_in_both_logs_by_its_request_id() {
+async fn without_a_trace_id_both_logs_have_the_request_id() {
     for traceparent in [None, Some("00-canary-00f067aa0ba902b7-01")] {
         let platform = start().await;
         let trace_id = place_order(&platform, traceparent).await.replace('-', "");
-        assert_eq!(lines(&platform.orders_log, &trace_id), ["Created new order", "request completed"]);
-        assert_eq!(lines(&platform.users_log, &trace_id), ["request completed"]);
+        assert_eq!(messages(&platform.orders_log, &trace_id), ["order created", "request completed"]);
+        assert_eq!(messages(&platform.users_log, &trace_id), ["request completed"]);
         assert!(!platform.orders_log.text().contains("canary"), "{}", platform.orders_log.text());
     }
 }

@@ -1,5 +1,4 @@
-//! Successful answers: with the headers that every answer has, and, for what was created, so that the same answer can
-//! be given again.
+//! Successful responses: the headers that every response has, and responses to a creation that can be replayed.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,10 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The header that tells a repeated answer from the first.
+/// The header that marks a replayed response.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Adds what keeps an answer from being stored on the way, taken for something else than it is, or run in a browser
+/// Adds the headers that keep a response from being cached, sniffed for another media type, or run in a browser
 /// (OWASP REST security cheat sheet).
 pub(crate) fn harden(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -23,13 +22,12 @@ pub(crate) fn harden(headers: &mut HeaderMap) {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
 }
 
-/// A successful answer of an operation. Only the edge of a service makes one, so that none leaves without having
-/// passed it.
+/// A successful response of an operation. Only the request guard makes one, so that no operation can bypass it.
 #[derive(Debug)]
 pub struct Answer<R>(R);
 
 impl<R> Answer<R> {
-    /// For the edge of a service: `answer` has passed it.
+    /// For the request guard: `answer` has passed it.
     pub fn passed(answer: R) -> Self {
         Self(answer)
     }
@@ -51,46 +49,46 @@ impl<R: HttpResponse> HttpResponse for Answer<R> {
     }
 }
 
-/// The answer to a request that created a `T`: 201, with the `T` and where it can be read. It can be kept and given
-/// again.
+/// The response to a request that created a resource: 201, with a `T` and where the resource can be read. It can be
+/// stored and replayed.
 pub struct Created<T> {
     /// The body: the `T` as JSON.
     pub body: String,
-    /// The path of what was created.
+    /// The path of the resource.
     pub location: String,
-    /// Whether it was given before.
+    /// Whether it is the stored response to an earlier request.
     pub replayed: bool,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T: Serialize> Created<T> {
-    /// The first answer about `created`, which can be read at the path `location`.
+    /// The response about `created`, for a resource at the path `location`.
     pub fn new(created: &T, location: String) -> serde_json::Result<Self> {
         Ok(Self { body: serde_json::to_string(created)?, location, replayed: false, of: PhantomData })
     }
 }
 
 impl<T> Created<T> {
-    /// An answer that was kept.
+    /// A stored response.
     pub fn replay(body: String, location: String) -> Self {
         Self { body, location, replayed: true, of: PhantomData }
     }
 }
 
 impl<T> fmt::Debug for Created<T> {
-    /// Without the body: it can hold personal data.
+    /// Without the body, which can contain personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Created").field("location", &self.location).field("replayed", &self.replayed).finish()
     }
 }
 
-/// The headers of a [`Created`] as the document has them.
+/// The headers of a [`Created`] in the document.
 #[derive(Serialize, JsonSchema)]
 struct CreatedHeaders {
-    /// The path of what was created, on this service.
+    /// The path of the created resource, on this service.
     #[serde(rename = "Location")]
     location: String,
-    /// `true` on an answer that was given before, to a request with the same `Idempotency-Key`; otherwise absent.
+    /// `true` on the replayed response to an earlier request with the same `Idempotency-Key`; otherwise absent.
     #[serde(rename = "Idempotency-Replayed", default)]
     #[schemars(with = "bool")]
     idempotency_replayed: Option<bool>,

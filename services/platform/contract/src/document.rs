@@ -1,34 +1,40 @@
-//! The OpenAPI document of a service: what dropshot derives from the trait, and what it cannot say.
+//! The OpenAPI document of a service: what dropshot derives from the API trait, completed.
 //!
-//! dropshot knows paths, types, summaries and tags. It does not emit servers, license, examples of requests and
-//! answers, or the statuses an operation really has: it writes `4XX` and `5XX`. Those stand beside the trait as
-//! an [`About`], one [`Operation`] for each operation, and golden [`examples`](crate::examples); [`complete`] joins all
-//! of it into one document.
+//! dropshot emits paths, types, summaries and tags. It does not emit servers, license, examples of requests and
+//! responses, or the exact statuses of an operation: it writes `4XX` and `5XX`. Those are declared beside the trait in a
+//! [`Contract`]: one [`Operation`] for each operation, and golden [`examples`](crate::examples).
 
 use std::collections::BTreeMap;
 
-use dropshot::{ApiDescription, StubContext};
+use dropshot::{ApiDescription, ApiDescriptionBuildErrors, StubContext};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::error_code::ErrorCode;
-use crate::examples::{Example, REQUEST_ID};
+use crate::examples::{self, Example, REQUEST_ID};
+use crate::health;
 use crate::page::PageLimit;
 
-/// What a document says of its service as a whole.
-#[derive(Clone, Debug)]
-pub struct About {
-    /// The service's name for people.
-    pub title: &'static str,
+/// The contract of one service: everything its document is made of.
+#[derive(Debug)]
+pub struct Contract {
+    /// The service's name in `services/platform.toml`.
+    pub service: &'static str,
     /// `info.version`: the version of the contract, not of the program.
     pub version: semver::Version,
-    /// What the service is for, in Markdown.
-    pub description: &'static str,
-    /// Where the service answers when started as the README says.
-    pub server_url: &'static str,
+    /// What the service is for: one sentence in Markdown.
+    pub summary: &'static str,
+    /// Which requests are safe to repeat, and how to repeat the others: a paragraph in Markdown.
+    pub repeating: &'static str,
+    /// The trait, as dropshot describes it.
+    pub api: fn() -> Result<ApiDescription<StubContext>, ApiDescriptionBuildErrors>,
+    /// The operations of the trait.
+    pub operations: fn() -> Vec<Operation>,
+    /// The text of `examples.json`.
+    pub examples: &'static str,
 }
 
-/// What dropshot cannot say of one operation. Its examples stand in `examples.json`.
+/// What dropshot does not know of one operation. Its examples are in `examples.json`.
 #[derive(Debug)]
 pub struct Operation {
     id: &'static str,
@@ -39,7 +45,7 @@ pub struct Operation {
     paginated: bool,
 }
 
-/// Reads a value as the type that it is an example of, and gives it as that type writes it.
+/// Deserializes an example as its type and serializes it again.
 type TypeCheck = fn(&Value) -> serde_json::Result<Value>;
 
 fn check_as<T: DeserializeOwned + Serialize>(value: &Value) -> serde_json::Result<Value> {
@@ -47,7 +53,7 @@ fn check_as<T: DeserializeOwned + Serialize>(value: &Value) -> serde_json::Resul
 }
 
 impl Operation {
-    /// The operation that the trait declares as the method `id`; `meaning` says what its success means.
+    /// The operation that the trait declares as the method `id`; `meaning` describes its success.
     pub fn new(id: &'static str, meaning: &'static str) -> Self {
         Self { id, takes: None, meaning, answers: None, errors: Vec::new(), paginated: false }
     }
@@ -58,94 +64,155 @@ impl Operation {
         self
     }
 
-    /// The type of its answer's body.
+    /// The type of its response body.
     pub fn answers<T: DeserializeOwned + Serialize>(mut self) -> Self {
         self.answers = Some(check_as::<T>);
         self
     }
 
-    /// Every error it can answer with.
+    /// Every error it can return.
     pub fn fails(mut self, errors: &[ErrorCode]) -> Self {
         self.errors.extend_from_slice(errors);
         self
     }
 
-    /// It answers in pages: `limit` and `page_token` go in, `items` and `next_page` come out.
+    /// It returns pages: `limit` and `page_token` in the query, `items` and `next_page` in the response.
     pub fn paginated(mut self) -> Self {
         self.paginated = true;
         self
     }
 }
 
-/// Why a document could not be made. Each names the operation to mend.
+/// Why a document cannot be made. Each variant names the operation to fix.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// dropshot refuses the trait.
+    /// The service is not in `services/platform.toml`.
+    #[error("services/platform.toml has no service {0}")]
+    Unlisted(&'static str),
+    /// dropshot rejects the trait.
     #[error("the API trait is not valid: {0}")]
     Trait(String),
     /// `examples.json` cannot be read.
     #[error("examples.json: {0}")]
     Examples(String),
-    /// The trait has it, the declarations do not.
+    /// An operation of the trait that is not declared.
     #[error("operation `{0}` is in the trait, but not in `operations()` beside it")]
     Undeclared(String),
-    /// The declarations or the examples have it, the trait does not.
+    /// A declared operation, or an example's, that is not in the trait.
     #[error("operation `{0}` is in `operations()` or in examples.json, but not in the trait beside them")]
     Unknown(String),
-    /// A declaration that does not fit the trait.
+    /// A declaration that contradicts the trait.
     #[error("operation `{id}`: {problem}")]
-    Unfit {
+    Mismatch {
         /// The operation.
         id: String,
-        /// What does not fit.
+        /// The contradiction.
         problem: String,
     },
 }
 
-/// The complete document of the API `trait_description`, as pretty-printed JSON that ends with a newline.
-pub fn complete(
-    trait_description: ApiDescription<StubContext>,
-    about: &About,
-    operations: Vec<Operation>,
-    examples: &[Example],
-) -> Result<String, DocumentError> {
-    let derived = trait_description.openapi(about.title, about.version.clone()).json();
-    let mut document = derived.map_err(|error| DocumentError::Trait(error.to_string()))?;
-
-    document["info"]["description"] = about.description.into();
-    document["info"]["contact"] = json!({ "name": "Orders & Notifications Platform team" });
-    document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0", "url": "https://spdx.org/licenses/" });
-    document["servers"] = json!([{ "url": about.server_url, "description": "The service as the README starts it" }]);
-    // No operation asks who is calling. Without this the document would leave it open.
-    document["security"] = json!([]);
-    document["components"]["headers"] = headers();
-    document["components"]["schemas"]["Error"] = error_schema();
-    if let Some(components) = document["components"].as_object_mut() {
-        components.remove("responses");
+impl Contract {
+    /// A request and its response for every operation and every error code.
+    pub fn examples(&self) -> Result<Vec<Example>, DocumentError> {
+        examples::read(self.examples).map_err(|error| DocumentError::Examples(error.to_string()))
     }
 
-    let mut declared: BTreeMap<&str, Operation> = operations.into_iter().map(|o| (o.id, o)).collect();
-    if let Some(example) = examples.iter().find(|example| !declared.contains_key(example.operation.as_str())) {
-        return Err(DocumentError::Unknown(example.operation.clone()));
-    }
-    let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
-    let derived = paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut());
-    for operation in derived.filter_map(Value::as_object_mut) {
-        let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let declaration = declared.remove(id.as_str()).ok_or_else(|| DocumentError::Undeclared(id.clone()))?;
-        let examples: Vec<&Example> = examples.iter().filter(|example| example.operation == id).collect();
-        complete_operation(operation, declaration, &examples)
-            .map_err(|problem| DocumentError::Unfit { id, problem })?;
-    }
-    if let Some(id) = declared.keys().next() {
-        return Err(DocumentError::Unknown((*id).to_owned()));
-    }
-    check_request_bodies(&document)?;
-    if let Some(limit) = document["components"]["schemas"].get_mut("PageLimit") {
-        limit["default"] = PageLimit::default().get().into();
+    /// The complete document, as pretty-printed JSON that ends with a newline.
+    pub fn document(&self) -> Result<String, DocumentError> {
+        let mut document = self.derive(self.api)?;
+        add_health(&mut document, self.derive(health::description)?);
+        document["info"]["description"] = self.description().into();
+        document["info"]["contact"] = json!({ "name": "Orders & Notifications Platform team" });
+        document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0", "url": "https://spdx.org/licenses/" });
+        document["servers"] =
+            json!([{ "url": self.server_url()?, "description": "The service as the README starts it" }]);
+        // No operation authenticates its caller. Without this the document would not say so.
+        document["security"] = json!([]);
+        document["components"]["headers"] = headers();
+        document["components"]["schemas"]["Error"] = error_schema();
+        if let Some(components) = document["components"].as_object_mut() {
+            components.remove("responses");
+        }
+        self.complete_operations(&mut document)?;
+        check_request_bodies(&document)?;
+        if let Some(limit) = document["components"]["schemas"].get_mut("PageLimit") {
+            limit["default"] = PageLimit::default().get().into();
+        }
+        Ok(format!("{document:#}\n"))
     }
 
-    Ok(format!("{document:#}\n"))
+    /// What dropshot makes of `api`.
+    fn derive(
+        &self,
+        api: fn() -> Result<ApiDescription<StubContext>, ApiDescriptionBuildErrors>,
+    ) -> Result<Value, DocumentError> {
+        let api = api().map_err(|error| DocumentError::Trait(error.to_string()))?;
+        let derived = api.openapi(self.title(), self.version.clone()).json();
+        derived.map_err(|error| DocumentError::Trait(error.to_string()))
+    }
+
+    /// The service's name for people: `User Service` for `user-service`.
+    fn title(&self) -> String {
+        let capitalize = |word: &str| word[..1].to_uppercase() + &word[1..];
+        self.service.split('-').map(capitalize).collect::<Vec<_>>().join(" ")
+    }
+
+    fn server_url(&self) -> Result<String, DocumentError> {
+        let service = topology::platform().service(self.service);
+        let service = service.ok_or_else(|| DocumentError::Unlisted(self.service))?;
+        Ok(format!("http://127.0.0.1:{}", service.port))
+    }
+
+    fn description(&self) -> String {
+        let Self { summary, repeating, .. } = self;
+        format!(
+            "{summary}\n\n\
+             Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and \
+             unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader \
+             represents exactly.\n\n\
+             Every error has the shape of the schema `Error`; decide by its `error_code`. {repeating}\n\n\
+             Any request may state in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender \
+             still waits; the service gives up then, unless its own limit is shorter.\n\n\
+             Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`."
+        )
+    }
+
+    fn complete_operations(&self, document: &mut Value) -> Result<(), DocumentError> {
+        let examples = self.examples()?;
+        let operations = (self.operations)().into_iter().chain(health::operations());
+        let mut declared: BTreeMap<&str, Operation> = operations.map(|operation| (operation.id, operation)).collect();
+        if let Some(example) = examples.iter().find(|example| !declared.contains_key(example.operation.as_str())) {
+            return Err(DocumentError::Unknown(example.operation.clone()));
+        }
+        let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+        let derived = paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut());
+        for operation in derived.filter_map(Value::as_object_mut) {
+            let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let declaration = declared.remove(id.as_str()).ok_or_else(|| DocumentError::Undeclared(id.clone()))?;
+            let examples: Vec<&Example> = examples.iter().filter(|example| example.operation == id).collect();
+            complete_operation(operation, declaration, &examples)
+                .map_err(|problem| DocumentError::Mismatch { id, problem })?;
+        }
+        match declared.keys().next() {
+            Some(id) => Err(DocumentError::Unknown((*id).to_owned())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Adds the paths, schemas and tags of `health` to `document`.
+fn add_health(document: &mut Value, health: Value) {
+    for section in ["/paths", "/components/schemas"] {
+        let added = health.pointer(section).and_then(Value::as_object).cloned().unwrap_or_default();
+        if let Some(object) = document.pointer_mut(section).and_then(Value::as_object_mut) {
+            object.extend(added);
+            object.sort_keys();
+        }
+    }
+    if let (Some(tags), Some(added)) = (document["tags"].as_array_mut(), health["tags"].as_array()) {
+        tags.extend(added.iter().cloned());
+        tags.sort_by_key(|tag| tag["name"].to_string());
+    }
 }
 
 fn complete_operation(
@@ -167,7 +234,7 @@ fn complete_operation(
             body["content"]["application/json"]["example"] = checked(check, example)?;
         }
         (None, None, None) => {}
-        _ => return Err("the trait, `takes` and the example must agree on whether it takes a body".to_owned()),
+        _ => return Err("the trait, `takes` and the example must agree on whether its request has a body".to_owned()),
     }
 
     let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
@@ -182,7 +249,9 @@ fn complete_operation(
     match (success.pointer_mut("/content/application~1json"), declared.answers, &golden.body) {
         (Some(content), Some(check), Some(example)) => content["example"] = checked(check, example)?,
         (None, None, None) => {}
-        _ => return Err("the trait, `answers` and the example must agree on whether it answers a body".to_owned()),
+        _ => {
+            return Err("the trait, `answers` and the example must agree on whether its response has a body".to_owned());
+        }
     }
 
     let mut by_status: BTreeMap<String, Vec<(ErrorCode, Value)>> = BTreeMap::new();
@@ -191,7 +260,7 @@ fn complete_operation(
         let matches = |example: &&&Example| {
             example.status == status && example.error.as_ref().is_some_and(|e| e.code == error.code)
         };
-        let example = examples.iter().find(matches).and_then(|example| example.answer());
+        let example = examples.iter().find(matches).and_then(|example| example.response_body());
         let example = example.ok_or_else(|| format!("no example of {status} {}", error.code))?;
         by_status.entry(status.to_string()).or_default().push((*error, example));
     }
@@ -215,7 +284,7 @@ fn checked(check: TypeCheck, example: &Value) -> Result<Value, String> {
 
 fn error_response(errors: Vec<(ErrorCode, Value)>) -> Value {
     let lines: Vec<String> = errors.iter().map(|(error, _)| format!("`{}`: {}", error.code, error.when)).collect();
-    let may_help_to_wait = errors.iter().any(|(error, _)| error.retry_after_s.is_some());
+    let is_retryable = errors.iter().any(|(error, _)| error.retry_after_s.is_some());
     let examples: Map<String, Value> =
         errors.into_iter().map(|(error, example)| (error.code.to_owned(), json!({ "value": example }))).collect();
     let mut response = json!({
@@ -226,7 +295,7 @@ fn error_response(errors: Vec<(ErrorCode, Value)>) -> Value {
             "examples": examples,
         } },
     });
-    if may_help_to_wait {
+    if is_retryable {
         response["headers"]["Retry-After"] = header("Retry-After");
     }
     response
@@ -243,8 +312,8 @@ fn headers() -> Value {
             "schema": { "type": "integer", "minimum": 0, "example": 1 },
         },
         "X-Request-Id": {
-            "description": "The service's name for this request: the `request_id` of its log lines. Drawn anew \
-                            for every request; one that the client sends is not used.",
+            "description": "The service's name for this request: the `request_id` of its log lines. Generated \
+                            for every request; one that the client sends is ignored.",
             "schema": { "type": "string", "example": REQUEST_ID },
         },
     })
@@ -258,10 +327,10 @@ fn error_schema() -> Value {
         "properties": {
             "error_code": {
                 "type": "string",
-                "description": "A stable word to decide by; the values are listed with each operation. New ones may \
-                                come with a new version: treat one you do not know by its status. Absent only \
-                                where no operation was reached: an unknown path (404) or method (405), or a \
-                                path that cannot be decoded (400).",
+                "description": "A stable identifier to decide by; the values are listed with each operation. New versions \
+                                may add values: treat an unknown one by its status. Absent only if no operation \
+                                was reached: an unknown path (404) or method (405), or a path that cannot be \
+                                decoded (400).",
                 "example": "internal_error",
             },
             "message": {
@@ -278,7 +347,7 @@ fn error_schema() -> Value {
     })
 }
 
-/// A body that takes unknown fields would silently ignore a misspelt one.
+/// A body that accepts unknown fields would silently ignore a misspelt one.
 fn check_request_bodies(document: &Value) -> Result<(), DocumentError> {
     let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
     for operation in paths.filter_map(Value::as_object).flat_map(|path| path.values()) {
@@ -289,9 +358,9 @@ fn check_request_bodies(document: &Value) -> Result<(), DocumentError> {
         };
         let schema = document.pointer(reference.trim_start_matches('#'));
         if schema.and_then(|schema| schema.get("additionalProperties")) != Some(&Value::Bool(false)) {
-            return Err(DocumentError::Unfit {
+            return Err(DocumentError::Mismatch {
                 id: operation["operationId"].as_str().unwrap_or_default().to_owned(),
-                problem: format!("{reference} takes unknown fields: add `#[serde(deny_unknown_fields)]`"),
+                problem: format!("{reference} accepts unknown fields: add `#[serde(deny_unknown_fields)]`"),
             });
         }
     }

@@ -1,39 +1,41 @@
-//! Golden examples: what is asked and what is answered, for every operation and every error code, once, as data.
+//! Golden examples: a request and its response for every operation and every error code, as data.
 //!
-//! Each API crate holds its examples in `examples.json`. The document shows them, the clients' mocks offer them as
-//! samples, and a test replays each against the running service and compares the answer.
+//! Each API crate has its examples in `examples.json`. The document shows them, the clients' mocks offer them as
+//! samples, and a test replays each against the running service and compares the response.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A request and its answer.
+use crate::health;
+
+/// A request and its response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
     /// The operation's id.
     pub operation: String,
-    /// What has happened before, in this order, on an empty database.
+    /// Requests made before, in this order, on an empty database.
     #[serde(default)]
     pub given: Vec<Step>,
-    /// The state of the world when the request is made.
+    /// The state of the world while the request is handled.
     #[serde(default, rename = "while")]
     pub state: State,
     /// The request.
     pub request: Request,
-    /// The answer's status.
+    /// The response's status.
     pub status: u16,
-    /// Headers that the answer has among others.
+    /// Headers that the response has, among others.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The body of a success, if it has one.
+    /// The body of a successful response, if it has one.
     pub body: Option<Value>,
-    /// What a failure says.
+    /// The error of a failed response.
     pub error: Option<ErrorExample>,
 }
 
-/// A request made before.
+/// A request made to prepare an example.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -43,72 +45,85 @@ pub struct Step {
     pub request: Request,
 }
 
-/// What is sent.
+/// A request.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// The variables of the path, as they stand in it.
+    /// The variables of the path, as they appear in it.
     #[serde(default)]
     pub path: BTreeMap<String, String>,
-    /// The query.
+    /// The query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
-    /// Headers beside the content type.
+    /// Headers besides the content type.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// The JSON body.
     pub body: Option<Value>,
-    /// In place of a body, one of so many bytes.
+    /// Instead of a JSON body, this many bytes.
     pub body_of_bytes: Option<usize>,
-    /// The content type, where it is not `application/json`.
+    /// The content type, if it is not `application/json`.
     pub content_type: Option<String>,
 }
 
-/// What a failure says, beside the request id.
+/// The body of an error, without the request id.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorExample {
-    /// Its `error_code`.
+    /// The `error_code`.
     pub code: String,
-    /// Its message.
+    /// The message.
     pub message: String,
 }
 
-/// A state of the world.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// The state of the world while the request of an example is handled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// All is well.
+    /// Everything works. Each called service holds what the first example of its contract creates.
     #[default]
     Well,
     /// The service's database does not answer.
     DatabaseAway,
-    /// The service's database answers, but does not hold what it should.
+    /// The service's database answers, but lacks the service's tables.
     DatabaseBroken,
-    /// The service works on as many requests as it takes.
+    /// The service is at its concurrency limit.
     Overloaded,
-    /// The time for the request is over as soon as it has arrived.
+    /// The request's deadline has passed when it arrives.
     OutOfTime,
-    /// The request's body begins and does not end.
+    /// The request's body starts and never ends.
     BodyStalls,
-    /// The same request was sent just before, and has no answer yet.
+    /// The same request was sent just before and has no response yet.
     KeyInUse,
     /// The service was told to stop.
     Stopping,
-    /// Nobody answers at user-service's address.
-    UserServiceDown,
-    /// user-service takes requests and answers none.
-    UserServiceSilent,
-    /// user-service answers what its contract does not allow.
-    UserServiceTalksNonsense,
+    /// A service that this one calls is faulty.
+    Dependency {
+        /// The called service.
+        name: String,
+        /// What is wrong with it.
+        fault: DependencyFault,
+    },
 }
 
-/// The request id of all examples. The real one is drawn anew for every request.
+/// What can be wrong with a called service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyFault {
+    /// Nothing listens at its address.
+    Down,
+    /// It accepts requests and answers none.
+    Silent,
+    /// It answers what its contract does not allow.
+    Nonsense,
+}
+
+/// The request id in all examples. Real ones are generated for each request.
 pub const REQUEST_ID: &str = "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11";
 
 impl Example {
-    /// The answer's body, whether success or failure.
-    pub fn answer(&self) -> Option<Value> {
+    /// The response's body, of a success or an error.
+    pub fn response_body(&self) -> Option<Value> {
         let error = self.error.as_ref().map(|error| {
             serde_json::json!({
                 "request_id": REQUEST_ID,
@@ -120,7 +135,9 @@ impl Example {
     }
 }
 
-/// Reads the examples of an API crate.
+/// Reads `examples.json` of an API crate, with the examples of `/health` and `/ready` added.
 pub fn read(json: &str) -> serde_json::Result<Vec<Example>> {
-    serde_json::from_str(json)
+    let mut examples: Vec<Example> = serde_json::from_str(json)?;
+    examples.extend(serde_json::from_str::<Vec<Example>>(health::EXAMPLES)?);
+    Ok(examples)
 }

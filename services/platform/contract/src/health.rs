@@ -1,9 +1,68 @@
-//! The answers of `/health` and `/ready`, the same for every service.
+//! `/health` and `/ready`: declared here once, promised by the document of every service, served by the runtime.
 
+use dropshot::{ApiDescription, ApiDescriptionBuildErrors, HttpError, HttpResponseOk, RequestContext, StubContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Says that the process runs.
+use crate::answer::Answer;
+use crate::document::Operation;
+use crate::error_code::{DATABASE_UNAVAILABLE, SHUTTING_DOWN};
+
+/// The path of the liveness probe.
+pub const HEALTH_PATH: &str = "/health";
+/// The path of the readiness probe.
+pub const READY_PATH: &str = "/ready";
+
+/// The golden examples of both operations.
+pub(crate) const EXAMPLES: &str = include_str!("../health_examples.json");
+
+/// The operations that every service has.
+#[dropshot::api_description {
+    tag_config = {
+        allow_other_tags = false,
+        policy = dropshot::EndpointTagPolicy::ExactlyOne,
+        tags = {
+            "operations" = {
+                description = "Whether the service runs and can do its work: for load balancers, orchestrators and people on call.",
+            },
+        },
+    },
+}]
+trait HealthApi {
+    /// What the implementation shares between requests.
+    type Context;
+
+    /// Liveness probe
+    ///
+    /// Succeeds whenever the process can answer at all; does not use the database. Restart an instance that fails it.
+    #[endpoint { method = GET, path = "/health", tags = ["operations"] }]
+    async fn health(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Health>>, HttpError>;
+
+    /// Readiness probe
+    ///
+    /// Checks that the database answers and that the process is not stopping; does not call other services, so their
+    /// outages do not make this one unready. Send no requests to an instance that is not ready; it becomes ready again
+    /// by itself.
+    #[endpoint { method = GET, path = "/ready", tags = ["operations"] }]
+    async fn ready(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError>;
+}
+
+/// Both operations as dropshot derives them.
+pub(crate) fn description() -> Result<ApiDescription<StubContext>, ApiDescriptionBuildErrors> {
+    health_api_mod::stub_api_description()
+}
+
+/// Both operations as the document describes them.
+pub(crate) fn operations() -> [Operation; 2] {
+    [
+        Operation::new("health", "The process runs.").answers::<Health>(),
+        Operation::new("ready", "The service can do its work.")
+            .answers::<Readiness>()
+            .fails(&[DATABASE_UNAVAILABLE, SHUTTING_DOWN]),
+    ]
+}
+
+/// The body of a successful liveness probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// Always `ok`: a process that does not run cannot answer.
@@ -11,7 +70,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// The one answer there is.
+    /// The only value.
     pub const OK: Self = Self { status: HealthStatus::Ok };
 }
 
@@ -23,7 +82,7 @@ pub enum HealthStatus {
     Ok,
 }
 
-/// Says that the service can do its work now.
+/// The body of a successful readiness probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Readiness {
     /// Always `ready`: anything else is a 503.
@@ -31,7 +90,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// The one successful answer there is.
+    /// The only successful value.
     pub const READY: Self = Self { status: ReadinessStatus::Ready };
 }
 

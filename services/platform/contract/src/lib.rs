@@ -1,18 +1,18 @@
-//! What every API trait of the platform is made of, and nothing that belongs to one service.
+//! What every API trait of the platform is made of. No module here knows a service.
 //!
-//! An API trait crate (`services/<service>/api`) promises: which operations there are, what goes in,
-//! what comes out, which errors can happen. The pieces it promises with live here:
+//! An API trait crate (`services/<service>/api`) promises which operations there are, what they accept, what they return
+//! and how they fail. It does so with:
 //!
-//! | module | gives |
+//! | module | contents |
 //! |---|---|
 //! | [`constrained`] | strings and integers whose JSON schema and run-time check are one definition |
-//! | [`error_code`] | an error as one constant: its status, its code, when it happens |
-//! | [`extract`] | request bodies, paths and queries read strictly, refused in the platform's error shape |
-//! | [`answer`] | successful answers with the headers that every answer has, and those that can be given again |
+//! | [`error_code`] | errors as constants: status, code, when it happens |
+//! | [`extract`] | strict extractors for bodies, paths and queries, with errors in the platform's shape |
+//! | [`answer`] | successful responses with the headers that every response has, and replayable ones |
 //! | [`idempotency`] | the header `Idempotency-Key` |
-//! | [`page`] | how long the pages of a list are |
-//! | [`health`] | the answers of `/health` and `/ready` |
-//! | [`examples`] | golden examples: requests and answers as data, for the document, for mocks and to be replayed |
+//! | [`page`] | the length of a page |
+//! | [`health`] | `/health` and `/ready`, which every service has |
+//! | [`examples`] | golden examples: requests and responses as data, for the document, for mocks and to be replayed |
 //! | [`paths`] | the operations of a document read as JSON, and which of them a path belongs to |
 //! | [`document`] | the OpenAPI document: what dropshot derives, completed from declarations beside the trait |
 //!

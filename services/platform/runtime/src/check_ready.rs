@@ -1,4 +1,4 @@
-//! Asking a running service whether it is ready.
+//! The client of `--check-ready`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,22 +8,22 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::server::reachable;
 
-/// A process on this machine that does not even accept a connection by then is stuck.
+/// A process on this machine that has not accepted a connection by then is stuck.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// Readiness itself waits less than a second for PostgreSQL; a SQLite file that takes longer than this is not ready.
+/// `/ready` waits less than a second for PostgreSQL; a SQLite file that takes longer than this is not ready.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// More than a status line ever has.
+/// Longer than any status line.
 const STATUS_LINE_LIMIT_BYTES: u64 = 256;
 
-/// Asks the service that listens on `address` for `/ready`. Fails unless the answer is 200.
-pub(crate) fn ask(address: SocketAddr) -> Result<()> {
+/// Requests `/ready` of the service that listens on `address`. Fails unless the status is 200.
+pub(crate) fn check(address: SocketAddr) -> Result<()> {
     let address = reachable(address);
     let status = status(address).with_context(|| format!("no answer from http://{address}/ready"))?;
     ensure!(status == 200, "http://{address}/ready answers {status}");
     Ok(())
 }
 
-/// A few lines of HTTP: a client would be most of the program that only asks.
+/// A few lines of HTTP: loading an HTTP client would take most of the program's time.
 fn status(address: SocketAddr) -> Result<u16> {
     let mut connection = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
     connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
@@ -32,20 +32,19 @@ fn status(address: SocketAddr) -> Result<u16> {
     BufReader::new(connection).take(STATUS_LINE_LIMIT_BYTES).read_line(&mut line)?;
     match line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()) {
         Some(status) => Ok(status),
-        None => bail!("what answers there does not speak HTTP"),
+        None => bail!("the server does not speak HTTP"),
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 mod tests {
     use std::net::TcpListener;
     use std::thread;
 
     use super::*;
 
-    /// What is said of a server that answers with `answer` and keeps the connection open.
-    fn said_of(answer: &'static str) -> Result<(), String> {
+    /// The result for a server that responds with `answer` and keeps the connection open.
+    fn check_server(answer: &'static str) -> Result<(), String> {
         let listener = TcpListener::bind("0.0.0.0:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
@@ -56,36 +55,33 @@ mod tests {
             (&connection).write_all(answer.as_bytes()).unwrap();
             (request, connection)
         });
-        let said = ask(address).map_err(|error| format!("{error:#}").replace(&address.port().to_string(), "PORT"));
+        let result = check(address).map_err(|error| format!("{error:#}").replace(&address.port().to_string(), "PORT"));
         assert_eq!(server.join().unwrap().0, "GET /ready HTTP/1.1");
-        said
+        result
     }
 
     #[test]
     fn only_200_is_ready() {
-        assert_eq!(said_of("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), Ok(()));
+        assert_eq!(check_server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), Ok(()));
         for (answer, expected) in [
             ("HTTP/1.1 503 Service Unavailable\r\n\r\n", "http://127.0.0.1:PORT/ready answers 503"),
             ("HTTP/1.1 204 No Content\r\n\r\n", "http://127.0.0.1:PORT/ready answers 204"),
-            (
-                "220 mail.example.com\r\n",
-                "no answer from http://127.0.0.1:PORT/ready: what answers there does not speak HTTP",
-            ),
+            ("220 mail.example.com\r\n", "no answer from http://127.0.0.1:PORT/ready: the server does not speak HTTP"),
         ] {
-            assert_eq!(said_of(answer), Err(expected.to_owned()));
+            assert_eq!(check_server(answer), Err(expected.to_owned()));
         }
     }
 
     #[test]
-    fn nobody_there_is_not_ready() {
+    fn a_closed_port_is_not_ready() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let error = format!("{:#}", ask(closed).unwrap_err());
+        let error = format!("{:#}", check(closed).unwrap_err());
         assert!(error.starts_with(&format!("no answer from http://{closed}/ready: ")), "{error}");
     }
 
     #[test]
-    fn a_service_that_never_answers_is_given_up_on() {
+    fn a_silent_server_is_not_ready() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(ask(silent.local_addr().unwrap()).is_err());
+        assert!(check(silent.local_addr().unwrap()).is_err());
     }
 }

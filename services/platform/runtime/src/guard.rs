@@ -1,9 +1,8 @@
-//! The edge of a service: what every operation passes between dropshot and the rules.
+//! The request guard: what every operation passes between dropshot and the rules.
 //!
-//! dropshot has no middleware. Here the state of a service is inside [`Guard`], and [`handle`] is the only way to it, so
-//! that no operation can forget what holds for all: a limit on requests in flight, a deadline, an answer to a panic,
-//! and, by [`Answer`], the headers that every answer has. What comes before, the strict reading of the request, is
-//! `contract::extract`.
+//! dropshot has no middleware. Here the state of a service is inside [`Guard`], and [`handle`] is the only access to it, so
+//! that no operation can bypass what applies to all: the concurrency limit, the deadline, a response after a panic, and, by
+//! [`Answer`], the headers that every response has. Strict decoding comes before, in `contract::extract`.
 
 use std::any::Any;
 use std::future::Future;
@@ -13,37 +12,40 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use contract::answer::Answer;
 use contract::error_code::{DEADLINE_EXCEEDED, INTERNAL_ERROR, INVALID_REQUEST, OVERLOADED};
-use contract::health::{Health, Readiness};
-use dropshot::{HttpError, HttpResponseOk, RequestContext, ServerContext};
+use contract::health::{HEALTH_PATH, Health, READY_PATH, Readiness};
+use dropshot::{
+    ApiDescription, ApiEndpoint, ApiEndpointVersions, HttpError, HttpResponseOk, RequestContext, ServerContext,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use slog::{Logger, warn};
 use tokio::time::timeout_at;
 
 use crate::admission::Admission;
-use crate::config::{milliseconds, requests};
-use crate::server::ReadinessProbe;
+use crate::config::values::{milliseconds, requests};
+use crate::readiness::ReadinessProbe;
 use crate::trace::TraceContext;
 
-/// How long the sender of a request still waits, in milliseconds.
+/// The header with the milliseconds that the caller still waits.
 const TIMEOUT_HEADER: &str = "Request-Timeout-Ms";
 
-/// Many, because most of them wait for their batch, and few enough to answer each in time.
+/// Many, because most requests wait for a batch, but few enough to answer each in time.
 const DEFAULT_REQUESTS: u32 = 1024;
 /// Longer than the slowest operation that succeeds: a call to another service, and a wait for a busy SQLite file.
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
 
-/// How much a service takes on.
+/// The limits on requests.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Limits {
-    /// The most requests to work on at a time; more wait, and when that takes too long some are refused with 503.
+    /// The concurrency limit: more requests queue, and are refused with 503 when the queue stalls.
     #[arg(long, env = "MAX_REQUESTS_IN_FLIGHT", value_name = "NUMBER", default_value_t = DEFAULT_REQUESTS, value_parser = requests)]
     pub max_requests_in_flight: u32,
 
-    /// The most milliseconds to work on a request.
+    /// The maximum milliseconds to handle a request.
     #[arg(long, env = "REQUEST_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_TIMEOUT_MS, value_parser = milliseconds)]
     pub request_timeout_ms: u32,
 }
@@ -54,13 +56,13 @@ impl Default for Limits {
     }
 }
 
-/// The state of a service, behind its guard.
+/// The state of a service behind the guard.
 pub struct Guard<C> {
     state: Arc<C>,
     probe: ReadinessProbe,
     admission: Admission,
     timeout: Duration,
-    /// Whether a trace that begins here is recorded.
+    /// Whether traces that start here are recorded.
     sampled: bool,
 }
 
@@ -75,35 +77,34 @@ impl<C> Guard<C> {
         }
     }
 
-    /// Which requests are let in.
+    /// The admission control.
     pub(crate) fn admission(&self) -> &Admission {
         &self.admission
     }
 }
 
-/// A request that was let in.
-#[derive(Debug)]
-pub struct Admitted<C> {
-    /// What the operations of the service share.
-    pub state: Arc<C>,
-    /// When it is given up.
+/// An admitted request: what the rules need to know of it besides its content.
+#[derive(Clone, Debug)]
+pub struct RequestScope {
+    /// When the guard gives the request up.
     pub deadline: Instant,
-    /// Where it stands in a trace.
+    /// The request's position in its trace.
     pub trace: TraceContext,
     /// The request's log.
     pub log: Logger,
 }
 
-/// Lets a request in to `operation`.
+/// Admits a request and runs `operation` with the service's state.
 ///
-/// Refuses with `overloaded` when the service works on as many as it takes and those who wait for that are too many or wait
-/// too long, and with `invalid_request` a `Request-Timeout-Ms` that is none. Gives `operation` up with `deadline_exceeded` at its
-/// deadline, to which the wait belongs. A panic becomes an `internal_error`; where it was is logged by [`crate::process`].
+/// Refuses with `overloaded` at the concurrency limit, when the queue is full or stalls, and with `invalid_request` a
+/// malformed `Request-Timeout-Ms`. Gives `operation` up with `deadline_exceeded` at its deadline, which includes the time in
+/// the queue. A panic becomes an `internal_error`; [`crate::process`] logs where it happened.
 ///
-/// When the client goes away, an operation with a safe method (RFC 9110, section 9.2.1) ends; any other is finished.
+/// When the client disconnects, an operation with a safe method (RFC 9110, section 9.2.1) is cancelled; any other is
+/// finished.
 pub async fn handle<C, R, F>(
     rqctx: &RequestContext<Guard<C>>,
-    operation: impl FnOnce(Admitted<C>) -> F,
+    operation: impl FnOnce(Arc<C>, RequestScope) -> F,
 ) -> Result<Answer<R>, HttpError>
 where
     C: Send + Sync + 'static,
@@ -113,22 +114,22 @@ where
     let guard = rqctx.context();
     let timeout = caller_timeout(rqctx.request.headers())?.map_or(guard.timeout, |asked| asked.min(guard.timeout));
     let deadline = Instant::now() + timeout;
-    let place = guard.admission.admit(timeout).await.ok_or_else(|| OVERLOADED.to_error())?;
+    let permit = guard.admission.admit(timeout).await.ok_or_else(|| OVERLOADED.to_error())?;
     if timeout.is_zero() {
         return Err(DEADLINE_EXCEEDED.to_error());
     }
     let trace = TraceContext::of_request(&rqctx.request_id, rqctx.request.headers(), guard.sampled);
-    let admitted = Admitted { state: Arc::clone(&guard.state), deadline, trace, log: rqctx.log.clone() };
-    let operation = AssertUnwindSafe(operation(admitted)).catch_unwind();
+    let scope = RequestScope { deadline, trace, log: rqctx.log.clone() };
+    let operation = AssertUnwindSafe(operation(Arc::clone(&guard.state), scope)).catch_unwind();
     let operation = timeout_at(deadline.into(), operation).map(move |outcome| {
-        drop(place);
+        drop(permit);
         match outcome {
             Ok(Ok(result)) => result.map(Answer::passed),
             Ok(Err(panic)) => Err(INTERNAL_ERROR.with_cause(panic_text(panic.as_ref()))),
             Err(_) => Err(DEADLINE_EXCEEDED.with_cause(format_args!("no answer within {} ms", timeout.as_millis()))),
         }
     });
-    // On the heap, because it is large, and may have to leave its connection.
+    // Boxed, because it is large and may have to outlive its connection.
     let operation = operation.boxed();
     if rqctx.request.method().is_safe() {
         operation.await
@@ -137,9 +138,9 @@ where
     }
 }
 
-/// An operation that goes on by itself when its client goes away: then dropshot drops what works on the request.
+/// An operation that detaches when its client disconnects: dropshot then drops the handler's future.
 struct DetachOnDrop<'a, R: 'static> {
-    /// Until it has ended.
+    /// `None` once it has ended.
     operation: Option<BoxFuture<'static, Result<R, HttpError>>>,
     log: &'a Logger,
 }
@@ -161,19 +162,39 @@ impl<R> Drop for DetachOnDrop<'_, R> {
         let log = self.log.clone();
         tokio::spawn(async move {
             if let Err(error) = operation.await {
-                warn!(log, "failed after its client went away"; "error" => error.internal_message);
+                warn!(log, "request failed after client disconnected"; "error" => error.internal_message);
             }
         });
     }
 }
 
-/// The answer of `/health`: always, whatever else the service is busy with.
-pub fn health() -> Result<Answer<HttpResponseOk<Health>>, HttpError> {
+/// Serves `/health` and `/ready`, which [`contract::health`] declares.
+pub(crate) fn register_health<C>(api: &mut ApiDescription<Guard<C>>) -> anyhow::Result<()>
+where
+    Guard<C>: ServerContext,
+{
+    macro_rules! register {
+        ($id:literal, $path:expr, $handler:expr) => {{
+            let (id, versions) = ($id.to_owned(), ApiEndpointVersions::All);
+            let endpoint = ApiEndpoint::new(id, $handler, Method::GET, "application/json", $path, versions);
+            // The document has it already.
+            api.register(endpoint.visible(false)).map_err(|error| anyhow!("{error}"))
+        }};
+    }
+    register!("health", HEALTH_PATH, health)?;
+    register!("ready", READY_PATH, ready)
+}
+
+/// `/health` always succeeds, whatever else the service is busy with.
+async fn health<C>(_: RequestContext<Guard<C>>) -> Result<Answer<HttpResponseOk<Health>>, HttpError>
+where
+    Guard<C>: ServerContext,
+{
     Ok(Answer::passed(HttpResponseOk(Health::OK)))
 }
 
-/// The answer of `/ready`, outside the limits: who is overloaded is not away.
-pub async fn ready<C>(rqctx: &RequestContext<Guard<C>>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError>
+/// `/ready` bypasses the limits: an overloaded service is not an unready one.
+async fn ready<C>(rqctx: RequestContext<Guard<C>>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError>
 where
     Guard<C>: ServerContext,
 {
@@ -188,9 +209,9 @@ fn caller_timeout(headers: &HeaderMap) -> Result<Option<Duration>, HttpError> {
         .map_err(|expected| INVALID_REQUEST.with_message(format!("request header `{TIMEOUT_HEADER}`: {expected}")))
 }
 
-/// What a panic says, if its text was written in the program: another can hold what a client sent.
+/// The message of a panic if it is a literal of the program: any other can contain what a client sent.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &'static str {
-    panic.downcast_ref::<&'static str>().copied().unwrap_or("a panic")
+    panic.downcast_ref::<&'static str>().copied().unwrap_or("panic")
 }
 
 #[cfg(test)]
@@ -199,7 +220,7 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn a_callers_timeout_is_a_number_of_milliseconds_or_refused() {
+    fn a_callers_timeout_is_a_number_of_milliseconds() {
         let read = |value: &[u8]| {
             let headers = HeaderMap::from_iter([(
                 http::HeaderName::from_static("request-timeout-ms"),

@@ -1,24 +1,27 @@
-//! What every service has that is nobody's business: no module here knows a noun of any service.
+//! Infrastructure shared by every service. No module here knows a domain noun.
 //!
-//! | module | gives |
+//! | module | responsibility |
 //! |---|---|
-//! | [`coalesce`] | doing at once what many requests ask for at the same time |
+//! | [`service`] | a service as a value: `main`, start, migrate |
 //! | [`config`] | flags, environment and `.env` as one typed struct, with errors that name the variable |
-//! | [`log`] | JSON lines on stdout, readable on a terminal, without personal data |
+//! | [`process`] | the life of a process: start, wait for a signal, stop |
+//! | [`server`] | a dropshot server with the document, the docs portal, health and metrics |
+//! | [`guard`] | what every operation passes: concurrency limit, deadline, panics |
+//! | [`idempotency`] | stored responses, so that a repeated request creates nothing twice |
 //! | [`database`] | one store on PostgreSQL or SQLite: pools, migrations, errors |
-//! | [`guard`] | what every operation passes: limits, deadline, panics |
-//! | [`idempotency`] | answers that are kept, so that a repeated request creates nothing twice |
+//! | [`coalesce`] | batches of concurrent requests |
+//! | [`dependency`] | lookups in other services |
 //! | [`page`] | page tokens, and cutting rows into pages |
+//! | [`log`] | JSON lines on stdout, readable on a terminal, without personal data |
 //! | [`telemetry`] | metrics at `/metrics`, and traces to a collector |
-//! | [`trace`] | where a request stands in a trace |
-//! | [`server`] | a dropshot server with the document, the docs portal and readiness, started and stopped |
-//! | [`process`] | `main`: start, wait for a signal, stop |
+//! | [`trace`] | a request's position in a trace |
 
 mod admission;
 mod check_ready;
 pub mod coalesce;
 pub mod config;
 pub mod database;
+pub mod dependency;
 mod docs;
 mod dropshot_log;
 pub mod guard;
@@ -26,14 +29,18 @@ pub mod idempotency;
 pub mod log;
 pub mod page;
 pub mod process;
+mod readiness;
 mod request_path;
 pub mod server;
+pub mod service;
 pub mod telemetry;
 pub mod trace;
 mod unpublished;
 
-/// A request makes some hundred allocations; glibc's allocator takes a sixth of its time for them.
-// A test of this crate links it a second time, by service-testing.
+pub use service::{Parts, Service};
+
+/// A request makes some hundred allocations, which take a sixth of its time with glibc's allocator.
+// The unit tests of this crate also link it through service-testing, which has the allocator already.
 #[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -17,33 +17,34 @@ use crate::guard::panic_text;
 use crate::log::flush_stdout;
 use crate::server::{DRAIN_TIMEOUT, Server};
 
-/// What a person sends with Ctrl-C.
+/// Sent by Ctrl-C.
 const SIGINT: &str = "SIGINT";
-/// What an orchestrator sends.
+/// Sent by orchestrators.
 const SIGTERM: &str = "SIGTERM";
 
-/// How long a process that an orchestrator stops still serves while it says that it is not ready, so that requests
-/// go elsewhere before it closes.
+/// How long a process that an orchestrator stops still serves while `/ready` fails, so that load balancers send requests
+/// elsewhere before it closes.
 const NOTICE: Duration = Duration::from_secs(1);
 
-/// The most events that one worker alone takes from the kernel at a time. What belongs to as many requests stays in the
+/// The maximum number of I/O events that a single worker takes per tick: the state of as many requests stays in the
 /// processor's cache until they are answered.
-const EVENTS_AT_ONCE: usize = 32;
+const MAX_EVENTS_PER_TICK: usize = 32;
 
-/// How many tasks it runs before it takes more events, unless no more are ready: it finishes what it has begun.
-const POLLS_BEFORE_EVENTS: u32 = 1000;
+/// How many tasks a single worker polls before it looks for events, unless none is ready: it finishes started requests
+/// before it takes new ones.
+const EVENT_INTERVAL: u32 = 1000;
 
-/// Shorter than what is limited in a usual request, long enough to cost nothing.
+/// Shorter than any timeout of an ordinary request, long enough to cost nothing.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long a stdout that is not read may hold up the end.
+/// How long a stdout that nobody reads may delay the exit.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the servers that `start` starts until SIGINT or SIGTERM, or until one fails; then stops them all. A second
 /// signal ends the process at once.
 ///
-/// No servers mean that there was only something to do once, such as a migration. A failure is one line on stderr
-/// and exit code 1.
+/// If `start` returns no servers, such as after a migration, the process ends. A failure is one line on stderr and exit
+/// code 1.
 pub fn run<F>(name: &str, log: &Logger, start: F) -> ExitCode
 where
     F: Future<Output = Result<Vec<Server>>>,
@@ -54,7 +55,7 @@ where
     };
     log_panics(log.clone());
     let outcome = runtime.block_on(serve(log, start));
-    // What still blocks a thread, such as a name being looked up, is not waited for.
+    // Blocking tasks, such as a name lookup, are not waited for.
     runtime.shutdown_background();
     flush_log();
     match outcome {
@@ -63,23 +64,23 @@ where
     }
 }
 
-/// A worker thread for every two processors, at least one: the database, and often the other service, run beside. Where there
-/// are fewer of them they wake each other less. One alone is this thread, which shares nothing with others.
+/// One worker per two CPUs; the others are left to the database and other services. With one worker, the current-thread
+/// runtime: it needs no work stealing and no synchronisation for it.
 fn runtime() -> io::Result<Runtime> {
     let workers = std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
     let mut builder = if workers == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     if workers == 1 {
-        builder.max_io_events_per_tick(EVENTS_AT_ONCE).event_interval(POLLS_BEFORE_EVENTS);
+        builder.max_io_events_per_tick(MAX_EVENTS_PER_TICK).event_interval(EVENT_INTERVAL);
     } else {
         builder.worker_threads(workers);
     }
     builder.enable_all().build()
 }
 
-/// Asks the process that listens on `address`, in a container next to this one, whether it is ready: the health check of
-/// an image in which there is no other program. If it is not, that is one line on stderr and exit code 1.
+/// Checks whether the process that listens on `address` is ready: the health check of an image that contains no other
+/// program. If it is not, prints one line on stderr and returns exit code 1.
 pub fn check_ready(name: &str, address: SocketAddr) -> ExitCode {
-    match check_ready::ask(address) {
+    match check_ready::check(address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(name, &error),
     }
@@ -109,8 +110,8 @@ async fn serve(log: &Logger, start: impl Future<Output = Result<Vec<Server>>>) -
     }
 }
 
-/// Keeps a timer ahead of those of requests. For one that is set earlier than all others tokio wakes whoever waits for
-/// events, by a system call: a lone request would wake itself for each of its limits.
+/// Keeps a timer that fires before those of requests. When a timer is set that is earlier than all others, tokio wakes the
+/// I/O driver by a system call: a lone request would do so for each of its timeouts.
 async fn tick() {
     loop {
         tokio::time::sleep(TICK).await;
@@ -120,15 +121,15 @@ async fn tick() {
 async fn stop(mut servers: Vec<Server>, notice: Duration) {
     servers.iter().for_each(Server::announce_stop);
     tokio::time::sleep(notice).await;
-    // One for all of them: an orchestrator waits for the process.
+    // One deadline for all: an orchestrator waits for the process.
     let deadline = Instant::now() + DRAIN_TIMEOUT;
-    // In the order opposite to the start: what calls others stops before what it calls.
+    // In reverse order of the start: callers stop before the services that they call.
     while let Some(server) = servers.pop() {
         server.stop_by(deadline).await;
     }
 }
 
-/// Writes the last lines of the log, unless nobody takes them.
+/// Writes the last lines of the log, unless nobody reads them.
 fn flush_log() {
     let (done, written) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -138,15 +139,15 @@ fn flush_log() {
     let _ = written.recv_timeout(FLUSH_TIMEOUT);
 }
 
-/// Logs where a panic was, instead of writing its text, which can hold what a client sent, to stderr.
+/// Logs where a panic happened; the default hook would print its message, which can contain what a client sent.
 fn log_panics(log: Logger) {
     std::panic::set_hook(Box::new(move |panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        error!(log, "a panic"; "error" => panic_text(panic.payload()), "place" => place);
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(log, "handler panicked"; "error" => panic_text(panic.payload()), "location" => location);
     }));
 }
 
-/// The two signals that ask a process to stop.
+/// The two signals that stop a process gracefully.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,11 @@ use dropshot::{ApiDescription, HttpError, HttpResponseOk, RequestContext, endpoi
 use h2::client::ResponseFuture;
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
-use service_runtime::database::{Database, Migration, Migrations};
+use service_runtime::Service;
+use service_runtime::config::Config;
 use service_runtime::guard::{self, Guard, Limits};
-use service_runtime::idempotency::Keys;
-use service_runtime::server::{ReadinessProbe, Server, Service};
-use service_runtime::telemetry::{Telemetry, Traces};
-use service_testing::{CapturedLog, Kind, TestDatabase};
+use service_runtime::server::Server;
+use service_testing::{CapturedLog, Kind, TestDatabase, config_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -27,14 +27,26 @@ const DOCUMENT: &str = r#"{"info": {"title": "Some Service"}, "paths": {
     "/immediate": {"get": {"operationId": "immediate",
     "responses": {"503": {"content": {"application/json": {"examples": {"overloaded": {}}}}}}}}}}"#;
 
-const MIGRATIONS: Migrations = Migrations {
-    service_name: "some-service",
-    steps: &[Migration {
-        version: 1,
-        name: "create idempotency keys",
-        sql: include_str!("../../../../migrations/user-service/0002_create_idempotency_keys.sql"),
-    }],
+const SERVICE: Service = Service {
+    name: "some-service",
+    about: "A service for these tests.",
+    document: DOCUMENT,
+    migrations: &[],
+    serve: |parts| {
+        let mut api = ApiDescription::new();
+        api.register(immediate)?;
+        api.register(read_at_gate)?;
+        api.register(write_at_gate)?;
+        api.register(fail_at_gate)?;
+        api.register(panic_always)?;
+        parts.serve(Ok(api), GATE.with_borrow(Arc::clone))
+    },
 };
+
+thread_local! {
+    /// The state of the service that a test on this thread starts next.
+    static GATE: RefCell<Arc<Gate>> = RefCell::default();
+}
 
 /// Generous: CI may be slow.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,14 +63,14 @@ type HandlerResult = Result<Answer<HttpResponseOk<&'static str>>, HttpError>;
 
 #[endpoint { method = GET, path = "/immediate" }]
 async fn immediate(rqctx: RequestContext<Context>) -> HandlerResult {
-    guard::handle(&rqctx, |_| async { Ok(HttpResponseOk("done")) }).await
+    guard::handle(&rqctx, |_, _| async { Ok(HttpResponseOk("done")) }).await
 }
 
 #[endpoint { method = GET, path = "/gate" }]
 async fn read_at_gate(rqctx: RequestContext<Context>) -> HandlerResult {
-    guard::handle(&rqctx, |request| async move {
-        request.state.entered.notify_one();
-        request.state.open.notified().await;
+    guard::handle(&rqctx, |gate, _| async move {
+        gate.entered.notify_one();
+        gate.open.notified().await;
         Ok(HttpResponseOk("done"))
     })
     .await
@@ -66,10 +78,10 @@ async fn read_at_gate(rqctx: RequestContext<Context>) -> HandlerResult {
 
 #[endpoint { method = POST, path = "/gate" }]
 async fn write_at_gate(rqctx: RequestContext<Context>) -> HandlerResult {
-    guard::handle(&rqctx, |request| async move {
-        request.state.entered.notify_one();
-        request.state.open.notified().await;
-        request.state.written.notify_one();
+    guard::handle(&rqctx, |gate, _| async move {
+        gate.entered.notify_one();
+        gate.open.notified().await;
+        gate.written.notify_one();
         Ok(HttpResponseOk("done"))
     })
     .await
@@ -77,9 +89,9 @@ async fn write_at_gate(rqctx: RequestContext<Context>) -> HandlerResult {
 
 #[endpoint { method = PUT, path = "/gate" }]
 async fn fail_at_gate(rqctx: RequestContext<Context>) -> HandlerResult {
-    guard::handle(&rqctx, |request| async move {
-        request.state.entered.notify_one();
-        request.state.open.notified().await;
+    guard::handle(&rqctx, |gate, _| async move {
+        gate.entered.notify_one();
+        gate.open.notified().await;
         Err(INTERNAL_ERROR.with_cause("the gate is broken"))
     })
     .await
@@ -87,12 +99,7 @@ async fn fail_at_gate(rqctx: RequestContext<Context>) -> HandlerResult {
 
 #[endpoint { method = GET, path = "/panic" }]
 async fn panic_always(rqctx: RequestContext<Context>) -> HandlerResult {
-    guard::handle(&rqctx, |_| async { panic!("canary {}", std::env::args().count()) }).await
-}
-
-#[endpoint { method = GET, path = "/health" }]
-async fn health(_: RequestContext<Context>) -> Result<Answer<HttpResponseOk<contract::health::Health>>, HttpError> {
-    guard::health()
+    guard::handle(&rqctx, |_, _| async { panic!("canary {}", std::env::args().count()) }).await
 }
 
 struct Running {
@@ -103,29 +110,13 @@ struct Running {
 }
 
 async fn start(limits: Limits) -> Running {
-    let file = TestDatabase::new(Kind::Sqlite).await;
-    let database = Database::open(&file.url, 1, &MIGRATIONS).await.unwrap();
-    let mut api = ApiDescription::new();
-    api.register(immediate).unwrap();
-    api.register(read_at_gate).unwrap();
-    api.register(write_at_gate).unwrap();
-    api.register(fail_at_gate).unwrap();
-    api.register(panic_always).unwrap();
-    api.register(health).unwrap();
-    let (gate, log) = (Arc::new(Gate::default()), CapturedLog::default());
-    let service = Service {
-        name: "some-service",
-        listen_address: "127.0.0.1:0".parse().unwrap(),
-        api,
-        state: Arc::clone(&gate),
-        limits,
-        keys: Keys::new(database.clone()),
-        document: DOCUMENT,
-        probe: ReadinessProbe::new(database),
-        telemetry: Telemetry::new("some-service", &Traces::default(), &log.logger(&[])).unwrap(),
-    };
-    let server = Server::start(service, &log.logger(&[])).unwrap();
-    Running { server, gate, log, _database: file }
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let log = CapturedLog::default();
+    let gate = Arc::<Gate>::default();
+    GATE.set(Arc::clone(&gate));
+    let config = Config { limits, ..config_of(&SERVICE, &database.url, &[]) };
+    let server = SERVICE.start(&config, &log.logger(&[])).await.unwrap();
+    Running { server, gate, log, _database: database }
 }
 
 impl Running {

@@ -1,22 +1,25 @@
-//! What the tests of services stand on. For tests only: nothing that is released depends on it.
+//! Support for the tests of services, and the generic [`suite`] that every service must pass.
 //!
-//! Each test has databases of its own: a file in a temporary directory, or a database of the PostgreSQL cluster
-//! that `cargo with-postgres` starts. Without that cluster the tests on PostgreSQL fail and say so; none is
-//! skipped.
+//! Each test has its own databases: a file in a temporary directory, or a database of the PostgreSQL cluster that
+//! `cargo with-postgres` starts. Without that cluster, the tests on PostgreSQL fail instead of being skipped.
 
-#![allow(clippy::expect_used, reason = "a test that cannot be set up must fail")]
+#![allow(clippy::expect_used, reason = "test code may panic")]
 
+pub mod conformance;
 pub mod golden;
-pub mod honesty;
 mod log;
 mod postgres;
+pub mod suite;
+pub mod world;
 
 use anyhow::{Context, Result};
+use service_runtime::Service;
+use service_runtime::config::Config;
 use service_runtime::database::DatabaseUrl;
 use tempfile::TempDir;
 
 pub use log::{CapturedLog, KEEP_VARIABLE};
-pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, statements_along_an_index};
+pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, check_index_scans};
 
 /// Every kind of database.
 pub const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
@@ -31,24 +34,25 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether golden examples run on it: `scripts/check` leaves out PostgreSQL with `TEST_DATABASES=sqlite`.
-    fn is_tested(self) -> bool {
-        self == Self::Sqlite || std::env::var("TEST_DATABASES").as_deref() != Ok("sqlite")
+    /// The kinds that tests over all kinds run on: `scripts/check` leaves out PostgreSQL with `TEST_DATABASES=sqlite`.
+    pub(crate) fn tested() -> impl Iterator<Item = Self> {
+        let sqlite_only = std::env::var("TEST_DATABASES").as_deref() == Ok("sqlite");
+        KINDS.into_iter().filter(move |kind| !sqlite_only || *kind == Self::Sqlite)
     }
 }
 
 /// An empty database that belongs to one test.
 #[derive(Debug)]
 pub struct TestDatabase {
-    /// Where it is.
+    /// Its URL.
     pub url: DatabaseUrl,
     _directory: Option<TempDir>,
 }
 
 impl TestDatabase {
-    /// A new database of `kind`.
+    /// Creates a database of `kind`; panics if that fails.
     pub async fn new(kind: Kind) -> Self {
-        Self::create(kind).await.expect("a database for the test")
+        Self::create(kind).await.expect("the test database can be created")
     }
 
     async fn create(kind: Kind) -> Result<Self> {
@@ -68,7 +72,20 @@ impl TestDatabase {
     }
 }
 
-/// Declares a test that runs once on SQLite and once on PostgreSQL, each time with an empty database.
+/// The configuration of `service` for a test: on `database` and a free port, with the base URLs of the services that it
+/// calls. Generous timeouts: CI may be slow.
+pub fn config_of(service: &Service, database: &DatabaseUrl, called: &[(&str, String)]) -> Config {
+    let mut config = service.config(([127, 0, 0, 1], 0).into(), database.clone());
+    for (name, url) in called {
+        let dependency = config.dependencies.get_mut(*name).expect("the service calls this one");
+        dependency.url.clone_from(url);
+        dependency.attempt_timeout_ms = 60_000;
+        dependency.timeout_ms = 60_000;
+    }
+    config
+}
+
+/// Declares tests that run once on SQLite and once on PostgreSQL, each time on an empty database.
 #[macro_export]
 macro_rules! on_both_databases {
     ($($(#[doc = $doc:literal])* async fn $name:ident($database:ident: TestDatabase) $body:block)+) => { $(

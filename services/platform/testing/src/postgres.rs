@@ -1,4 +1,5 @@
-//! A PostgreSQL cluster of our own in a temporary directory, reached through a socket in it: no port to collide on.
+//! Starts PostgreSQL clusters in temporary directories. Clients connect through a Unix socket, so that ports cannot
+//! collide.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, chown};
@@ -16,15 +17,15 @@ use tempfile::TempDir;
 /// The variable that holds the directory of the cluster's socket.
 pub const CLUSTER_VARIABLE: &str = "TEST_POSTGRES_SOCKET_DIRECTORY";
 
-/// The superuser of our clusters.
+/// The superuser of these clusters.
 const SUPERUSER: &str = "postgres";
 
-/// What a cluster keeps when its machine loses power.
+/// Which writes survive a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Nothing is promised, and nothing waits for the disk: for tests.
+    /// None: commits do not wait for the disk. For tests.
     None,
-    /// All that was acknowledged, as PostgreSQL does unless it is told otherwise: for measuring.
+    /// Every acknowledged one, PostgreSQL's default. For benchmarks.
     Full,
 }
 
@@ -37,12 +38,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster for tests and starts it.
+    /// Creates and starts a cluster for tests.
     pub fn start() -> Result<Self> {
         Self::start_with(Durability::None)
     }
 
-    /// Makes a cluster of this durability and starts it.
+    /// Creates and starts a cluster with this durability.
     pub fn start_with(durability: Durability) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("pg-").tempdir()?;
         if let Some((user, group)) = server_user()? {
@@ -66,42 +67,42 @@ impl Cluster {
         self.directory.path()
     }
 
-    /// Where one of PostgreSQL's programs is that belongs to this server.
+    /// The path of a PostgreSQL program of the server's version.
     pub fn program(&self, name: &str) -> PathBuf {
         self.binaries.join(name)
     }
 
-    /// A new empty database of this cluster.
+    /// Creates an empty database in this cluster.
     pub async fn create_database(&self) -> Result<DatabaseUrl> {
         create_database(&self.socket_directory().display().to_string()).await
     }
 
-    /// Ends the server at once, without waiting for its clients.
+    /// Stops the server immediately, without waiting for its clients.
     pub fn kill(&self) -> Result<()> {
         run(self.command("pg_ctl")?.args(["stop", "--mode=immediate", "--wait"]))
     }
 
-    /// Starts the server again, and waits until it answers.
+    /// Starts the server again, and waits until it accepts connections.
     pub fn restart(&self) -> Result<()> {
         let directory = self.socket_directory();
         let fsync = match self.durability {
             Durability::None => "off",
             Durability::Full => "on",
         };
-        // No network: the socket in its directory is enough.
+        // No TCP: the socket in its directory is enough.
         let settings =
             format!("-k {} -c listen_addresses= -c fsync={fsync} -c max_connections=400", directory.display());
         let log = directory.join("server.log");
         run(self.command("pg_ctl")?.args(["start", "--wait", "--options", &settings, "--log"]).arg(log))
     }
 
-    /// One of the server's programs, for this cluster, as a user that the server may run as.
+    /// A command that runs a PostgreSQL program on this cluster, as a user that the server accepts.
     fn command(&self, program: &str) -> Result<Command> {
         let mut command = Command::new(self.program(program));
         if let Some((user, group)) = server_user()? {
             command.uid(user).gid(group);
         }
-        // The working directory of a test may be closed to that user.
+        // That user may have no access to the working directory of a test.
         command.current_dir("/").env("PGDATA", self.directory.path().join("data"));
         Ok(command)
     }
@@ -109,16 +110,16 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // Nobody is left to be told if it is gone already.
+        // It may have been stopped already.
         let _ = self.kill();
     }
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    // The server inherits what is left open: a pipe would never end.
+    // The server inherits stderr and keeps it open, so that reading from a pipe would never end.
     let errors = tempfile::tempfile()?;
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors.try_clone()?).status();
-    let status = status.with_context(|| format!("{command:?} cannot be run"))?;
+    let status = status.with_context(|| format!("cannot run {command:?}"))?;
     if status.success() {
         return Ok(());
     }
@@ -137,10 +138,12 @@ pub(crate) async fn create_database(socket_directory: &str) -> Result<DatabaseUr
     Ok(DatabaseUrl::Postgres(Box::new(options.database(&name))))
 }
 
-/// The statements that were prepared on the only connection of `database`, which is PostgreSQL. Fails if one was planned
-/// for certain values, or does not find its rows along an index in the order in which it gives them.
-pub async fn statements_along_an_index(database: &Database) -> Result<Vec<String>> {
-    let Connections::Postgres(pool) = &database.reader().connections else { bail!("SQLite makes a plan once") };
+/// Returns the statements prepared on the only connection of `database`, which must be PostgreSQL. Fails if one has a
+/// custom plan, or if its generic plan does not read its rows from an index in the order of the result.
+pub async fn check_index_scans(database: &Database) -> Result<Vec<String>> {
+    let Connections::Postgres(pool) = &database.reader().connections else {
+        bail!("only PostgreSQL has generic plans")
+    };
     let prepared: Vec<(String, String, i32, i64)> = sqlx::query_as(
         "SELECT name, statement, cardinality(parameter_types), custom_plans FROM pg_prepared_statements
          WHERE statement NOT LIKE '%pg_prepared_statements%'",
@@ -149,25 +152,25 @@ pub async fn statements_along_an_index(database: &Database) -> Result<Vec<String
     .await?;
     let mut statements = Vec::with_capacity(prepared.len());
     for (name, statement, parameters, custom_plans) in prepared {
-        ensure!(custom_plans == 0, "planned {custom_plans} times for its values: {statement}");
+        ensure!(custom_plans == 0, "{custom_plans} custom plans: {statement}");
         let values = match usize::try_from(parameters)? {
             0 => String::new(),
             number => format!("({})", vec!["NULL"; number].join(", ")),
         };
         let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE {name} {values}"));
         let lines: Vec<String> = sqlx::query_scalar(explain).persistent(false).fetch_all(pool).await?;
-        let detour = lines.iter().enumerate().any(|(number, line)| {
-            let has = |word| line.contains(word);
+        let reads_without_index = lines.iter().enumerate().any(|(number, line)| {
+            let has = |node| line.contains(node);
             let condition = lines.get(number + 1).is_some_and(|next| next.trim_start().starts_with("Index Cond"));
             ["Seq Scan", "Bitmap", "Sort", "Join"].into_iter().any(has) || has("Index") && has("Scan") && !condition
         });
-        ensure!(!detour, "{statement}\n{}", lines.join("\n"));
+        ensure!(!reads_without_index, "{statement}\n{}", lines.join("\n"));
         statements.push(statement);
     }
     Ok(statements)
 }
 
-/// Where Debian, or whoever is first on the path, keeps the server's programs; the newest version.
+/// The directory of the server's programs: Debian's newest version, or else the first on the path.
 fn find_binaries() -> Result<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -186,7 +189,7 @@ fn find_binaries() -> Result<PathBuf> {
         .context("PostgreSQL's server programs are missing; on Debian: apt-get install postgresql")
 }
 
-/// The user and group to run the server as: it refuses to run as root.
+/// The user and group to run the server as, if this process is root: the server refuses to run as root.
 fn server_user() -> Result<Option<(u32, u32)>> {
     let root = std::fs::metadata("/proc/self")?.uid() == 0;
     if !root {
@@ -199,5 +202,5 @@ fn server_user() -> Result<Option<(u32, u32)>> {
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     };
     let user = user("postgres").or_else(|| user("nobody"));
-    user.map(Some).context("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+    user.map(Some).context("PostgreSQL does not run as root, and there is no user postgres or nobody")
 }

@@ -1,6 +1,4 @@
-//! `cargo with-postgres`, as a program.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+//! Tests the program `with-postgres`.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -8,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 #[test]
-fn the_cluster_is_gone_after_ctrl_c() {
+fn the_cluster_is_removed_after_ctrl_c() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_with-postgres"))
         .args(["sh", "-c", "echo $TEST_POSTGRES_SOCKET_DIRECTORY && exec cat"])
         .stdin(Stdio::piped())
@@ -21,7 +19,7 @@ fn the_cluster_is_gone_after_ctrl_c() {
     let directory = Path::new(directory.trim());
     assert!(directory.join(".s.PGSQL.5432").exists());
 
-    // A terminal sends it to the whole group.
+    // A terminal sends SIGINT to the whole process group.
     let group = format!("-{}", program.id());
     assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
     program.wait().unwrap();

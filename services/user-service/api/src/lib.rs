@@ -1,24 +1,23 @@
-//! The contract of user-service: which operations there are, what goes in, what comes out, what can fail.
+//! The contract of user-service: its operations, what they accept, what they return and how they fail.
 //!
-//! The service owns users: who exists, under which name and e-mail address. It knows nothing of orders; a
-//! user can be deleted while orders refer to them.
+//! The service owns users: their names and e-mail addresses. It knows nothing of orders; a user can be deleted while orders
+//! refer to them.
 //!
-//! This crate has no behaviour. The service implements [`UserServiceApi`]; [`document()`] turns the
-//! trait into the OpenAPI document that is checked in as `openapi/user-service.json`. The doc comments here
-//! are that document's text: they are written for people who will never see this code.
+//! This crate has no behaviour. The service implements [`UserServiceApi`]; [`contract()`] makes the OpenAPI document of
+//! it, checked in as `openapi/user-service.json`. The doc comments here are that document's text, written for people who
+//! will never see this code.
 
 mod operations;
 
 use contract::answer::{Answer, Created};
 use contract::extract::{JsonBody, PathParams, QueryParams};
-use contract::health::{Health, Readiness};
 use contract::idempotency::KeyHeader;
 use contract::page::PageLimit;
 use dropshot::{HttpError, HttpResponseDeleted, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, document, examples};
+pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, contract};
 
 /// The operations of user-service.
 #[dropshot::api_description {
@@ -26,9 +25,6 @@ pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, document, examples};
         allow_other_tags = false,
         policy = dropshot::EndpointTagPolicy::ExactlyOne,
         tags = {
-            "operations" = {
-                description = "Whether the service runs and can do its work: for load balancers, orchestrators and people on call.",
-            },
             "users" = {
                 description = "The people who place orders: create, read, list, replace and delete them.",
             },
@@ -41,13 +37,13 @@ pub trait UserServiceApi {
 
     /// Create a user
     ///
-    /// Stores a new user and answers with them as stored. Ids are given out in rising order; there may be gaps,
-    /// and the id of a deleted user is never given to another.
+    /// Stores a new user and returns it. Ids are assigned in ascending order, with gaps; the id of a deleted user is never
+    /// assigned again.
     ///
-    /// The e-mail address must not belong to another user; upper and lower case make no difference. It is kept
-    /// and returned as written.
+    /// The e-mail address must not belong to another user, compared without regard to case. It is stored and returned as
+    /// written.
     ///
-    /// With an `Idempotency-Key` the request is safe to repeat whatever happened to it.
+    /// With an `Idempotency-Key` the request is safe to repeat in every case.
     #[endpoint { method = POST, path = "/api/v1/users", tags = ["users"] }]
     async fn user_create(
         rqctx: RequestContext<Self::Context>,
@@ -57,12 +53,11 @@ pub trait UserServiceApi {
 
     /// List users
     ///
-    /// Users in the order of their ids, a page at a time. Pass the `next_page` of an answer as `page_token` to
-    /// get the page after it; the last page has none. No user appears twice; one created while you page through
-    /// may be missing.
+    /// Returns users by ascending id, one page at a time. To get the next page, pass `next_page` as `page_token`; the last
+    /// page has no `next_page`. No user appears twice; a user created while you page may be missing.
     ///
-    /// With `ids` the list holds the users with those ids, each once, all on one page unless `limit` says fewer; with
-    /// `email` the one user with that address; with both, a user must match both. Whoever does not exist is left out.
+    /// With `ids` the list contains the users with those ids, each once, all on one page unless `limit` is lower; with
+    /// `email` the one user with that address; with both, users that match both. Users that do not exist are left out.
     #[endpoint { method = GET, path = "/api/v1/users", tags = ["users"] }]
     async fn user_list(
         rqctx: RequestContext<Self::Context>,
@@ -71,7 +66,7 @@ pub trait UserServiceApi {
 
     /// Read a user
     ///
-    /// Answers with the user as last stored.
+    /// Returns the user as last stored.
     #[endpoint { method = GET, path = "/api/v1/users/{user_id}", tags = ["users"] }]
     async fn user_view(
         rqctx: RequestContext<Self::Context>,
@@ -80,8 +75,8 @@ pub trait UserServiceApi {
 
     /// Replace a user
     ///
-    /// Sets e-mail address and name, both at once; the id stays. Sending the same again changes nothing, so the
-    /// request is safe to repeat.
+    /// Replaces e-mail address and name; the id stays. Sending the same again changes nothing, so the request is safe to
+    /// repeat.
     #[endpoint { method = PUT, path = "/api/v1/users/{user_id}", tags = ["users"] }]
     async fn user_replace(
         rqctx: RequestContext<Self::Context>,
@@ -91,48 +86,34 @@ pub trait UserServiceApi {
 
     /// Delete a user
     ///
-    /// Removes the user for good. Their orders remain, and new ones cannot be placed for them. Deleting again
-    /// answers with `user_not_found`.
+    /// Removes the user permanently. Their orders remain; new ones cannot be placed for them. Deleting again fails with
+    /// `user_not_found`.
     #[endpoint { method = DELETE, path = "/api/v1/users/{user_id}", tags = ["users"] }]
     async fn user_delete(
         rqctx: RequestContext<Self::Context>,
         path: PathParams<UserPath>,
     ) -> Result<Answer<HttpResponseDeleted>, HttpError>;
-
-    /// Ask whether the process runs
-    ///
-    /// Answers as soon as the process can answer at all; it does not touch the database. Restart what does not
-    /// answer here.
-    #[endpoint { method = GET, path = "/health", tags = ["operations"] }]
-    async fn health(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Health>>, HttpError>;
-
-    /// Ask whether the service can do its work
-    ///
-    /// Looks whether the database answers and the process is not stopping. Send no requests to an instance that
-    /// is not ready; it becomes ready again by itself.
-    #[endpoint { method = GET, path = "/ready", tags = ["operations"] }]
-    async fn ready(rqctx: RequestContext<Self::Context>) -> Result<Answer<HttpResponseOk<Readiness>>, HttpError>;
 }
 
 contract::integer_type! {
-    /// A user's id, given out by user-service.
+    /// A user's id, assigned by user-service.
     pub struct UserId in 1..=contract::constrained::MAX_SAFE_INTEGER, example 1;
 }
 
 contract::string_type! {
-    /// Ids of users, 1 to 100 of them, separated by commas, in any order.
+    /// 1 to 100 user ids, separated by commas, in any order.
     pub struct UserIds {
         length: 1..=1699,
         pattern: "^[1-9][0-9]{0,15}(,[1-9][0-9]{0,15}){0,99}$",
-        expected: "1 to 100 ids of users, separated by commas",
+        expected: "1 to 100 user ids, separated by commas",
         example: "1,2,3",
     }
 }
 
 contract::string_type! {
-    /// An e-mail address: printable ASCII with exactly one `@` and something on either side of it. Write an
-    /// international domain in its `xn--` form. Whether mail arrives there is not checked. Kept as written;
-    /// compared without regard to case.
+    /// An e-mail address: printable ASCII without spaces, with exactly one `@` between other characters. Write an
+    /// international domain in its `xn--` form. Delivery is not checked. Stored as written; compared without regard to
+    /// case.
     pub struct EmailAddress {
         length: 3..=254,
         pattern: "^[!-?A-~]+@[!-?A-~]+$",
@@ -156,7 +137,7 @@ contract::string_type! {
 pub struct User {
     /// The user's id.
     pub id: UserId,
-    /// The user's e-mail address, as it was written.
+    /// The user's e-mail address, as written.
     pub email: EmailAddress,
     /// The user's name.
     pub name: UserName,
@@ -166,17 +147,17 @@ pub struct User {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserCreate {
-    /// The user's e-mail address. No other user may have it.
+    /// The user's e-mail address; unique among all users.
     pub email: EmailAddress,
     /// The user's name.
     pub name: UserName,
 }
 
-/// What a user is to be from now on: all of it.
+/// The new values of a user, all of them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserReplace {
-    /// The user's e-mail address. No other user may have it.
+    /// The user's e-mail address; unique among all users.
     pub email: EmailAddress,
     /// The user's name.
     pub name: UserName,
@@ -190,7 +171,7 @@ pub struct UserPath {
     pub user_id: UserId,
 }
 
-/// Which users to list.
+/// The filters and the page of a list of users.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserListQuery {
@@ -198,10 +179,9 @@ pub struct UserListQuery {
     pub ids: Option<UserIds>,
     /// Only the user with this e-mail address, compared without regard to case.
     pub email: Option<EmailAddress>,
-    /// The most users on a page; 100 if absent. Beside a `page_token` it changes the length of the pages from
-    /// there on.
+    /// The maximum number of users on a page; 100 if absent. With a `page_token`, changes the page size from that page on.
     pub limit: Option<PageLimit>,
-    /// The `next_page` of the page before. Not together with `ids` or `email`.
+    /// The `next_page` of the previous page. Cannot be combined with `ids` or `email`.
     #[schemars(with = "String")]
     #[serde(default)]
     pub page_token: Option<String>,
@@ -210,7 +190,7 @@ pub struct UserListQuery {
 /// A page of users.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserPage {
-    /// The users, by rising id.
+    /// The users, by ascending id.
     pub items: Vec<User>,
     /// The `page_token` of the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn up_to_a_hundred_ids_are_separated_by_commas() {
+    fn user_ids_are_up_to_a_hundred_separated_by_commas() {
         let longest = vec![UserId::MAX.to_string(); 100].join(",");
         for good in ["1", "3,1,2", "1,1", "9999999999999999", longest.as_str()] {
             assert!(good.parse::<UserIds>().is_ok(), "{good:?}");
@@ -246,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_a_visible_character_and_no_control_character() {
+    fn a_name_has_a_visible_and_no_control_character() {
         for good in ["A", "名", "🦀", " A ", "O'Dœ; --", "\u{200F}א"] {
             assert!(good.parse::<UserName>().is_ok(), "{good:?}");
         }
@@ -256,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_email_address_is_printable_ascii_around_one_at() {
+    fn an_email_address_is_ascii_around_one_at_sign() {
         for good in ["a@b", "o'neil+tag@example.com", "a@xn--bcher-kva.example"] {
             assert!(good.parse::<EmailAddress>().is_ok(), "{good:?}");
         }

@@ -1,8 +1,8 @@
 // <generated>
 
-use contract::document::DocumentError;
+use contract::document::Contract;
 
-/// Each service with the document that its API trait declares.
-pub(crate) const DOCUMENTS: &[(&str, fn() -> Result<String, DocumentError>)] = &[
-<documents>
+/// Each service with its contract.
+pub(crate) const CONTRACTS: &[(&str, fn() -> Contract)] = &[
+<contracts>
 ];

@@ -33,11 +33,36 @@ pub(super) enum Dialect {
     Sqlite,
 }
 
+impl Migration {
+    /// The step in a file of this name, four digits, `_` and words, without `.sql`; for [`migrations!`](crate::migrations).
+    ///
+    /// # Panics
+    ///
+    /// The name does not start with four digits: when a constant is made of it, at compile time.
+    pub const fn new(file_name: &'static str, sql: &'static str) -> Self {
+        let digits = file_name.as_bytes();
+        let (mut version, mut index) = (0, 0);
+        while index < 4 {
+            assert!(digits[index].is_ascii_digit(), "a migration's file name starts with four digits");
+            version = version * 10 + (digits[index] - b'0') as i64;
+            index += 1;
+        }
+        let (_, name) = file_name.split_at(5);
+        Self { version, name, sql }
+    }
+}
+
 impl Migrations<'_> {
     fn migrator(&self, dialect: Dialect) -> Migrator {
         let step = |step: &Migration| {
             let sql = AssertSqlSafe(in_dialect(step.sql, dialect)).into_sql_str();
-            sqlx::migrate::Migration::new(step.version, Cow::Borrowed(step.name), MigrationType::Simple, sql, false)
+            sqlx::migrate::Migration::new(
+                step.version,
+                Cow::Owned(step.name.replace('_', " ")),
+                MigrationType::Simple,
+                sql,
+                false,
+            )
         };
         let mut migrator = Migrator::with_migrations(self.steps.iter().map(step).collect());
         // The database may have steps of a newer release. They only add, or drop an index, so that this release still

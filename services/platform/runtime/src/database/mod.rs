@@ -14,7 +14,7 @@
 //! - Bind times as parameters in whole microseconds, with rusqlite as [`time_text`]; never use `now()` in SQL.
 //! - A statement finds its rows through an index and returns them in index order: PostgreSQL makes one generic plan per
 //!   statement and has every other access path disabled. The tests of a store check this
-//!   (`service_testing::statements_along_an_index`).
+//!   (`service_testing::check_index_scans`).
 
 mod batch_connection;
 mod batches;

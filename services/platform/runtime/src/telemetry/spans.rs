@@ -18,7 +18,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanExporter, SpanLinks, SpanProcessor as _};
 use slog::{Logger, info, warn};
 
-use crate::config::service_url;
+use crate::config::values::service_url;
 use crate::trace::TraceContext;
 
 /// How long the export of the last spans may take when the service stops.

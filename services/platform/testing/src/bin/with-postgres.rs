@@ -1,4 +1,4 @@
-//! `cargo with-postgres COMMAND…`: runs a command beside a PostgreSQL cluster made for it, which then is gone.
+//! `cargo with-postgres COMMAND…`: runs a command with a temporary PostgreSQL cluster.
 
 use std::process::{Command, ExitCode};
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
-    // Ctrl-C ends the command, not us: the cluster is still to be stopped.
+    // Ctrl-C ends only the command: this process must still stop the cluster.
     let _handler = signal(SignalKind::interrupt())?;
     let mut arguments = std::env::args_os().skip(1);
     let program = arguments.next().context("usage: cargo with-postgres COMMAND…")?;
@@ -17,7 +17,7 @@ async fn main() -> Result<ExitCode> {
         .args(arguments)
         .env(CLUSTER_VARIABLE, cluster.socket_directory())
         .status()
-        .with_context(|| format!("{} cannot be run", program.display()))?;
+        .with_context(|| format!("cannot run {}", program.display()))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     drop(cluster);
     Ok(ExitCode::from(code))

@@ -1,37 +1,23 @@
-//! The users in the database: all SQL of the service, and nothing else.
-
-use std::collections::HashMap;
+//! The users in the database: all SQL of the service.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
-use service_runtime::database::{
-    BatchConnection, Batches, Database, DatabaseError, InList, Migration, Migrations, fail_all,
-};
-use service_runtime::idempotency::{AnswerOf, Claim};
-use service_runtime::{with_batch_connection, with_pool};
+use service_runtime::database::{Batches, Database, DatabaseError, read_by_id};
+use service_runtime::idempotency::Claim;
+use service_runtime::with_pool;
 use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
 
-/// The schema, step by step.
-pub const MIGRATIONS: Migrations = Migrations {
-    service_name: crate::NAME,
-    steps: &[
-        Migration {
-            version: 1,
-            name: "create users",
-            sql: include_str!("../../../migrations/user-service/0001_create_users.sql"),
-        },
-        Migration {
-            version: 2,
-            name: "create idempotency keys",
-            sql: include_str!("../../../migrations/user-service/0002_create_idempotency_keys.sql"),
-        },
-    ],
-};
+/// The columns of a [`UserRow`].
+macro_rules! columns {
+    () => {
+        "id, email, name"
+    };
+}
 
 /// The stored users.
 ///
-/// Every method fails with [`DatabaseError::Unavailable`] when the database is away, and with
-/// [`DatabaseError::Fault`] on what must not happen.
+/// Every method fails with [`DatabaseError::Unavailable`] when the database does not answer, and with
+/// [`DatabaseError::Fault`] on a bug.
 #[derive(Clone, Debug)]
 pub struct UserStore {
     database: Database,
@@ -49,37 +35,37 @@ impl UserStore {
         Self { database, finds, lists }
     }
 
-    /// Stores a new user and gives them with the `answer` about them, which is kept under the key of `claim`.
-    /// [`DatabaseError::UniqueViolation`]: another has the e-mail address, or the key was kept already.
+    /// Stores a new user, and the response under the key of `claim`, in one transaction.
+    /// [`DatabaseError::UniqueViolation`]: another user has the e-mail address, or the key has a response already.
     pub async fn insert(
         &self,
         user: &UserCreate,
         created_at: DateTime<Utc>,
-        claim: Option<&Claim>,
-        answer: AnswerOf<User, User>,
+        claim: Option<Claim>,
     ) -> Result<(User, Created<User>), DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
-            let insert = sqlx::query_as(
+            let insert = sqlx::query_as(concat!(
                 "INSERT INTO users (email, email_key, name, created_at)
                  VALUES ($1, $2, $3, $4)
                  ON CONFLICT (email_key) DO NOTHING
-                 RETURNING id, email, name",
-            )
+                 RETURNING ",
+                columns!()
+            ))
             .bind(user.email.as_str())
             .bind(key(&user.email))
             .bind(user.name.as_str())
             .bind(created_at.trunc_subsecs(6));
-            let answered = |rows| {
+            let created = |rows| {
                 let user = first(rows)?.ok_or(sqlx::Error::RowNotFound)?;
-                let answer = answer(&user).map_err(DatabaseError::unreadable)?;
-                Ok((user, answer))
+                let response = Created::new(&user, format!("/api/v1/users/{}", user.id));
+                Ok((user, response.map_err(DatabaseError::unreadable)?))
             };
-            let Some(claim) = claim else { return answered(insert.fetch_all(pool).await?) };
+            let Some(claim) = &claim else { return created(insert.fetch_all(pool).await?) };
             let mut transaction = pool.begin().await?;
-            let (user, answer) = answered(insert.fetch_all(&mut *transaction).await?)?;
-            claim.store_response(&mut transaction, &answer, created_at).await?;
+            let (user, response) = created(insert.fetch_all(&mut *transaction).await?)?;
+            claim.store_response(&mut transaction, &response, created_at).await?;
             transaction.commit().await?;
-            Ok((user, answer))
+            Ok((user, response))
         })
     }
 
@@ -88,33 +74,37 @@ impl UserStore {
         self.finds.run(id).await
     }
 
-    /// The users with these ids, in their order; those that there are.
+    /// The users with these ids, in the order of the ids; missing ones are left out.
     pub async fn find_each(&self, ids: Vec<UserId>) -> Result<Vec<User>, DatabaseError> {
         self.lists.run(ids).await
     }
 
-    /// The user with this e-mail address, in whatever case.
+    /// The user with this e-mail address, compared without regard to case.
     pub async fn find_by_email(&self, email: &EmailAddress) -> Result<Option<User>, DatabaseError> {
-        let rows: Vec<UserRow> = with_pool!(self.database.reader(), |pool| sqlx::query_as(
-            "SELECT id, email, name FROM users WHERE email_key = $1"
-        )
+        let rows: Vec<UserRow> = with_pool!(self.database.reader(), |pool| sqlx::query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE email_key = $1"
+        ))
         .bind(key(email))
         .fetch_all(pool))?;
         Ok(first(rows)?)
     }
 
-    /// At most `limit` users with ids above `after`, by rising id.
+    /// At most `limit` users with ids above `after`, by ascending id.
     pub async fn list_after(&self, after: i64, limit: i64) -> Result<Vec<User>, DatabaseError> {
-        let rows: Vec<UserRow> = with_pool!(self.database.reader(), |pool| sqlx::query_as(
-            "SELECT id, email, name FROM users WHERE id > $1 ORDER BY id LIMIT $2"
-        )
+        let rows: Vec<UserRow> = with_pool!(self.database.reader(), |pool| sqlx::query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE id > $1 ORDER BY id LIMIT $2"
+        ))
         .bind(after)
         .bind(limit)
         .fetch_all(pool))?;
         Ok(rows.into_iter().map(user).collect::<sqlx::Result<_>>()?)
     }
 
-    /// Sets e-mail address and name of the user with this id, if there is one.
+    /// Sets the e-mail address and name of the user with this id, if it exists.
     /// [`DatabaseError::UniqueViolation`]: another has the e-mail address.
     pub async fn update(
         &self,
@@ -122,24 +112,25 @@ impl UserStore {
         email: &EmailAddress,
         name: &UserName,
     ) -> Result<Option<User>, DatabaseError> {
-        let rows: Vec<UserRow> = with_pool!(self.database.writer(), |pool| sqlx::query_as(
+        let rows: Vec<UserRow> = with_pool!(self.database.writer(), |pool| sqlx::query_as(concat!(
             "UPDATE users SET email = $2, email_key = $3, name = $4
              WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM users WHERE email_key = $3 AND id <> $1)
-             RETURNING id, email, name",
-        )
+             RETURNING ",
+            columns!()
+        ))
         .bind(id.get())
         .bind(email.as_str())
         .bind(key(email))
         .bind(name.as_str())
         .fetch_all(pool))?;
         match first(rows)? {
-            // Nothing was changed; why, is a question of its own.
+            // Nothing was changed: tell a missing user from a taken address.
             None if self.find(id).await?.is_some() => Err(DatabaseError::UniqueViolation),
             user => Ok(user),
         }
     }
 
-    /// Deletes the user with this id; says whether there was one.
+    /// Deletes the user with this id; returns whether it existed.
     pub async fn delete(&self, id: UserId) -> Result<bool, DatabaseError> {
         let rows: Vec<(i64,)> =
             with_pool!(self.database.writer(), |pool| sqlx::query_as("DELETE FROM users WHERE id = $1 RETURNING id")
@@ -149,32 +140,19 @@ impl UserStore {
     }
 }
 
-/// What makes two e-mail addresses the same: they are ASCII, so this is the same everywhere.
+/// Equal for equal e-mail addresses. They are ASCII, so lower case does not depend on a locale.
 fn key(email: &EmailAddress) -> String {
     email.as_str().to_ascii_lowercase()
 }
 
 /// The user with each of these ids.
 async fn find_all(database: Database, ids: Vec<UserId>) -> Vec<Result<Option<User>, DatabaseError>> {
-    let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
-    let sql = "SELECT id, email, name FROM users WHERE id = $1";
-    if let Some(rows) = database.read_inline(sql, ids.iter().copied()) {
-        return rows.into_iter().map(|row| Ok(row.map(user).transpose()?)).collect();
-    }
-    let rows: Result<Vec<UserRow>, DatabaseError> = with_batch_connection!(database.reader(), |connection| async {
-        let mut query = BatchConnection::query_for(&connection, "SELECT id, email, name FROM users WHERE id");
-        InList::push_in_list(&mut query, ids.clone())?;
-        query.build_query_as().fetch_all(&mut *connection).await
-    });
-    let found: HashMap<i64, UserRow> = match rows {
-        Ok(rows) => rows.into_iter().map(|row| (row.0, row)).collect(),
-        Err(error) => return fail_all(ids.len(), &error),
-    };
-    // Several may ask for the same.
-    ids.iter().map(|id| Ok(found.get(id).cloned().map(user).transpose()?)).collect()
+    let select = concat!("SELECT ", columns!(), " FROM users WHERE id");
+    let rows = read_by_id(database, select, ids.into_iter().map(UserId::get).collect()).await;
+    rows.into_iter().map(|row| Ok(row?.map(user).transpose()?)).collect()
 }
 
-/// Of each list the users that there are.
+/// The existing users of each list.
 async fn list_all(database: Database, lists: Vec<Vec<UserId>>) -> Vec<Result<Vec<User>, DatabaseError>> {
     let mut found = find_all(database, lists.concat()).await.into_iter();
     lists.iter().map(|ids| found.by_ref().take(ids.len()).filter_map(Result::transpose).collect()).collect()

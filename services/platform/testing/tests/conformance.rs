@@ -1,37 +1,37 @@
-//! What we offer for mocking is honest: the contract allows every golden example, and every scenario is what it says.
+//! Tests that golden examples and mock scenarios conform to the contracts, and that a violation is detected.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::time::Duration;
 
 use contract::examples::{Example, Request};
 use httpmock::MockServer;
-use service_testing::honesty::{judge, judge_mock};
+use service_testing::conformance::{check, check_mock};
 
 const USERS: &str = include_str!("../../../../openapi/user-service.json");
 const ORDERS: &str = include_str!("../../../../openapi/order-service.json");
 
 fn examples() -> Vec<(&'static str, Example)> {
-    let users = user_service_api::examples().unwrap().into_iter().map(|example| (USERS, example));
-    let orders = order_service_api::examples().unwrap().into_iter().map(|example| (ORDERS, example));
+    let users = user_service_api::contract().examples().unwrap().into_iter().map(|example| (USERS, example));
+    let orders = order_service_api::contract().examples().unwrap().into_iter().map(|example| (ORDERS, example));
     users.chain(orders).collect()
 }
 
 #[test]
 fn the_contract_allows_every_golden_example() {
     for (document, example) in examples() {
-        let body = example.answer().map(|body| body.to_string()).unwrap_or_default();
-        let judged = judge(document, &example.operation, example.status, body.as_bytes());
-        assert_eq!(judged, Ok(()), "{} {}", example.operation, example.status);
+        let body = example.response_body().map(|body| body.to_string()).unwrap_or_default();
+        let checked = check(document, &example.operation, example.status, body.as_bytes());
+        assert_eq!(checked, Ok(()), "{} {}", example.operation, example.status);
     }
 }
 
 #[test]
-fn a_status_a_body_or_a_code_that_is_not_documented_is_not_honest() {
+fn an_undocumented_status_body_or_code_is_rejected() {
     let user = r#"{"id": 1, "email": "user@example.com", "name": "John Doe"}"#;
-    assert_eq!(judge(USERS, "user_view", 200, user.as_bytes()), Ok(()));
+    assert_eq!(check(USERS, "user_view", 200, user.as_bytes()), Ok(()));
     let error = |code: &str| format!(r#"{{"request_id": "r", "error_code": "{code}", "message": "m"}}"#);
-    assert_eq!(judge(USERS, "user_view", 404, error("user_not_found").as_bytes()), Ok(()));
+    assert_eq!(check(USERS, "user_view", 404, error("user_not_found").as_bytes()), Ok(()));
     for (status, body) in [
         (201, user.to_owned()),
         (200, r#"{"id": 0, "email": "user@example.com", "name": "John Doe"}"#.to_owned()),
@@ -40,16 +40,16 @@ fn a_status_a_body_or_a_code_that_is_not_documented_is_not_honest() {
         (404, error("email_taken")),
         (404, r#"{"request_id": "r", "message": "m"}"#.to_owned()),
     ] {
-        assert!(judge(USERS, "user_view", status, body.as_bytes()).is_err(), "{status} {body}");
+        assert!(check(USERS, "user_view", status, body.as_bytes()).is_err(), "{status} {body}");
     }
 }
 
-fn reading(name: &str) -> Request {
+fn read_request(name: &str) -> Request {
     Request { path: [(name.to_owned(), "1".to_owned())].into(), ..Request::default() }
 }
 
 #[tokio::test]
-async fn scenarios_of_user_service_are_honest_but_for_those_that_are_not_its_answers() {
+async fn scenarios_of_user_service_conform_except_down_and_nonsense() {
     use user_client::scenarios::Scenarios;
     type Make = fn(&MockServer);
     let scenarios: [(Make, bool); 4] = [
@@ -78,19 +78,19 @@ async fn scenarios_of_user_service_are_honest_but_for_those_that_are_not_its_ans
             false,
         ),
     ];
-    for (make, honest) in scenarios {
+    for (make, conforms) in scenarios {
         let server = MockServer::start_async().await;
         make(&server);
-        let judged = judge_mock(USERS, &server.base_url(), "user_view", &reading("user_id")).await;
-        assert_eq!(judged.is_ok(), honest, "{judged:?}");
+        let checked = check_mock(USERS, &server.base_url(), "user_view", &read_request("user_id")).await;
+        assert_eq!(checked.is_ok(), conforms, "{checked:?}");
     }
 }
 
 #[tokio::test]
-async fn scenarios_of_order_service_are_honest_but_for_those_that_are_not_its_answers() {
+async fn scenarios_of_order_service_conform_except_down_and_nonsense() {
     use order_client::scenarios::Scenarios;
     type Make = fn(&MockServer);
-    let placing = Request {
+    let order = Request {
         body: Some(serde_json::json!({ "user_id": 7, "product_id": 456, "quantity": 2 })),
         ..Request::default()
     };
@@ -100,7 +100,7 @@ async fn scenarios_of_order_service_are_honest_but_for_those_that_are_not_its_an
                 server.unknown_order();
             },
             "order_view",
-            reading("order_id"),
+            read_request("order_id"),
             true,
         ),
         (
@@ -108,7 +108,7 @@ async fn scenarios_of_order_service_are_honest_but_for_those_that_are_not_its_an
                 server.slow(Duration::ZERO);
             },
             "order_view",
-            reading("order_id"),
+            read_request("order_id"),
             true,
         ),
         (
@@ -116,7 +116,7 @@ async fn scenarios_of_order_service_are_honest_but_for_those_that_are_not_its_an
                 server.unknown_user();
             },
             "order_create",
-            placing,
+            order,
             true,
         ),
         (
@@ -124,7 +124,7 @@ async fn scenarios_of_order_service_are_honest_but_for_those_that_are_not_its_an
                 server.down();
             },
             "order_view",
-            reading("order_id"),
+            read_request("order_id"),
             false,
         ),
         (
@@ -132,14 +132,14 @@ async fn scenarios_of_order_service_are_honest_but_for_those_that_are_not_its_an
                 server.nonsense();
             },
             "order_view",
-            reading("order_id"),
+            read_request("order_id"),
             false,
         ),
     ];
-    for (make, operation, request, honest) in scenarios {
+    for (make, operation, request, conforms) in scenarios {
         let server = MockServer::start_async().await;
         make(&server);
-        let judged = judge_mock(ORDERS, &server.base_url(), operation, &request).await;
-        assert_eq!(judged.is_ok(), honest, "{judged:?}");
+        let checked = check_mock(ORDERS, &server.base_url(), operation, &request).await;
+        assert_eq!(checked.is_ok(), conforms, "{checked:?}");
     }
 }

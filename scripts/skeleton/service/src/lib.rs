@@ -1,0 +1,25 @@
+//! widget-service: owns the widgets.
+//!
+//! A request passes `http` (decode, call, encode), `widgets` (the rules) and `store` (all SQL). `widget-service-api` is the
+//! contract.
+
+mod http;
+pub mod store;
+mod widgets;
+
+use service_runtime::{Service, migrations};
+
+use crate::store::WidgetStore;
+use crate::widgets::Widgets;
+
+/// widget-service as a whole.
+pub const SERVICE: Service = Service {
+    name: env!("CARGO_PKG_NAME"),
+    about: "Owns the widgets of the Orders & Notifications Platform.",
+    document: include_str!("../../../openapi/widget-service.json"),
+    migrations: migrations!["0001_create_widgets"],
+    serve: |parts| {
+        let widgets = Widgets::new(WidgetStore::new(parts.database.clone()), parts.keys.clone());
+        parts.serve(http::api(), widgets)
+    },
+};

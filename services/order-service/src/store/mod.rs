@@ -1,0 +1,103 @@
+//! The orders in the database: all SQL of the service.
+
+mod insert;
+mod list;
+mod row;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use contract::answer::Created;
+use order_service_api::{Order, OrderCreate, OrderId, OrderReceipt, OrderStatus};
+use service_runtime::database::{Batches, Database, DatabaseError, Pool, read_by_id};
+use service_runtime::idempotency::Claim;
+use service_runtime::with_pool;
+
+pub use list::Filter;
+
+use insert::{NewOrder, Placed, insert_all};
+use list::ListQuery;
+use row::{OrderRow, columns, order};
+
+/// The stored orders.
+///
+/// Every method fails with [`DatabaseError::Unavailable`] when the database does not answer, and with
+/// [`DatabaseError::Fault`] on a bug.
+#[derive(Clone, Debug)]
+pub struct OrderStore {
+    database: Database,
+    finds: Batches<OrderId, Option<Order>>,
+    inserts: Batches<NewOrder, Placed>,
+}
+
+impl OrderStore {
+    /// The orders in `database`.
+    pub fn new(database: Database) -> Self {
+        let finds = Batches::new(&database, find_all);
+        let inserts = Batches::new(&database, insert_all);
+        Self { database, finds, inserts }
+    }
+
+    /// Stores a new order with the status `created`, and its receipt under the key of `claim`, in one transaction.
+    /// [`DatabaseError::UniqueViolation`]: the key has a response already.
+    pub async fn insert(
+        &self,
+        order: &OrderCreate,
+        created_at: DateTime<Utc>,
+        claim: Option<Claim>,
+    ) -> Result<(Order, Created<OrderReceipt>), DatabaseError> {
+        self.inserts.run(NewOrder { order: order.clone(), created_at, claim }).await
+    }
+
+    /// The order with this id.
+    pub async fn find(&self, id: OrderId) -> Result<Option<Order>, DatabaseError> {
+        self.finds.run(id).await
+    }
+
+    /// Moves the order with this id to the status `to` if its current one is in `from`. `None`: there is no such order, or
+    /// its status is not in `from`.
+    pub async fn update_status(
+        &self,
+        id: OrderId,
+        from: &[OrderStatus],
+        to: OrderStatus,
+        updated_at: DateTime<Utc>,
+    ) -> Result<Option<Order>, DatabaseError> {
+        if from.is_empty() {
+            return Ok(None);
+        }
+        let rows: Vec<OrderRow> = with_pool!(self.database.writer(), |pool| async {
+            let mut query = Pool::query_for(pool, "UPDATE orders SET status = ");
+            query.push_bind(to.as_str()).push(", updated_at = ").push_bind(updated_at.trunc_subsecs(6));
+            query.push(" WHERE id = ").push_bind(id.get()).push(" AND status IN (");
+            let mut allowed = query.separated(", ");
+            for status in from {
+                allowed.push_bind(status.as_str());
+            }
+            query.push(concat!(") RETURNING ", columns!()));
+            query.build_query_as().fetch_all(pool).await
+        })?;
+        Ok(first(rows)?)
+    }
+
+    /// At most `limit` orders of `filter` with ids below `before`, by descending id.
+    pub async fn list_before(&self, before: i64, filter: Filter, limit: i64) -> Result<Vec<Order>, DatabaseError> {
+        let rows: Vec<OrderRow> = with_pool!(self.database.reader(), |pool| async {
+            let mut query = Pool::query_for(pool, "");
+            ListQuery::push_list(&mut query, before, filter);
+            // Not bound: PostgreSQL would make a new plan for every page of an unknown length.
+            query.push(" LIMIT ").push(limit);
+            query.build_query_as().fetch_all(pool).await
+        })?;
+        Ok(rows.into_iter().map(order).collect::<sqlx::Result<_>>()?)
+    }
+}
+
+/// The order with each of these ids.
+async fn find_all(database: Database, ids: Vec<OrderId>) -> Vec<Result<Option<Order>, DatabaseError>> {
+    let select = concat!("SELECT ", columns!(), " FROM orders WHERE id");
+    let rows = read_by_id(database, select, ids.into_iter().map(OrderId::get).collect()).await;
+    rows.into_iter().map(|row| Ok(row?.map(order).transpose()?)).collect()
+}
+
+fn first(rows: Vec<OrderRow>) -> sqlx::Result<Option<Order>> {
+    rows.into_iter().next().map(order).transpose()
+}

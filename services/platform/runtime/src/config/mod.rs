@@ -1,0 +1,216 @@
+//! The settings of a service: flags, environment and `.env`, the same for every service.
+//!
+//! A setting that several services share means the same everywhere. A service that calls others has five settings for each
+//! of them, named after it: `USER_SERVICE_URL` and so on.
+
+mod read;
+pub mod values;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use slog::Level;
+
+use crate::database::DatabaseUrl;
+use crate::guard::Limits;
+use crate::telemetry::Traces;
+use values::{calls, connections, listen_address, log_level, milliseconds, service_url};
+
+pub use read::read as read_command;
+
+/// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
+const DEFAULT_CONNECTIONS: u32 = 10;
+/// Long enough for a server that starts at the same time, or recovers.
+const DEFAULT_START_TIMEOUT_MS: u32 = 30_000;
+
+/// A service on the same network that has not accepted a connection by then is down.
+const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 250;
+/// Longer than a healthy service takes.
+const DEFAULT_ATTEMPT_TIMEOUT_MS: u32 = 400;
+/// Enough for a second and a third attempt, shorter than a person waits.
+const DEFAULT_CALL_TIMEOUT_MS: u32 = 900;
+/// A healthy service answers thousands of calls a second at this concurrency; one that hangs gets no more.
+const DEFAULT_CONCURRENCY: u32 = 64;
+
+/// The settings of a service.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// Address and port to listen on; port 0 takes any free port.
+    #[arg(long, env = "LISTEN_ADDRESS", value_name = "IP:PORT", value_parser = listen_address)]
+    pub listen_address: SocketAddr,
+
+    /// Where the data is stored: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE (PostgreSQL 14 or later).
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: DatabaseUrl,
+
+    /// The maximum number of concurrent connections to PostgreSQL.
+    #[arg(long, env = "DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS, value_parser = connections)]
+    pub database_connections: u32,
+
+    /// The maximum milliseconds to wait at the start for a PostgreSQL that does not answer yet.
+    #[arg(long, env = "DATABASE_START_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_START_TIMEOUT_MS, value_parser = milliseconds)]
+    pub database_start_timeout_ms: u32,
+
+    /// The concurrency limit and the deadline of requests.
+    #[command(flatten)]
+    pub limits: Limits,
+
+    /// Where traces are sent.
+    #[command(flatten)]
+    pub traces: Traces,
+
+    /// The least severe level to log: critical, error, warning, info, debug or trace.
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
+    pub log_level: Level,
+
+    /// Bring the database's schema up to date, then exit.
+    #[arg(long)]
+    pub migrate_only: bool,
+
+    /// Check whether the service that listens on this address is ready, then exit: 0 if it is, 1 if not.
+    #[arg(long, conflicts_with = "migrate_only")]
+    pub check_ready: bool,
+
+    /// How each called service is called, by its name.
+    #[arg(skip)]
+    pub dependencies: BTreeMap<String, DependencyConfig>,
+}
+
+/// How another service is called.
+#[derive(Clone, Debug)]
+pub struct DependencyConfig {
+    /// Its base URL.
+    pub url: String,
+    /// The maximum milliseconds to connect.
+    pub connect_timeout_ms: u32,
+    /// The maximum milliseconds for one attempt, connecting included.
+    pub attempt_timeout_ms: u32,
+    /// The maximum milliseconds for a call, all attempts and the waits between them included.
+    pub timeout_ms: u32,
+    /// The maximum number of concurrent calls.
+    pub concurrency: u32,
+}
+
+impl Config {
+    /// The defaults of the service `name`, with its listen address and database.
+    pub fn new(name: &str, listen_address: SocketAddr, database_url: DatabaseUrl) -> Self {
+        Self {
+            listen_address,
+            database_url,
+            database_connections: DEFAULT_CONNECTIONS,
+            database_start_timeout_ms: DEFAULT_START_TIMEOUT_MS,
+            limits: Limits::default(),
+            traces: Traces::default(),
+            log_level: Level::Info,
+            migrate_only: false,
+            check_ready: false,
+            dependencies: called_by(name)
+                .map(|called| (called.to_owned(), DependencyConfig::new(default_url(called))))
+                .collect(),
+        }
+    }
+}
+
+impl DependencyConfig {
+    fn new(url: String) -> Self {
+        Self {
+            url,
+            connect_timeout_ms: DEFAULT_CONNECT_TIMEOUT_MS,
+            attempt_timeout_ms: DEFAULT_ATTEMPT_TIMEOUT_MS,
+            timeout_ms: DEFAULT_CALL_TIMEOUT_MS,
+            concurrency: DEFAULT_CONCURRENCY,
+        }
+    }
+}
+
+/// Reads the configuration of the service `name`, which `about` describes. An invalid value ends the process with one
+/// clear line on stderr.
+///
+/// Call it before any thread is started: it adds the variables of `./.env` to the environment.
+pub fn read(name: &'static str, about: &'static str) -> Config {
+    from_matches(name, &read_command(command(name, about)))
+}
+
+/// The address at which the service `name` listens by default.
+pub fn default_address(name: &str) -> SocketAddr {
+    let port = topology::platform().service(name).map_or(0, |service| service.port);
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+fn default_url(name: &str) -> String {
+    format!("http://{}", default_address(name))
+}
+
+/// The services that the service `name` calls.
+fn called_by(name: &str) -> impl Iterator<Item = &'static str> {
+    topology::platform().service(name).into_iter().flat_map(|service| service.calls.iter().map(String::as_str))
+}
+
+fn command(name: &'static str, about: &'static str) -> Command {
+    let note = "Every setting is a flag or an environment variable; a file `.env` in the working directory may set \
+                variables too.";
+    let command = Config::augment_args(Command::new(name))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .long_about(format!("{about}\n\n{note}"))
+        .mut_arg("listen_address", |arg| arg.required(false).default_value(default_address(name).to_string()))
+        .mut_arg("database_url", |arg| arg.required(false).default_value(format!("sqlite:data/{name}.db")));
+    called_by(name).fold(command, |command, called| command.args(dependency_args(called)))
+}
+
+/// The five settings of a called service.
+fn dependency_args(called: &'static str) -> [Arg; 5] {
+    let arg = |setting: &str, value_name: &'static str, help: String| {
+        let long = format!("{called}-{setting}");
+        let variable = long.to_uppercase().replace('-', "_");
+        Arg::new(long.clone()).long(long).env(variable).value_name(value_name).help(help)
+    };
+    let ms = |setting, default: u32, help| {
+        arg(setting, "MS", help).default_value(default.to_string()).value_parser(milliseconds)
+    };
+    [
+        arg("url", "URL", format!("The base URL of {called}"))
+            .default_value(default_url(called))
+            .value_parser(service_url),
+        ms(
+            "connect-timeout-ms",
+            DEFAULT_CONNECT_TIMEOUT_MS,
+            format!("The maximum milliseconds to connect to {called}"),
+        ),
+        ms(
+            "attempt-timeout-ms",
+            DEFAULT_ATTEMPT_TIMEOUT_MS,
+            format!("The maximum milliseconds for one attempt to call {called}, connecting included"),
+        ),
+        ms(
+            "timeout-ms",
+            DEFAULT_CALL_TIMEOUT_MS,
+            format!(
+                "The maximum milliseconds for a call of {called}, all attempts and the waits between them included"
+            ),
+        ),
+        arg("concurrency", "NUMBER", format!("The maximum number of concurrent calls of {called}"))
+            .default_value(DEFAULT_CONCURRENCY.to_string())
+            .value_parser(calls),
+    ]
+}
+
+fn from_matches(name: &str, matches: &ArgMatches) -> Config {
+    // A value that does not parse, or is missing, has already ended the process.
+    let mut config = Config::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
+    for called in called_by(name) {
+        let number =
+            |setting: &str, default| matches.get_one::<u32>(&format!("{called}-{setting}")).copied().unwrap_or(default);
+        let url = matches.get_one::<String>(&format!("{called}-url")).cloned();
+        let dependency = DependencyConfig {
+            url: url.unwrap_or_else(|| default_url(called)),
+            connect_timeout_ms: number("connect-timeout-ms", DEFAULT_CONNECT_TIMEOUT_MS),
+            attempt_timeout_ms: number("attempt-timeout-ms", DEFAULT_ATTEMPT_TIMEOUT_MS),
+            timeout_ms: number("timeout-ms", DEFAULT_CALL_TIMEOUT_MS),
+            concurrency: number("concurrency", DEFAULT_CONCURRENCY),
+        };
+        config.dependencies.insert(called.to_owned(), dependency);
+    }
+    config
+}

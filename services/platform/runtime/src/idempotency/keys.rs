@@ -1,0 +1,121 @@
+//! Creation under an `Idempotency-Key`.
+
+use std::future::Future;
+
+use contract::answer::Created;
+use contract::error_code::{IDEMPOTENCY_KEY_IN_USE, IDEMPOTENCY_KEY_REUSED};
+use contract::idempotency::IdempotencyKey;
+use dropshot::HttpError;
+use serde::Serialize;
+use slog::{Logger, info};
+
+use crate::database::{Batches, Database, DatabaseError};
+
+use super::claim::{Claim, KeysInUse, fingerprint};
+use super::table::{StoredResponse, look_up};
+
+/// Why a request with a key is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The key was used for another request.
+    #[error("the key was used with another body")]
+    Reused,
+    /// This process is handling a request with the key.
+    #[error("a request with the key is in progress")]
+    InUse,
+    /// The database does not answer.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<KeyError> for HttpError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Reused => IDEMPOTENCY_KEY_REUSED.to_error(),
+            KeyError::InUse => IDEMPOTENCY_KEY_IN_USE.to_error(),
+            KeyError::Database(error) => error.into(),
+        }
+    }
+}
+
+/// An error of a creation under [`Keys::once`].
+pub trait CreateError: From<KeyError> {
+    /// Whether a unique value was taken: perhaps the key, by another process.
+    fn is_unique_violation(&self) -> bool;
+}
+
+/// The keys of a service with their stored responses.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pub(super) database: Database,
+    lookups: Batches<String, Option<StoredResponse>>,
+    in_use: KeysInUse,
+}
+
+impl Keys {
+    /// The keys in `database`.
+    pub fn new(database: Database) -> Self {
+        Self { lookups: Batches::new(&database, look_up), database, in_use: KeysInUse::default() }
+    }
+
+    /// Runs `create` for `request` to `operation`, or returns the stored response if it was run for the same request with
+    /// the same key before. `create` stores its response under the claim that it is given, in its own transaction.
+    pub async fn once<T, E, F>(
+        &self,
+        operation: &str,
+        key: Option<IdempotencyKey>,
+        request: &impl Serialize,
+        log: &Logger,
+        create: impl FnOnce(Option<Claim>) -> F,
+    ) -> Result<Created<T>, E>
+    where
+        E: CreateError,
+        F: Future<Output = Result<Created<T>, E>>,
+    {
+        let claim = self.claim(operation, key, request)?;
+        if let Some(stored) = self.stored_response(claim.as_ref()).await? {
+            return Ok(replayed(stored, log));
+        }
+        match create(claim.clone()).await {
+            // Another process may have stored its response meanwhile.
+            Err(error) if error.is_unique_violation() => {
+                let stored = self.stored_response(claim.as_ref()).await?;
+                stored.map(|stored| replayed(stored, log)).ok_or(error)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Claims `key` for `request` to `operation`; `None` without a key. Two requests are the same if their JSON values are,
+    /// whatever their whitespace and field order.
+    pub fn claim(
+        &self,
+        operation: &str,
+        key: Option<IdempotencyKey>,
+        request: &impl Serialize,
+    ) -> Result<Option<Claim>, KeyError> {
+        let Some(key) = key else { return Ok(None) };
+        let fingerprint =
+            fingerprint(operation, request).map_err(|error| DatabaseError::from(DatabaseError::unreadable(error)))?;
+        match self.in_use.claim(key, fingerprint.clone()) {
+            Ok(claim) => Ok(Some(claim)),
+            Err(other) if other != fingerprint => Err(KeyError::Reused),
+            Err(_) => Err(KeyError::InUse),
+        }
+    }
+
+    /// The response stored under the key of `claim`.
+    pub async fn stored_response<T>(&self, claim: Option<&Claim>) -> Result<Option<Created<T>>, KeyError> {
+        let Some(Claim(claimed)) = claim else { return Ok(None) };
+        match self.lookups.run(claimed.key.as_str().to_owned()).await? {
+            None => Ok(None),
+            Some(stored) if stored.fingerprint != claimed.fingerprint => Err(KeyError::Reused),
+            Some(stored) => Ok(Some(Created::replay(stored.body, stored.location))),
+        }
+    }
+}
+
+fn replayed<T>(stored: Created<T>, log: &Logger) -> Created<T> {
+    info!(log, "replayed idempotent response"; "location" => &stored.location);
+    stored
+}

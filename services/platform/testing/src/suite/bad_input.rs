@@ -1,0 +1,132 @@
+//! Checks that bad input is refused with the documented 4xx error and changes nothing.
+
+use anyhow::{Context, Result, ensure};
+use contract::examples::{Example, Request, State};
+use reqwest::Response;
+use serde_json::{Value, json};
+use service_runtime::Service;
+
+use super::for_every_service;
+use crate::TestDatabase;
+use crate::world::{Running, World, examples_of};
+
+/// Sends every operation bodies, paths and queries that its schema forbids.
+pub async fn bad_input(world: World) {
+    for_every_service(world, check).await;
+}
+
+async fn check(world: World, service: &'static Service, database: TestDatabase) -> Result<()> {
+    let running = world.start(service, &database, &State::Well).await?;
+    let mut examples = examples_of(service)?;
+    examples.retain(|example| example.error.is_none());
+    let before = lists(&running, &examples).await?;
+    for example in &examples {
+        if example.request.body.is_some() {
+            bodies(&running, example).await?;
+            media_types(&running, example).await?;
+        }
+        for variable in example.request.path.keys() {
+            path(&running, example, variable).await?;
+        }
+        query(&running, example).await.with_context(|| format!("{} with a query", example.operation))?;
+    }
+    for path in ["/", "/api/v1", "/api/v2/users", "/openapi", "/health/x"] {
+        let response = reqwest::get(format!("{}{path}", running.server.url())).await?;
+        ensure!(response.status() == 404, "{path}: {}", response.status());
+    }
+    ensure!(lists(&running, &examples).await? == before, "a refused request changed a list");
+    Ok(())
+}
+
+/// The response bodies of every list operation, to detect changes.
+async fn lists(running: &Running, examples: &[Example]) -> Result<Vec<String>> {
+    let mut bodies = Vec::new();
+    for example in examples {
+        if example.body.as_ref().is_some_and(|body| body.get("items").is_some()) {
+            bodies.push(running.replay.send(&example.operation, &Request::default()).await?.text().await?);
+        }
+    }
+    Ok(bodies)
+}
+
+async fn bodies(running: &Running, example: &Example) -> Result<()> {
+    let fields = example.request.body.as_ref().and_then(Value::as_object).context("the body is not an object")?;
+    let text = json!(fields).to_string();
+    let mut bad = vec![
+        String::new(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        "{".to_owned(),
+        json!(fields.values().collect::<Vec<_>>()).to_string(),
+        format!("{text} x"),
+        format!("{text}{{}}"),
+        text.replacen('{', r#"{"unknown_field": 1, "#, 1),
+    ];
+    for (name, value) in fields {
+        let mut duplicate = text.clone();
+        duplicate.insert_str(1, &format!("\"{name}\": {value}, "));
+        bad.push(duplicate);
+        for wrong in [json!({}), json!([value]), json!(true), json!(1.5), json!(9_007_199_254_740_992_i64)] {
+            let mut fields = fields.clone();
+            fields.insert(name.clone(), wrong);
+            bad.push(json!(fields).to_string());
+        }
+    }
+    for body in bad {
+        let response =
+            running.replay.request(&example.operation, &Request { body: None, ..example.request.clone() })?;
+        let response = response.header("content-type", "application/json").body(body.clone()).send().await?;
+        refused(response, 400, "invalid_request").await.with_context(|| format!("{}: {body}", example.operation))?;
+    }
+    let large = Request { body: None, body_of_bytes: Some(64 * 1024 + 1), ..example.request.clone() };
+    refused(running.replay.send(&example.operation, &large).await?, 413, "payload_too_large").await?;
+    Ok(())
+}
+
+async fn media_types(running: &Running, example: &Example) -> Result<()> {
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "\u{e4}"] {
+        let request = Request { content_type: Some(content_type.to_owned()), ..example.request.clone() };
+        let response = running.replay.send(&example.operation, &request).await?;
+        refused(response, 415, "unsupported_media_type").await.with_context(|| content_type.to_owned())?;
+    }
+    let encoded = running.replay.request(&example.operation, &example.request)?.header("content-encoding", "gzip");
+    refused(encoded.send().await?, 415, "unsupported_media_type").await?;
+    Ok(())
+}
+
+async fn path(running: &Running, example: &Example, variable: &str) -> Result<()> {
+    for value in ["0", "-1", "9007199254740992", "abc", "1.0", "+1", "01", "%00", "1%20"] {
+        let mut request = example.request.clone();
+        request.path.insert(variable.to_owned(), value.to_owned());
+        let response = running.replay.send(&example.operation, &request).await?;
+        let context = || format!("{} with {variable} = {value}", example.operation);
+        let message = refused(response, 400, "invalid_request").await.with_context(context)?;
+        ensure!(message.contains(&format!("`{variable}`")), "{}: {message}", context());
+    }
+    Ok(())
+}
+
+/// A list refuses an unknown parameter, and a `limit` out of bounds.
+async fn query(running: &Running, example: &Example) -> Result<()> {
+    if example.body.as_ref().is_none_or(|body| body.get("items").is_none()) {
+        return Ok(());
+    }
+    for (name, value) in [("unknown", "1"), ("limit", "0"), ("limit", "1001"), ("limit", "x"), ("limit", "")] {
+        let request = Request { query: [(name.to_owned(), value.to_owned())].into(), ..Request::default() };
+        let response = running.replay.send(&example.operation, &request).await?;
+        refused(response, 400, "invalid_request").await.with_context(|| format!("{name}={value}"))?;
+    }
+    Ok(())
+}
+
+/// Checks the status and body of a refusal, and returns its message.
+async fn refused(response: Response, status: u16, code: &str) -> Result<String> {
+    let actual = response.status().as_u16();
+    let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let body: Value = response.json().await.context("the body is not JSON")?;
+    ensure!((actual, body["error_code"].as_str()) == (status, Some(code)), "{actual} {body}");
+    ensure!(body["request_id"].as_str() == request_id.as_deref(), "request_id {request_id:?}: {body}");
+    let message = body["message"].as_str().unwrap_or_default();
+    ensure!(!message.is_empty() && message.chars().count() <= 200, "message: {body}");
+    Ok(message.to_owned())
+}

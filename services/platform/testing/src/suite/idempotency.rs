@@ -1,0 +1,130 @@
+//! Checks that repeating a creation with its `Idempotency-Key` replays the first response.
+
+use anyhow::{Result, ensure};
+use contract::examples::{Example, Request, State};
+use contract::idempotency;
+use futures::future::join_all;
+use reqwest::Response;
+use serde_json::Value;
+use service_runtime::Service;
+
+use super::for_every_service;
+use crate::TestDatabase;
+use crate::world::{Running, World, examples_of};
+
+/// Repeats every operation that accepts an `Idempotency-Key`: sequentially, concurrently on two instances, and after a
+/// restart.
+pub async fn idempotency(world: World) {
+    for_every_service(world, check).await;
+}
+
+async fn check(world: World, service: &'static Service, database: TestDatabase) -> Result<()> {
+    let instances =
+        [world.start(service, &database, &State::Well).await?, world.start(service, &database, &State::Well).await?];
+    let mut first = Vec::new();
+    for example in keyed(service)? {
+        first.push((repeated(&instances[0], &example).await?, example.clone()));
+        concurrent(&instances, &example).await?;
+    }
+    let [one, other] = instances;
+    one.server.stop().await;
+    other.server.stop().await;
+    let restarted = world.start(service, &database, &State::Well).await?;
+    for (seen, example) in first {
+        let again = Seen::of(send(&restarted, &example, "repeated", example.request.body.clone()).await?).await?;
+        ensure!(again == Seen { replayed: true, ..seen }, "{} after a restart: {again:?}", example.operation);
+    }
+    Ok(())
+}
+
+/// The successful examples of the operations that accept a key.
+fn keyed(service: &Service) -> Result<Vec<Example>> {
+    let document: Value = serde_json::from_str(service.document)?;
+    let mut examples = examples_of(service)?;
+    examples.retain(|example| example.error.is_none() && accepts_key(&document, &example.operation));
+    examples.dedup_by(|one, other| one.operation == other.operation);
+    Ok(examples)
+}
+
+fn accepts_key(document: &Value, operation: &str) -> bool {
+    let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
+    let mut operations = paths.filter_map(Value::as_object).flat_map(|path| path.values());
+    let found = operations.find(|candidate| candidate["operationId"] == operation);
+    let parameters = found.and_then(|operation| operation["parameters"].as_array());
+    parameters.is_some_and(|parameters| parameters.iter().any(|parameter| parameter["name"] == idempotency::NAME))
+}
+
+/// The parts of a response that a replay must repeat, and whether it is a replay.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    status: u16,
+    body: String,
+    location: Option<String>,
+    replayed: bool,
+}
+
+impl Seen {
+    async fn of(response: Response) -> Result<Self> {
+        let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let (location, replayed) = (header("location"), header("idempotency-replayed"));
+        ensure!(replayed.as_deref().is_none_or(|replayed| replayed == "true"), "Idempotency-Replayed: {replayed:?}");
+        let status = response.status().as_u16();
+        Ok(Self { status, body: response.text().await?, location, replayed: replayed.is_some() })
+    }
+}
+
+async fn send(running: &Running, example: &Example, key: &str, body: Option<Value>) -> Result<Response> {
+    let mut request = Request { body, ..example.request.clone() };
+    request.headers.insert(idempotency::NAME.to_owned(), format!("{key}-{}", example.operation));
+    running.replay.send(&example.operation, &request).await
+}
+
+/// Repeats a request with its fields in reverse order, and checks that the response has the same bytes.
+async fn repeated(running: &Running, example: &Example) -> Result<Seen> {
+    let first = Seen::of(send(running, example, "repeated", example.request.body.clone()).await?).await?;
+    ensure!(first.status == example.status && !first.replayed, "{}: {first:?}", example.operation);
+    let reversed = example
+        .request
+        .body
+        .as_ref()
+        .and_then(Value::as_object)
+        .map(|fields| fields.iter().rev().map(|(name, value)| (name.clone(), value.clone())).collect::<Value>());
+    let again = Seen::of(send(running, example, "repeated", reversed).await?).await?;
+    ensure!(again.replayed, "{} repeated: {again:?}", example.operation);
+    ensure!((&again.body, &again.location) == (&first.body, &first.location), "{again:?}, not {first:?}");
+    Ok(first)
+}
+
+/// Sends ten requests to each of two instances: one creates, the others get a replay or `idempotency_key_in_use`.
+async fn concurrent(instances: &[Running; 2], example: &Example) -> Result<()> {
+    // `repeated` has used the unique values of the example.
+    let body = distinct(example.request.body.clone());
+    let sent = (0..20).map(|number| send(&instances[number % 2], example, "concurrent", body.clone()));
+    let (mut created, mut responses) = (0, Vec::new());
+    for response in join_all(sent).await {
+        let seen = Seen::of(response?).await?;
+        match seen.status {
+            409 => ensure!(seen.body.contains("idempotency_key_in_use"), "{}: {seen:?}", example.operation),
+            status => {
+                ensure!(status == example.status, "{}: {seen:?}", example.operation);
+                created += usize::from(!seen.replayed);
+                responses.push((seen.body, seen.location));
+            }
+        }
+    }
+    ensure!(created == 1, "{} created {created} times", example.operation);
+    responses.dedup();
+    ensure!(responses.len() == 1, "{} had different responses: {responses:?}", example.operation);
+    Ok(())
+}
+
+/// `body` with a letter prepended to each string.
+fn distinct(body: Option<Value>) -> Option<Value> {
+    let mut body = body?;
+    for value in body.as_object_mut()?.values_mut() {
+        if let Value::String(text) = value {
+            text.insert(0, 'x');
+        }
+    }
+    Some(body)
+}

@@ -1,0 +1,41 @@
+//! Tests that every service of the platform must pass, on both databases.
+//!
+//! They know only a service's document and golden examples. Each panics with all failures.
+
+mod bad_input;
+mod drain;
+mod golden;
+mod idempotency;
+mod served;
+
+use std::future::Future;
+
+use anyhow::Result;
+use service_runtime::Service;
+
+use crate::world::World;
+use crate::{Kind, TestDatabase};
+
+pub use bad_input::bad_input;
+pub use drain::drain;
+pub use golden::golden;
+pub use idempotency::idempotency;
+pub use served::served;
+
+/// Runs `test` for every service on each kind of database, concurrently; panics with all failures.
+async fn for_every_service<F>(world: World, test: impl Fn(World, &'static Service, TestDatabase) -> F)
+where
+    F: Future<Output = Result<()>>,
+{
+    let mut tests = Vec::new();
+    for service in world.services() {
+        for kind in Kind::tested() {
+            let outcome = test(world, service, TestDatabase::new(kind).await);
+            tests.push(
+                async move { outcome.await.err().map(|error| format!("{} on {kind:?}: {error:#}\n", service.name)) },
+            );
+        }
+    }
+    let failures: String = futures::future::join_all(tests).await.into_iter().flatten().collect();
+    assert!(failures.is_empty(), "{failures}");
+}

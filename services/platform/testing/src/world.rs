@@ -1,0 +1,130 @@
+//! Starts a service under test together with every service that it calls.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use contract::examples::{self, DependencyFault, Example, State};
+use httpmock::MockServer;
+use service_runtime::Service;
+use service_runtime::server::Server;
+use tokio::net::TcpSocket;
+
+use crate::golden::Replay;
+use crate::{CapturedLog, Kind, TestDatabase};
+
+/// Generous: CI may be slow.
+const GENEROUS_MS: u32 = 60_000;
+/// The timeout of calls that get no response.
+const SHORT_MS: u32 = 50;
+
+/// The services of the platform, each listed after those that it calls.
+#[derive(Clone, Copy, Debug)]
+pub struct World {
+    services: &'static [Service],
+}
+
+/// A running service.
+pub struct Running {
+    /// The service's server.
+    pub server: Server,
+    /// Its log.
+    pub log: CapturedLog,
+    /// Makes requests to it.
+    pub replay: Replay,
+    _called: Vec<Called>,
+}
+
+/// What listens at the address of a called service; it is dropped with the service that calls it.
+#[allow(dead_code, reason = "held, not read")]
+enum Called {
+    Up(Box<Running>, TestDatabase),
+    Down(TcpSocket),
+    Silent(TcpListener),
+    Nonsense(MockServer),
+}
+
+impl World {
+    /// The world of these services.
+    pub fn new(services: &'static [Service]) -> Self {
+        Self { services }
+    }
+
+    /// Every service.
+    pub fn services(self) -> impl Iterator<Item = &'static Service> {
+        self.services.iter()
+    }
+
+    /// Starts `service` on `database` in `state`; states of the database itself are not applied here.
+    ///
+    /// Every called service has a database that holds only what the first example of its contract creates.
+    pub async fn start(self, service: &Service, database: &TestDatabase, state: &State) -> Result<Running> {
+        let mut config = service.config("127.0.0.1:0".parse()?, database.url.clone());
+        match state {
+            State::Overloaded => config.limits.max_requests_in_flight = 0,
+            State::OutOfTime => config.limits.request_timeout_ms = 0,
+            _ => {}
+        }
+        let mut called = Vec::new();
+        for (name, dependency) in &mut config.dependencies {
+            dependency.attempt_timeout_ms = GENEROUS_MS;
+            dependency.timeout_ms = GENEROUS_MS;
+            let fault = match state {
+                State::Dependency { name: faulty, fault } if faulty == name => Some(*fault),
+                _ => None,
+            };
+            if fault == Some(DependencyFault::Silent) {
+                dependency.timeout_ms = SHORT_MS;
+            }
+            let (url, held) = self.called(name, fault).await.with_context(|| format!("starting {name}"))?;
+            dependency.url = url;
+            called.push(held);
+        }
+        let log = CapturedLog::default();
+        let server = service.start(&config, &log.logger(&[service.document])).await?;
+        let replay = Replay::new(service.document, server.url())?;
+        Ok(Running { server, log, replay, _called: called })
+    }
+
+    async fn called(self, name: &str, fault: Option<DependencyFault>) -> Result<(String, Called)> {
+        let local = |address: std::net::SocketAddr| format!("http://{address}");
+        Ok(match fault {
+            None => {
+                let service =
+                    self.services().find(|service| service.name == name).context("the platform has no such service")?;
+                let database = TestDatabase::new(Kind::Sqlite).await;
+                // Boxed because the future is recursive: a called service may call others.
+                let running = Box::pin(self.start(service, &database, &State::Well)).await?;
+                running.replay.seed(&examples_of(service)?).await?;
+                (running.server.url(), Called::Up(Box::new(running), database))
+            }
+            Some(DependencyFault::Down) => {
+                // Bound without listening, so that no other process gets the address.
+                let socket = TcpSocket::new_v4()?;
+                socket.bind("127.0.0.1:0".parse()?)?;
+                (local(socket.local_addr()?), Called::Down(socket))
+            }
+            Some(DependencyFault::Silent) => {
+                let listener = TcpListener::bind("127.0.0.1:0")?;
+                (local(listener.local_addr()?), Called::Silent(listener))
+            }
+            Some(DependencyFault::Nonsense) => {
+                let server = MockServer::start_async().await;
+                server.mock(|_, then| {
+                    then.status(200).header("content-type", "application/json").body(r#"{"nonsense": true}"#);
+                });
+                (server.base_url(), Called::Nonsense(server))
+            }
+        })
+    }
+}
+
+/// The golden examples of `service`, from its API crate.
+pub fn examples_of(service: &Service) -> Result<Vec<Example>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let path = root.join(format!("services/{}/api/examples.json", service.name));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let examples = examples::read(&text)?;
+    ensure!(!examples.is_empty(), "{} has no examples", service.name);
+    Ok(examples)
+}
