@@ -3,6 +3,7 @@
 use clap::{Arg, ArgMatches, Command};
 
 use crate::connection::Connection;
+use crate::entry::Entry;
 use crate::output::EXIT_CODES;
 use crate::services::{Operation, SERVICES};
 
@@ -19,18 +20,6 @@ The command fetches all pages. It prints one JSON object after the other: indent
 else each on a line of its own.";
 
 const BODY: &str = "A file with the whole body as JSON, in place of its options; /dev/stdin reads a pipe";
-
-/// A command's position in the tree, and its body.
-pub(crate) struct Entry {
-    /// The first word: that of the operation's id, or the service if the id has only one.
-    pub(crate) noun: &'static str,
-    /// The description of the operation's tag.
-    pub(crate) group: &'static str,
-    /// The second word: the rest of the operation's id.
-    pub(crate) verb: &'static str,
-    /// The options for the fields of the body, and whether each is required.
-    pub(crate) body: &'static [(&'static str, bool)],
-}
 
 /// The command of an operation.
 fn command(operation: Operation) -> Command {

@@ -6,6 +6,7 @@
 
 mod command;
 mod connection;
+mod entry;
 mod output;
 mod service;
 #[rustfmt::skip]

@@ -39,7 +39,7 @@ macro_rules! services {
             }
 
             /// The command's position in the tree.
-            pub(crate) fn entry(self) -> $crate::command::Entry {
+            pub(crate) fn entry(self) -> $crate::entry::Entry {
                 match self {
                     $(Self::$variant(command) => command.entry(),)*
                 }

@@ -90,7 +90,7 @@ on_both_databases! {
         };
         let now: DateTime<Utc> = "2026-01-01T12:00:00.123456789Z".parse().unwrap();
         let (order, created) = store.insert(&largest, now, None).await.unwrap();
-        assert_eq!(created.location, "1");
+        assert_eq!(created.location, "/api/v1/orders/1");
         assert_eq!((order.id.get(), order.user_id, order.quantity.get()), (1, largest.user_id, 1_000_000));
         assert_eq!(order.status, OrderStatus::Created);
         assert_eq!((order.created_at, order.updated_at), (now.trunc_subsecs(6), now.trunc_subsecs(6)));
@@ -156,7 +156,7 @@ on_both_databases! {
         for (requested, placed) in orders.iter().zip(placed) {
             let (order, created) = placed.unwrap();
             assert_eq!((order.user_id, order.quantity), (requested.user_id, requested.quantity));
-            assert_eq!(created.location, order.id.to_string());
+            assert_eq!(created.location, format!("/api/v1/orders/{}", order.id));
             assert!(ids_seen.insert(order.id.get()), "{order:?} was returned twice");
         }
         let ids: Vec<OrderId> = (1..=301).map(|id| id.try_into().unwrap()).collect();

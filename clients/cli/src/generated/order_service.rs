@@ -479,10 +479,10 @@ impl CliCommand {
     }
 }
 impl CliCommand {
-    pub fn entry(self) -> crate::command::Entry {
+    pub fn entry(self) -> crate::entry::Entry {
         match self {
             Self::OrderList => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "order",
                     group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "list",
@@ -490,7 +490,7 @@ impl CliCommand {
                 }
             }
             Self::OrderCreate => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "order",
                     group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "create",
@@ -498,7 +498,7 @@ impl CliCommand {
                 }
             }
             Self::OrderView => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "order",
                     group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "view",
@@ -506,7 +506,7 @@ impl CliCommand {
                 }
             }
             Self::OrderCancel => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "order",
                     group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "cancel",
@@ -514,7 +514,7 @@ impl CliCommand {
                 }
             }
             Self::OrderSetStatus => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "order",
                     group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "set-status",
@@ -522,7 +522,7 @@ impl CliCommand {
                 }
             }
             Self::Health => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "order-service",
                     group: "Whether the service runs and can do its work: for load balancers, orchestrators and people on call.",
                     verb: "health",
@@ -530,7 +530,7 @@ impl CliCommand {
                 }
             }
             Self::Ready => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "order-service",
                     group: "Whether the service runs and can do its work: for load balancers, orchestrators and people on call.",
                     verb: "ready",

@@ -461,10 +461,10 @@ impl CliCommand {
     }
 }
 impl CliCommand {
-    pub fn entry(self) -> crate::command::Entry {
+    pub fn entry(self) -> crate::entry::Entry {
         match self {
             Self::UserList => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "user",
                     group: "The people who place orders: create, read, list, replace and delete them.",
                     verb: "list",
@@ -472,7 +472,7 @@ impl CliCommand {
                 }
             }
             Self::UserCreate => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "user",
                     group: "The people who place orders: create, read, list, replace and delete them.",
                     verb: "create",
@@ -480,7 +480,7 @@ impl CliCommand {
                 }
             }
             Self::UserView => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "user",
                     group: "The people who place orders: create, read, list, replace and delete them.",
                     verb: "view",
@@ -488,7 +488,7 @@ impl CliCommand {
                 }
             }
             Self::UserReplace => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "user",
                     group: "The people who place orders: create, read, list, replace and delete them.",
                     verb: "replace",
@@ -496,7 +496,7 @@ impl CliCommand {
                 }
             }
             Self::UserDelete => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "user",
                     group: "The people who place orders: create, read, list, replace and delete them.",
                     verb: "delete",
@@ -504,7 +504,7 @@ impl CliCommand {
                 }
             }
             Self::Health => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "user-service",
                     group: "Whether the service runs and can do its work: for load balancers, orchestrators and people on call.",
                     verb: "health",
@@ -512,7 +512,7 @@ impl CliCommand {
                 }
             }
             Self::Ready => {
-                crate::command::Entry {
+                crate::entry::Entry {
                     noun: "user-service",
                     group: "Whether the service runs and can do its work: for load balancers, orchestrators and people on call.",
                     verb: "ready",

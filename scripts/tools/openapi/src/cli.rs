@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::{Value, json};
 
-use crate::client::{NOTICE, format};
-use crate::{Contract, operations, resolved};
+use crate::document::{Contract, operations, resolved};
+use crate::text::{NOTICE, capitalized, format};
 
 /// The start and the end of an option that progenitor generates and that has no effect.
 const UNFINISHED_OPTION: [&str; 2] = [
@@ -95,7 +95,7 @@ fn entries(service: &str, document: &Value) -> Result<String> {
         let tag = tags.into_iter().find(|tag| tag["name"] == operation["tags"][0]);
         let group = tag.and_then(|tag| tag["description"].as_str()).with_context(|| format!("{id} has no tag"))?;
         arms += &format!(
-            "Self::{} => crate::command::Entry {{ noun: {:?}, group: {group:?}, verb: {:?}, \
+            "Self::{} => crate::entry::Entry {{ noun: {:?}, group: {group:?}, verb: {:?}, \
              body: &{:?} }},",
             id.split('_').map(capitalized).collect::<String>(),
             kebab(noun),
@@ -103,7 +103,7 @@ fn entries(service: &str, document: &Value) -> Result<String> {
             body_fields(document, operation),
         );
     }
-    Ok(format!("impl CliCommand {{ pub fn entry(self) -> crate::command::Entry {{ match self {{ {arms} }} }} }}"))
+    Ok(format!("impl CliCommand {{ pub fn entry(self) -> crate::entry::Entry {{ match self {{ {arms} }} }} }}"))
 }
 
 /// Turns the `limit` of lists into what progenitor takes it for: the total number of items, with the type it expects.
@@ -140,9 +140,4 @@ fn body_fields(document: &Value, operation: &Value) -> Vec<(String, bool)> {
 
 fn kebab(name: &str) -> String {
     name.replace('_', "-")
-}
-
-pub(crate) fn capitalized(word: &str) -> String {
-    let (first, rest) = word.split_at(word.len().min(1));
-    first.to_uppercase() + rest
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{Contract, operations};
+use crate::document::{Contract, operations};
 
 /// An outcome of an operation: service, operation, status, and the error code of a failure.
 type Outcome = (String, String, u16, Option<String>);

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use drift::{Change, ChangeClass};
 use serde_json::Value;
 
-use crate::{Contract, operations};
+use crate::document::{Contract, operations};
 
 /// From this `info.version` on, a contract only grows within `/api/v1`.
 const FROZEN_FROM: semver::Version = semver::Version::new(1, 0, 0);

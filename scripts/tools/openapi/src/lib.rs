@@ -10,41 +10,24 @@ mod cli;
 mod client;
 mod coverage;
 pub mod diff;
+mod document;
 pub mod freshness;
 #[path = "generated/contracts.rs"]
 mod generated;
 mod served;
+mod text;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 pub use coverage::check_coverage;
+pub use document::{Contract, operations};
 pub use served::check_served;
 
-/// A service's contract.
-#[derive(Debug)]
-pub struct Contract {
-    /// The name of the service, and of its directory in `services/`.
-    pub service: &'static str,
-    /// The document as the API trait declares it.
-    pub document: String,
-}
-
-impl Contract {
-    /// The path of the checked-in document, relative to the workspace.
-    pub fn document_path(&self) -> PathBuf {
-        Path::new("openapi").join(format!("{}.json", self.service))
-    }
-
-    /// The name of the Rust client crate, and of its directory in `clients/`: `user-client` for `user-service`.
-    pub fn client(&self) -> String {
-        format!("{}-client", self.service.strip_suffix("-service").unwrap_or(self.service))
-    }
-}
+use text::difference;
 
 /// The contracts of all services, in the order of `services/platform.toml`.
 pub fn contracts() -> Result<Vec<Contract>> {
@@ -180,24 +163,4 @@ fn strays(root: &Path, artifacts: &[Artifact]) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(strays)
-}
-
-/// The operations of a document: path, method, operation object.
-pub fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths.flat_map(|(path, item)| {
-        let operations = item.as_object().into_iter().flatten();
-        operations.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
-    })
-}
-
-/// The schema, or the schema that it refers to.
-fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
-    let target = schema["$ref"].as_str().and_then(|reference| document.pointer(reference.trim_start_matches('#')));
-    target.unwrap_or(schema)
-}
-
-/// A unified diff of `old` and `new`.
-fn difference(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
-    similar::TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(old_name, new_name).to_string()
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Contract, difference};
+use crate::document::Contract;
+use crate::text::difference;
 
 /// The time limit for the document.
 const TIMEOUT: Duration = Duration::from_secs(10);

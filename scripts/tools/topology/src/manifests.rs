@@ -17,7 +17,7 @@ pub(crate) fn outputs(platform: &Platform) -> Vec<Output> {
         .replace("<services>\n", &each(platform, "    <identifier>::SERVICE,\n"));
     let documents = include_str!("templates/contracts.rs")
         .replace("<generated>", GENERATED)
-        .replace("<contracts>\n", &each(platform, "    (\"<name>\", <identifier>_api::contract),\n"));
+        .replace("<contracts>\n", &each(platform, "    (\"<name>\", <identifier>_api::service_contract),\n"));
     vec![
         Output::Blocks("Cargo.toml".into(), vec![each(platform, paths)]),
         Output::Blocks("services/platform/all-in-one/Cargo.toml".into(), vec![services.clone()]),

@@ -54,7 +54,7 @@ fn one_row_adds_a_service_everywhere() {
         ("docker-compose.yml", "      PRODUCT_SERVICE_URL: http://product-service:8000"),
         (
             "scripts/tools/openapi/src/generated/contracts.rs",
-            "    (\"product-service\", product_service_api::document),",
+            "    (\"product-service\", product_service_api::service_contract),",
         ),
         ("services/platform/all-in-one/src/generated/services.rs", "    product_service::SERVICE,"),
     ] {

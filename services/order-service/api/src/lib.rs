@@ -3,7 +3,7 @@
 //! The service owns orders and their statuses. It asks user-service whether a user exists before it stores an order, and
 //! stores nothing of the user but the id.
 //!
-//! This crate has no behaviour. The service implements [`OrderServiceApi`]; [`contract()`] makes the OpenAPI document of
+//! This crate has no behaviour. The service implements [`OrderServiceApi`]; [`service_contract()`] makes the OpenAPI document of
 //! it, checked in as `openapi/order-service.json`. The doc comments here are that document's text, written for people who
 //! will never see this code.
 
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use operations::{
     INVALID_TRANSITION, ORDER_NOT_FOUND, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE, USER_SERVICE_TIMEOUT,
-    USER_SERVICE_UNAVAILABLE, contract,
+    USER_SERVICE_UNAVAILABLE, service_contract,
 };
 
 /// The operations of order-service.

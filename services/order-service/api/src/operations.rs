@@ -1,7 +1,8 @@
 //! What the document states beyond the trait: the error codes of each operation, and the service as a whole.
 
-use contract::document::{Contract, Operation};
+use contract::document::Contract;
 use contract::error_code::{BODY, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST, KEYED, READ, WRITE};
+use contract::operation::Operation;
 use dropshot::ErrorStatusCode;
 
 use crate::{Order, OrderCreate, OrderPage, OrderReceipt, OrderStatusUpdate, order_service_api_mod};
@@ -63,7 +64,7 @@ pub const USER_SERVICE_TIMEOUT: ErrorCode = ErrorCode {
 };
 
 /// The contract of order-service.
-pub fn contract() -> Contract {
+pub fn service_contract() -> Contract {
     Contract {
         service: "order-service",
         version: semver::Version::new(0, 2, 0),

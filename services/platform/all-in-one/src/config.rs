@@ -43,17 +43,6 @@ pub(crate) struct Config {
 impl Config {
     /// Reads flags, environment and `.env`. An invalid value ends the process with one clear line on stderr.
     pub(crate) fn read() -> Self {
-        let command = Self::augment_args(Command::new(NAME))
-            .version(env!("CARGO_PKG_VERSION"))
-            .about(ABOUT)
-            .long_about(format!(
-                "{ABOUT}\n\n\
-                 For trying the platform and developing against it. To run the services separately, or on PostgreSQL, \
-                 start their own programs; see their `--help`.\n\n\
-                 Every setting is a flag or an environment variable; a file `.env` in the working directory may set \
-                 variables too."
-            ))
-            .args(SERVICES.iter().map(|service| listen_address_arg(service.name)));
         let matches = read_command(command);
         // An invalid or missing value has already ended the process.
         let mut config = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -91,6 +80,20 @@ impl Config {
     fn database_file(&self, service_name: &str) -> PathBuf {
         self.data_directory.join(format!("{service_name}.db"))
     }
+}
+
+fn command() -> Command {
+    Config::augment_args(Command::new(NAME))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .long_about(format!(
+            "{ABOUT}\n\n\
+             For trying the platform and developing against it. To run the services separately, or on PostgreSQL, start \
+             their own programs; see their `--help`.\n\n\
+             Every setting is a flag or an environment variable; a file `.env` in the working directory may set variables \
+             too."
+        ))
+        .args(SERVICES.iter().map(|service| listen_address_arg(service.name)))
 }
 
 fn listen_address_flag(service_name: &str) -> String {

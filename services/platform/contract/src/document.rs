@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use dropshot::{ApiDescription, ApiDescriptionBuildErrors, StubContext};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::error_code::ErrorCode;
 use crate::examples::{self, Example, REQUEST_ID};
 use crate::health;
+use crate::operation::{Operation, TypeCheck};
 use crate::page::PageLimit;
 
 /// The contract of one service: everything its document is made of.
@@ -32,55 +32,6 @@ pub struct Contract {
     pub operations: fn() -> Vec<Operation>,
     /// The text of `examples.json`.
     pub examples: &'static str,
-}
-
-/// What dropshot does not know of one operation. Its examples are in `examples.json`.
-#[derive(Debug)]
-pub struct Operation {
-    id: &'static str,
-    takes: Option<TypeCheck>,
-    meaning: &'static str,
-    answers: Option<TypeCheck>,
-    errors: Vec<ErrorCode>,
-    paginated: bool,
-}
-
-/// Deserializes an example as its type and serializes it again.
-type TypeCheck = fn(&Value) -> serde_json::Result<Value>;
-
-fn check_as<T: DeserializeOwned + Serialize>(value: &Value) -> serde_json::Result<Value> {
-    serde_json::to_value(serde_json::from_value::<T>(value.clone())?)
-}
-
-impl Operation {
-    /// The operation that the trait declares as the method `id`; `meaning` describes its success.
-    pub fn new(id: &'static str, meaning: &'static str) -> Self {
-        Self { id, takes: None, meaning, answers: None, errors: Vec::new(), paginated: false }
-    }
-
-    /// The type of its request body.
-    pub fn takes<T: DeserializeOwned + Serialize>(mut self) -> Self {
-        self.takes = Some(check_as::<T>);
-        self
-    }
-
-    /// The type of its response body.
-    pub fn answers<T: DeserializeOwned + Serialize>(mut self) -> Self {
-        self.answers = Some(check_as::<T>);
-        self
-    }
-
-    /// Every error it can return.
-    pub fn fails(mut self, errors: &[ErrorCode]) -> Self {
-        self.errors.extend_from_slice(errors);
-        self
-    }
-
-    /// It returns pages: `limit` and `page_token` in the query, `items` and `next_page` in the response.
-    pub fn paginated(mut self) -> Self {
-        self.paginated = true;
-        self
-    }
 }
 
 /// Why a document cannot be made. Each variant names the operation to fix.
@@ -159,7 +110,7 @@ impl Contract {
 
     fn server_url(&self) -> Result<String, DocumentError> {
         let service = topology::platform().service(self.service);
-        let service = service.ok_or_else(|| DocumentError::Unlisted(self.service))?;
+        let service = service.ok_or(DocumentError::Unlisted(self.service))?;
         Ok(format!("http://127.0.0.1:{}", service.port))
     }
 

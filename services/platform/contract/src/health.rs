@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
-use crate::document::Operation;
 use crate::error_code::{DATABASE_UNAVAILABLE, SHUTTING_DOWN};
+use crate::operation::Operation;
 
 /// The path of the liveness probe.
 pub const HEALTH_PATH: &str = "/health";

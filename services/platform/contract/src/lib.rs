@@ -14,6 +14,7 @@
 //! | [`health`] | `/health` and `/ready`, which every service has |
 //! | [`examples`] | golden examples: requests and responses as data, for the document, for mocks and to be replayed |
 //! | [`paths`] | the operations of a document read as JSON, and which of them a path belongs to |
+//! | [`operation`] | what an API crate declares of an operation beyond the trait |
 //! | [`document`] | the OpenAPI document: what dropshot derives, completed from declarations beside the trait |
 //!
 //! Nothing here runs a service; that is `service-runtime`, which no API crate may depend on.
@@ -29,6 +30,7 @@ pub mod examples;
 pub mod extract;
 pub mod health;
 pub mod idempotency;
+pub mod operation;
 pub mod page;
 pub mod paths;
 

@@ -12,8 +12,8 @@ const USERS: &str = include_str!("../../../../openapi/user-service.json");
 const ORDERS: &str = include_str!("../../../../openapi/order-service.json");
 
 fn examples() -> Vec<(&'static str, Example)> {
-    let users = user_service_api::contract().examples().unwrap().into_iter().map(|example| (USERS, example));
-    let orders = order_service_api::contract().examples().unwrap().into_iter().map(|example| (ORDERS, example));
+    let users = user_service_api::service_contract().examples().unwrap().into_iter().map(|example| (USERS, example));
+    let orders = order_service_api::service_contract().examples().unwrap().into_iter().map(|example| (ORDERS, example));
     users.chain(orders).collect()
 }
 

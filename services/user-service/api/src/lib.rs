@@ -3,7 +3,7 @@
 //! The service owns users: their names and e-mail addresses. It knows nothing of orders; a user can be deleted while orders
 //! refer to them.
 //!
-//! This crate has no behaviour. The service implements [`UserServiceApi`]; [`contract()`] makes the OpenAPI document of
+//! This crate has no behaviour. The service implements [`UserServiceApi`]; [`service_contract()`] makes the OpenAPI document of
 //! it, checked in as `openapi/user-service.json`. The doc comments here are that document's text, written for people who
 //! will never see this code.
 
@@ -17,7 +17,7 @@ use dropshot::{HttpError, HttpResponseDeleted, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, contract};
+pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, service_contract};
 
 /// The operations of user-service.
 #[dropshot::api_description {

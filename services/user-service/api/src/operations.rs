@@ -1,7 +1,8 @@
 //! What the document states beyond the trait: the error codes of each operation, and the service as a whole.
 
-use contract::document::{Contract, Operation};
+use contract::document::Contract;
 use contract::error_code::{BODY, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST, KEYED, READ, WRITE};
+use contract::operation::Operation;
 use dropshot::ErrorStatusCode;
 
 use crate::{User, UserCreate, UserPage, UserReplace, user_service_api_mod};
@@ -25,7 +26,7 @@ pub const EMAIL_TAKEN: ErrorCode = ErrorCode {
 };
 
 /// The contract of user-service.
-pub fn contract() -> Contract {
+pub fn service_contract() -> Contract {
     Contract {
         service: "user-service",
         version: semver::Version::new(0, 3, 0),

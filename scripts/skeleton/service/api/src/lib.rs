@@ -2,7 +2,7 @@
 //!
 //! The service owns widgets.
 //!
-//! This crate has no behaviour. The service implements [`WidgetServiceApi`]; [`contract()`] makes the OpenAPI document of
+//! This crate has no behaviour. The service implements [`WidgetServiceApi`]; [`service_contract()`] makes the OpenAPI document of
 //! it, checked in as `openapi/widget-service.json`. The doc comments here are that document's text, written for people who
 //! will never see this code.
 
@@ -16,7 +16,7 @@ use dropshot::{HttpError, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use operations::{WIDGET_NOT_FOUND, contract};
+pub use operations::{WIDGET_NOT_FOUND, service_contract};
 
 /// The operations of widget-service.
 #[dropshot::api_description {

@@ -1,7 +1,8 @@
 //! What the document states beyond the trait: the error codes of each operation, and the service as a whole.
 
-use contract::document::{Contract, Operation};
+use contract::document::Contract;
 use contract::error_code::{BODY, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST, KEYED, READ, WRITE};
+use contract::operation::Operation;
 use dropshot::ErrorStatusCode;
 
 use crate::{Widget, WidgetCreate, WidgetPage, widget_service_api_mod};
@@ -16,7 +17,7 @@ pub const WIDGET_NOT_FOUND: ErrorCode = ErrorCode {
 };
 
 /// The contract of widget-service.
-pub fn contract() -> Contract {
+pub fn service_contract() -> Contract {
     Contract {
         service: "widget-service",
         version: semver::Version::new(0, 1, 0),

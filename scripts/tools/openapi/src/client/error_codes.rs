@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{NOTICE, responses};
+use crate::document::responses;
+use crate::text::NOTICE;
 
 /// One `error_code` of a document.
 pub(crate) struct ErrorCode<'a> {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::error_codes::{ErrorCode, error_codes};
-use crate::{Contract, operations};
+use crate::document::{Contract, operations};
 
 /// The values of the templates' placeholders.
 pub(crate) struct Outline(Vec<(&'static str, String)>);
@@ -23,7 +23,7 @@ impl Outline {
             ("module", contract.client().replace('-', "_")),
             ("base_url", text(&document["servers"][0]["url"]).to_owned()),
             ("read", read.id.to_owned()),
-            ("read_builder", read.id.split('_').map(crate::cli::capitalized).collect()),
+            ("read_builder", read.id.split('_').map(crate::text::capitalized).collect()),
             ("read_parameter", read.parameter.to_owned()),
             ("read_call", format!("{}().{}({})", read.id, read.parameter, read.value)),
             ("read_path", read.path.replace(&format!("{{{}}}", read.parameter), read.value.trim_matches('"'))),
@@ -124,7 +124,7 @@ impl<'a> Read<'a> {
                 id: operation["operationId"].as_str()?,
                 path,
                 parameter: parameter["name"].as_str()?,
-                value: crate::resolved(document, &parameter["schema"])["example"].to_string(),
+                value: crate::document::resolved(document, &parameter["schema"])["example"].to_string(),
                 example: operation["responses"]["200"]["content"]["application/json"].get("example")?,
                 missing: codes.keys().next()?,
             })
@@ -147,7 +147,7 @@ fn creation<'a>(document: &'a Value, module: &str) -> Option<(&'a str, String)> 
 /// `.body_map(…)` with the fields of `example` as literals, or `.body(…)` with JSON where one is not a named scalar.
 fn body(document: &Value, module: &str, schema: &Value, example: &Value) -> Option<String> {
     let kind = schema["$ref"].as_str()?.rsplit('/').next()?;
-    let properties = &crate::resolved(document, schema)["properties"];
+    let properties = &crate::document::resolved(document, schema)["properties"];
     let mut setters = String::new();
     for (field, value) in example.as_object()? {
         let is_named = properties[field].get("$ref").or(properties[field]["allOf"][0].get("$ref")).is_some();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{NOTICE, responses};
+use crate::document::responses;
+use crate::text::NOTICE;
 
 /// The module `samples` of a client.
 pub(crate) fn samples(document: &Value) -> String {

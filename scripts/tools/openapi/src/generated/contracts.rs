@@ -3,5 +3,8 @@
 use contract::document::Contract;
 
 /// Each service with its contract.
-pub(crate) const CONTRACTS: &[(&str, fn() -> Contract)] =
-    &[("user-service", user_service_api::contract), ("order-service", order_service_api::contract)];
+#[rustfmt::skip] // one service a line, however short the list
+pub(crate) const CONTRACTS: &[(&str, fn() -> Contract)] = &[
+    ("user-service", user_service_api::service_contract),
+    ("order-service", order_service_api::service_contract),
+];

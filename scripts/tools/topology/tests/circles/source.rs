@@ -65,9 +65,11 @@ impl Sources {
             } else {
                 let given = path_attribute(&module.attrs).map(|path| file.with_file_name(path));
                 let usual = [directory.join(format!("{name}.rs")), below.join("mod.rs")];
-                let candidates: Vec<_> = given.into_iter().chain(usual).collect();
-                let (file, text) = candidates.iter().find_map(|file| Some((file, read(file)?))).unwrap();
-                self.add(inner, file, &below, parse(file, &text), read);
+                let candidates: Vec<_> = given.iter().chain(&usual).collect();
+                let (file, text) = candidates.iter().find_map(|file| Some((*file, read(file)?))).unwrap();
+                // The children of a file with `#[path]` are beside it.
+                let below = if given.as_ref() == Some(file) { file.parent().unwrap() } else { &below };
+                self.add(inner, file, below, parse(file, &text), read);
             }
         }
         self.modules.insert(path, Module { file: file.to_owned(), items: own });

@@ -129,7 +129,7 @@ impl DependencyConfig {
 ///
 /// Call it before any thread is started: it adds the variables of `./.env` to the environment.
 pub fn read(name: &'static str, about: &'static str) -> Config {
-    from_matches(name, &read_command(command(name, about)))
+    from_matches(name, &read_command(|| command(name, about)))
 }
 
 /// The address at which the service `name` listens by default.

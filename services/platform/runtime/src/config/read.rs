@@ -9,14 +9,16 @@ use clap::{ArgMatches, Command};
 /// The exit code for an invalid configuration, the same as clap's.
 const EXIT_USAGE: i32 = 2;
 
-/// Reads the values of `command`. An invalid one ends the process with one clear line on stderr.
+/// Reads the values of the command that `build` makes. An invalid one ends the process with one clear line on stderr.
 ///
-/// Call it before any thread is started: it adds the variables of `./.env` to the environment.
-pub fn read(command: Command) -> ArgMatches {
+/// Call it before any thread is started: it adds the variables of `./.env` to the environment. clap reads the environment
+/// while a command is built, hence `build`.
+pub fn read(build: impl FnOnce() -> Command) -> ArgMatches {
     if let Err(problem) = load_dotenv() {
         eprintln!("error: {problem}");
         exit(EXIT_USAGE);
     }
+    let command = build();
     command.clone().try_get_matches().unwrap_or_else(|error| match explain(&error, command) {
         Some(explanation) => {
             eprintln!("error: {explanation}");

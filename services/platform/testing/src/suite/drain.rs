@@ -31,14 +31,12 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
     connection.write_all(format!("{head}{one}").as_bytes()).await?;
     // Connections are accepted in order: a response on a later one means that this one was accepted.
     ensure!(reqwest::get(format!("http://{address}/health")).await?.status() == 200, "/health failed");
-    let stopped = tokio::spawn(running.server.stop());
-    while TcpStream::connect(&address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let mut stop = Box::pin(running.server.stop());
+    ensure!(futures::poll!(&mut stop).is_pending(), "the server did not wait for the request");
     connection.write_all(other.as_bytes()).await?;
     let mut response = String::new();
-    connection.read_to_string(&mut response).await?;
+    let (read, ()) = tokio::join!(connection.read_to_string(&mut response), stop);
+    read?;
     ensure!(response.starts_with("HTTP/1.1 201 "), "{response}");
-    stopped.await?;
     Ok(())
 }
