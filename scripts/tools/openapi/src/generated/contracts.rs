@@ -2,9 +2,11 @@
 
 use contract::document::Contract;
 
+type Named = (&'static str, fn() -> Contract);
+
 /// Each service with its contract.
 #[rustfmt::skip] // one service a line, however short the list
-pub(crate) const CONTRACTS: &[(&str, fn() -> Contract)] = &[
+pub(crate) const CONTRACTS: &[Named] = &[
     ("user-service", user_service_api::service_contract),
     ("order-service", order_service_api::service_contract),
 ];

@@ -2,8 +2,10 @@
 
 use contract::document::Contract;
 
+type Named = (&'static str, fn() -> Contract);
+
 /// Each service with its contract.
 #[rustfmt::skip] // one service a line, however short the list
-pub(crate) const CONTRACTS: &[(&str, fn() -> Contract)] = &[
+pub(crate) const CONTRACTS: &[Named] = &[
 <contracts>
 ];
