@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The directories of the sources, relative to the workspace; `*` is each service.
-const DIRECTORIES: [&str; 4] =
-    ["services/platform/contract", "services/platform/topology", "services/*/api", "scripts/tools/openapi"];
+const DIRECTORIES: [&str; 3] = ["services/platform/contract", "services/*/api", "scripts/tools/openapi"];
 
 /// The workspace, relative to this package.
 const ROOT: &str = "../../..";
@@ -26,9 +25,6 @@ fn main() -> io::Result<()> {
             }
         }
     }
-    let services = Path::new("services/platform.toml");
-    println!("cargo:rerun-if-changed={}", Path::new(ROOT).join(services).display());
-    files.push(services.to_owned());
     files.sort();
     let mut table = String::from("&[\n");
     for file in &files {

@@ -70,6 +70,15 @@ fn no_other_file_lists_the_services() {
 }
 
 #[test]
+fn every_document_names_the_port_of_its_service() {
+    for service in &platform().services {
+        let path = workspace_root().join(format!("openapi/{}.json", service.name));
+        let document: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(document["servers"][0]["url"], service.local_url(), "{}", service.name);
+    }
+}
+
+#[test]
 fn everything_that_is_allowed_to_name_services_exists() {
     let tracked = tracked_files();
     for (allowed, reason) in ALLOWED {

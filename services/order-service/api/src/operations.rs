@@ -67,6 +67,7 @@ pub const USER_SERVICE_TIMEOUT: ErrorCode = ErrorCode {
 pub fn service_contract() -> Contract {
     Contract {
         service: "order-service",
+        port: 8003,
         version: semver::Version::new(0, 2, 0),
         summary: "Owns the orders of the Orders & Notifications Platform.",
         repeating: "Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` \

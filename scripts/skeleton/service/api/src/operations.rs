@@ -20,6 +20,7 @@ pub const WIDGET_NOT_FOUND: ErrorCode = ErrorCode {
 pub fn service_contract() -> Contract {
     Contract {
         service: "widget-service",
+        port: EXAMPLE_PORT,
         version: semver::Version::new(0, 1, 0),
         summary: "Owns the widgets of the Orders & Notifications Platform.",
         repeating: "Requests with `GET` are safe to repeat: after a 503 wait for the seconds in `Retry-After` and try \
