@@ -1,5 +1,5 @@
-"""Validates the objects that kustomize built, read from stdin: Kubernetes' schemas, references, rules for every pod, and
-the settings that the programs in target/debug know."""
+"""Validates the output of kustomize, read from stdin: Kubernetes' schemas, the references, the rules for every pod, and
+the settings that the programs in target/debug accept."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ import yaml
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
 from service_process import PROGRAMS, SERVICES
 
-# The oldest release with `preStop.sleep`, and the newest with available schemas.
+# The oldest release with `preStop.sleep`, and the newest release whose schemas are available.
 RELEASES = ["1.30", kubernetes_validate.latest_version()]
 
 objects = [found for found in yaml.safe_load_all(sys.stdin) if found]
@@ -24,7 +24,7 @@ def name(found):
 
 
 def pod(found):
-    """The template of the pods that an object creates, if it creates any."""
+    """The template of the pods that an object creates; None if it creates no pods."""
     return found["spec"].get("template") if found["kind"] in ("Deployment", "Job") else None
 
 
@@ -78,7 +78,7 @@ def check_pod(found):
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 check(found, f"has a {probe}", probe in container)
     if found["kind"] == "Deployment":
-        # 1 s not ready, 10 s for requests, 2 s for the database: services/platform/runtime/src/process.rs, server.rs
+        # 1 s as not ready, 10 s for requests, 2 s for the database: services/platform/runtime/src/process.rs, server.rs
         wait = template["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
         check(found, "has time for a graceful shutdown", template["terminationGracePeriodSeconds"] >= wait + 13)
         check(found, "is matched by its own selector", selected(found["spec"]["selector"]["matchLabels"]))

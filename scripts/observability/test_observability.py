@@ -1,4 +1,4 @@
-"""Tests deploy/observability with a real Prometheus that scrapes every service: queries, alerts and runbook."""
+"""Tests the queries, alerts and runbook of deploy/observability with a real Prometheus that scrapes every service."""
 
 import json
 import re
@@ -31,18 +31,19 @@ FUNCTIONS = {
 
 
 def queries():
-    """Every query of the dashboard for all services, with the title of its panel."""
+    """Returns every query of the dashboard for all services, with the title of its panel."""
     panels = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
     targets = [(panel["title"], target["expr"]) for panel in panels for target in panel["targets"]]
     return [(title, expression.replace("$service", EVERY_SERVICE)) for title, expression in targets]
 
 
 def metrics_in(query):
+    """Returns the names of the metrics in a query."""
     return set(re.findall(r"\b[a-zA-Z_]\w*", NO_METRIC.sub(" ", query))) - FUNCTIONS
 
 
 def send(service, path, body=None):
-    """Sends a GET, or a POST with a body, and returns the status."""
+    """Sends a GET, or a POST if there is a body, and returns the status."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(service.url + path, data, {"Content-Type": "application/json"})
     try:
@@ -59,7 +60,7 @@ def read_metrics(service):
 
 
 class Prometheus:
-    """A Prometheus with the tracked configuration, except the addresses of the services and shorter intervals."""
+    """A Prometheus with the tracked configuration, but with shorter intervals and the addresses of the services."""
 
     def __init__(self, directory, services):
         configuration = (FILES / "prometheus.yml").read_text()
@@ -90,7 +91,7 @@ class Prometheus:
         self.log.close()
 
     def query(self, query):
-        """The samples of a query; none while Prometheus is starting."""
+        """Returns the samples of a query; none while Prometheus is starting."""
         url = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:

@@ -1,4 +1,4 @@
-// Starts what the tests need: the real services, and a web server for the static site.
+// Starts the real services, and a web server for the static site.
 
 import { spawn, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ export const checkedIn = (service) => readFileSync(path.join(root, 'openapi', `$
 
 const temporaryFolder = () => mkdtempSync(path.join(tmpdir(), 'portal-'));
 
-/// Starts all-in-one on free ports. `docs` are the links that it prints, by service.
+/// Starts all-in-one on free ports. `docs` holds the links to the docs that it prints, by service.
 export async function startServices() {
   const folder = temporaryFolder();
   const variable = ({ name }) => `${name.replaceAll('-', '_').toUpperCase()}_LISTEN_ADDRESS`;
@@ -43,8 +43,8 @@ export async function startServices() {
   return { docs, stop };
 }
 
-/// Builds the static site with `scripts/portal` and serves it below a path, as any web server would. With `upstreams`
-/// (links by service) the site has a console, and requests below a service's folder are forwarded to the service.
+/// Builds the static site with `scripts/portal` and serves it below a path. With `upstreams` (links by service) the
+/// site has a console, and the server forwards requests below a service's folder to the service.
 export async function serveSite({ upstreams } = {}) {
   const folder = temporaryFolder();
   execFileSync(path.join(root, 'scripts/portal'), upstreams ? ['--console', folder] : [folder]);

@@ -28,33 +28,33 @@ after(async () => {
   await services?.stop();
 });
 
-/// Opens `url` for `use`, and fails if the page requested anything from another host, violated its own policy, or threw
-/// an error. Returns the requested URLs.
-async function read(url, use, { width = 1440, colorScheme = 'light' } = {}) {
+/// Opens `url`, calls `use` with the page, and fails if the page requested another host, violated its content security
+/// policy, or reported an error. Returns the requested URLs.
+async function openPage(url, use, { width = 1440, colorScheme = 'light' } = {}) {
   const context = await browser.newContext({ colorScheme, viewport: { width, height: 900 } });
   const requested = [];
-  const complaints = [];
+  const problems = [];
   context.on('request', (request) => requested.push(request.url()));
-  context.on('weberror', (error) => complaints.push(`${error.error()}`));
+  context.on('weberror', (error) => problems.push(`${error.error()}`));
   context.on('console', (message) => {
     const failed = ['error', 'warning'].includes(message.type());
     // The browser reports each response with an error status, and the tests cause some.
-    if (failed && !message.text().includes('the server responded with a status of')) complaints.push(message.text());
+    if (failed && !message.text().includes('the server responded with a status of')) problems.push(message.text());
   });
-  await context.exposeBinding('complain', (_, complaint) => complaints.push(complaint));
+  await context.exposeBinding('reportProblem', (_, problem) => problems.push(problem));
   await context.addInitScript(() =>
     addEventListener('securitypolicyviolation', (event) =>
-      globalThis.complain(`${event.effectiveDirective} forbids ${event.blockedURI}`),
+      globalThis.reportProblem(`${event.effectiveDirective} forbids ${event.blockedURI}`),
     ),
   );
   const page = await context.newPage();
   await page.goto(url);
   await use(page);
   await context.close();
-  assert.deepEqual([...new Set(complaints)], []);
-  const elsewhere = requested.filter((url) => !/^(http:\/\/127\.0\.0\.1:|data:|blob:)/.test(url));
-  assert.deepEqual(elsewhere, []);
-  assert.ok(requested.length >= 4, `the page, two scripts and a document: ${requested}`);
+  assert.deepEqual([...new Set(problems)], []);
+  const otherHosts = requested.filter((url) => !/^(http:\/\/127\.0\.0\.1:|data:|blob:)/.test(url));
+  assert.deepEqual(otherHosts, []);
+  assert.ok(requested.length >= 4, `expected requests for the page, two scripts and a document: ${requested}`);
   return requested;
 }
 
@@ -79,14 +79,14 @@ async function send(page, operation) {
 /// Screenshots are for people to inspect.
 const screenshot = (page, name) => page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` });
 
-test('the browser of these tests reaches no other host', async () => {
+test('the test browser reaches no other host', async () => {
   const page = await browser.newPage();
   await assert.rejects(page.goto('http://example.com/'), /ERR_NAME_NOT_RESOLVED/);
   await page.close();
 });
 
 test('an operation can be found and tried on a wide light screen', async () => {
-  const requested = await read(services.docs['user-service'], async (page) => {
+  const requested = await openPage(services.docs['user-service'], async (page) => {
     await page.getByRole('heading', { name: 'User Service' }).waitFor();
     await screenshot(page, 'user-service-light-wide');
     await goTo(page, 'Create a user');
@@ -102,7 +102,7 @@ test('an operation can be found and tried on a wide light screen', async () => {
 
 test('an operation can be found and tried on a narrow dark screen', async () => {
   const narrow = { width: 390, colorScheme: 'dark' };
-  await read(services.docs['order-service'], async (page) => {
+  await openPage(services.docs['order-service'], async (page) => {
     await page.getByRole('heading', { name: 'Order Service' }).waitFor();
     await screenshot(page, 'order-service-dark-narrow');
     await goTo(page, 'List orders');
@@ -122,7 +122,7 @@ test('the page fits narrow light and wide dark screens', async () => {
     ['narrow-light', { width: 390, colorScheme: 'light' }],
     ['wide-dark', { width: 1440, colorScheme: 'dark' }],
   ]) {
-    await read(services.docs['order-service'], async (page) => {
+    await openPage(services.docs['order-service'], async (page) => {
       await page.getByRole('heading', { name: 'Order Service' }).waitFor();
       await goTo(page, 'Place an order');
       await screenshot(page, `order-service-${name}-operation`);
@@ -134,7 +134,7 @@ test('the page fits narrow light and wide dark screens', async () => {
 
 test('the page offers the checked-in document, byte for byte', async () => {
   for (const [service, url] of Object.entries(services.docs)) {
-    await read(url, async (page) => {
+    await openPage(url, async (page) => {
       const link = page.getByRole('link', { name: 'Download OpenAPI Document' });
       const response = await fetch(await link.getAttribute('href'));
       assert.deepEqual(Buffer.from(await response.arrayBuffer()), checkedIn(service));
@@ -143,13 +143,13 @@ test('the page offers the checked-in document, byte for byte', async () => {
 });
 
 test('the policy of the page forbids requests to another origin', async () => {
-  const elsewhere = new URL('/health', services.docs['order-service']).href;
-  const opened = read(services.docs['user-service'], async (page) => {
+  const otherOrigin = new URL('/health', services.docs['order-service']).href;
+  const opened = openPage(services.docs['user-service'], async (page) => {
     await page.getByRole('heading', { name: 'User Service' }).waitFor();
     await page.evaluate((url) => {
-      const noticed = new Promise((resolve) => addEventListener('securitypolicyviolation', resolve));
-      return Promise.all([noticed, fetch(url).catch(() => {})]).then(() => {});
-    }, elsewhere);
+      const violation = new Promise((resolve) => addEventListener('securitypolicyviolation', resolve));
+      return Promise.all([violation, fetch(url).catch(() => {})]).then(() => {});
+    }, otherOrigin);
   });
   await assert.rejects(opened, /connect-src forbids/);
 });
@@ -157,7 +157,7 @@ test('the policy of the page forbids requests to another origin', async () => {
 test('the site shows the documents of all services', async (t) => {
   const site = await serveSite();
   t.after(site.stop);
-  await read(site.url, async (page) => {
+  await openPage(site.url, async (page) => {
     await page.getByRole('heading', { name: 'Order Service' }).waitFor();
     await screenshot(page, 'site-light-wide');
     await page.getByRole('button', { name: 'Order Service' }).click();
@@ -172,7 +172,7 @@ test('the site shows the documents of all services', async (t) => {
 test('the site has a console if the web server forwards requests', async (t) => {
   const site = await serveSite({ upstreams: services.docs });
   t.after(site.stop);
-  const requested = await read(site.url, async (page) => {
+  const requested = await openPage(site.url, async (page) => {
     await page.getByRole('heading', { name: 'Order Service' }).waitFor();
     await goTo(page, 'List orders');
     const response = await send(page, 'get /api/v1/orders');

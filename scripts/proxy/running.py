@@ -1,4 +1,4 @@
-"""Starts instances of the services and HAProxy in front of them, and provides clients with their own IP addresses."""
+"""Starts instances of the services with HAProxy in front of them, and provides clients with their own IP addresses."""
 
 import http.client
 import itertools
@@ -22,7 +22,7 @@ CLUSTER = os.environ["TEST_POSTGRES_SOCKET_DIRECTORY"]
 class Instance(Service):
     """An instance of a service on PostgreSQL, with its own IP address."""
 
-    # HAProxy connects from 127.0.0.1 and could take the port of a stopped instance there.
+    # HAProxy connects from 127.0.0.1, so its connections could occupy the port of a stopped instance there.
     ips = (f"127.0.0.{number}" for number in range(2, 250))
 
     def __init__(self, name, urls):
@@ -68,12 +68,12 @@ class Proxy:
 
 
 def listener():
-    """A socket that listens on a free port; HAProxy inherits it."""
+    """Returns a socket that listens on a free port; HAProxy inherits it."""
     return socket.create_server(("127.0.0.1", 0), backlog=4096)
 
 
 def make_certificate(directory):
-    """Creates a certificate for localhost, and returns a file with it and its key."""
+    """Creates a certificate for localhost, and returns a file with the certificate and its key."""
     key, certificate, both = (Path(directory) / name for name in ("key.pem", "certificate.pem", "both.pem"))
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
@@ -99,7 +99,7 @@ class Client:
         self.connections = []
 
     def connect(self, alpn="http/1.1"):
-        """A TLS connection to write raw bytes to."""
+        """Opens a TLS connection for raw bytes."""
         context = ssl.create_default_context(cafile=self.proxy.certificate)
         context.set_alpn_protocols([alpn])
         connection = context.wrap_socket(self.connect_plain(), server_hostname="127.0.0.1")
@@ -108,7 +108,7 @@ class Client:
 
     def connect_plain(self):
         connection = socket.create_connection(self.proxy.address, timeout=TIMEOUT_S, source_address=(self.ip, 0))
-        # As http.client does: otherwise each body waits until the headers are acknowledged (Nagle's algorithm).
+        # As http.client does: Nagle's algorithm would delay each body until the headers are acknowledged.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections.append(connection)
         return connection
@@ -118,7 +118,7 @@ class Client:
             connection.close()
 
     def keep_alive(self):
-        """A connection for several requests."""
+        """Opens a connection for several requests."""
         connection = http.client.HTTPConnection("127.0.0.1")
         connection.sock = self.connect()
         connection.auto_open = False
@@ -151,7 +151,7 @@ def until(condition):
 
 
 def read_to_end(connection):
-    """Everything that the other side sends until it closes the connection."""
+    """Returns everything that the peer sends until it closes the connection."""
     received = b""
     try:
         while part := connection.recv(65536):

@@ -1,4 +1,4 @@
-"""Tests what deploy/proxy/haproxy.cfg promises, with HAProxy in front of two instances of each service."""
+"""Tests deploy/proxy/haproxy.cfg with HAProxy in front of two instances of each service."""
 
 import json
 import signal
@@ -141,11 +141,11 @@ class WithRunningServices(unittest.TestCase):
             connection.sendall(b"GET /nonsense HTTP/1.1\r\nHost: a\r\n\r\n")
             return connection
 
-        def dribbling(client, start):
+        def trickling(client, start):
             connection = client.connect()
             connection.sendall(start)
 
-            def dribble():
+            def trickle():
                 try:
                     while True:
                         connection.sendall(b"a")
@@ -153,7 +153,7 @@ class WithRunningServices(unittest.TestCase):
                 except OSError:
                     pass
 
-            threading.Thread(target=dribble, daemon=True).start()
+            threading.Thread(target=trickle, daemon=True).start()
             return connection
 
         head = b"POST /api/v1/users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -161,8 +161,8 @@ class WithRunningServices(unittest.TestCase):
             "in the handshake": (silent, b""),
             "before a request": (silent_after_the_handshake, b"HTTP/1.1 408 "),
             "after a request": (idle, b"HTTP/1.1 404 "),
-            "in the head": (lambda client: dribbling(client, head + b"X-Slow: "), b"HTTP/1.1 408 "),
-            "in the body": (lambda client: dribbling(client, head + b"Content-Length: 1000\r\n\r\n"), b"HTTP/1.1 408 "),
+            "in the head": (lambda client: trickling(client, head + b"X-Slow: "), b"HTTP/1.1 408 "),
+            "in the body": (lambda client: trickling(client, head + b"Content-Length: 1000\r\n\r\n"), b"HTTP/1.1 408 "),
         }
         stop = threading.Event()
         self.addCleanup(stop.set)
@@ -208,13 +208,13 @@ class WithRunningServices(unittest.TestCase):
             settings = dict(struct.iter_unpack("!HI", stream.read(length)))
         self.assertEqual(settings[3], 32)
 
-    # Instances that stop and start
+    # Restarts and failures of instances
 
     def test_no_request_fails_during_a_rolling_restart(self):
         stop = threading.Event()
 
         def place_orders():
-            """The statuses of the responses."""
+            """Places orders until the test ends, and returns the statuses of the responses."""
             client = self.client()
             statuses = []
             while not stop.wait(0.05):
@@ -244,7 +244,7 @@ class WithRunningServices(unittest.TestCase):
         killed = self.instances["user-service"][0]
         killed.stop(signal.SIGKILL)
         try:
-            # Some requests are sent before HAProxy notices, the others after that.
+            # HAProxy detects the failure while these requests are sent.
             for _ in range(100):
                 self.assertEqual(client.create_user()[0], 201)
         finally:
@@ -252,7 +252,7 @@ class WithRunningServices(unittest.TestCase):
             self.wait_until_used(killed)
 
     def wait_until_used(self, instance):
-        """Waits until HAProxy has noticed that an instance has started again."""
+        """Waits until HAProxy considers a restarted instance up."""
         name = f"{instance.name}-{1 + self.instances[instance.name].index(instance)}"
 
         def used():
@@ -272,7 +272,7 @@ class WithFaultyServices(unittest.TestCase):
         threading.Thread(target=self.faulty.serve_forever, daemon=True).start()
         self.addCleanup(self.faulty.server_close)
         self.addCleanup(self.faulty.shutdown)
-        # Bound, but not listening: connections are refused.
+        # The socket is bound but does not listen, so connections are refused.
         closed = self.enterContext(socket.socket())
         closed.bind(("127.0.0.1", 0))
         addresses = dict.fromkeys(SERVICES, ["127.0.0.1:%d" % closed.getsockname()[1]] * 2)
@@ -310,7 +310,7 @@ class WithFaultyServices(unittest.TestCase):
 
 
 class ClosesConnections(BaseHTTPRequestHandler):
-    """Is ready, but closes the connection of each POST without a response."""
+    """A server that is ready, but closes the connection of each POST without a response."""
 
     protocol_version = "HTTP/1.1"
 
@@ -329,6 +329,7 @@ class ClosesConnections(BaseHTTPRequestHandler):
 
 
 def connects(client):
+    """Whether HAProxy accepts a connection of the client."""
     try:
         client.connect().close()
     except (ssl.SSLError, ConnectionResetError):

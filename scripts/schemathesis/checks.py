@@ -1,4 +1,4 @@
-"""Checks and hooks for schemathesis, beyond its own checks."""
+"""Checks and hooks that extend schemathesis."""
 
 import itertools
 import json
@@ -15,8 +15,8 @@ NO_OPERATION = {(400, "invalid path encoding"), (404, "Not Found"), (405, "Metho
 
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
-    """Makes each idempotency key unique, as far as it stays valid: schemathesis expects two requests to create two
-    resources, but by the contract a repeated key creates none. `tests/idempotency.rs` tests the keys."""
+    """Makes each idempotency key unique if it stays valid: schemathesis expects two requests to create two resources,
+    but a repeated key creates only one. `tests/idempotency.rs` tests the keys."""
     key = (case.headers or {}).get(KEY)
     if isinstance(key, str) and key.strip() == key != "":
         unique = f"{key}{next(numbers)}"

@@ -1,4 +1,4 @@
-"""Tests every service on both databases with schemathesis, each pair with new processes and new databases.
+"""Tests every service on both databases with schemathesis, each combination with new processes and new databases.
 
 Needs the services in target/debug and a PostgreSQL cluster; scripts/conformance provides both.
 """
@@ -19,12 +19,12 @@ from service_process import ROOT, SERVICES, Service, with_callees
 HERE = ROOT / "scripts/schemathesis"
 OUTPUT = ROOT / "target/conformance"
 CLUSTER = os.environ["TEST_POSTGRES_SOCKET_DIRECTORY"]
-# With fewer test cases schemathesis has left something out.
+# Fewer test cases mean that schemathesis skipped something.
 MIN_CASES = 500
 
 
 def main():
-    # Turn SIGTERM into an exception, so that the services are stopped on the way out.
+    # Turn SIGTERM into an exception, so that the services are stopped before the exit.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     print(f"{'service':<25}{'database':<12}{'cases':>6}{'failures':>10}{'seconds':>9}")
     failed = False
@@ -44,7 +44,7 @@ def main():
 
 
 def test_pair(service, database):
-    """Returns the report of schemathesis, and its findings as text (empty if there are none)."""
+    """Tests a service. Returns the report of schemathesis, and the problems as text (empty if there are none)."""
     output = OUTPUT / f"{service}-{database}"
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
@@ -69,7 +69,7 @@ def create_database(service, database, output):
 
 
 def create_examples(service, url):
-    """Creates what the examples of a called service create, so that its caller finds something."""
+    """Creates the resources of the examples of a called service, so that its caller finds them."""
     for path, operations in json.loads(document_path(service).read_text())["paths"].items():
         if "post" in operations and "{" not in path:
             example = operations["post"]["requestBody"]["content"]["application/json"]["example"]
@@ -95,7 +95,7 @@ def run_schemathesis(service, url, output):
     if run.returncode != 0:
         # `cargo run` starts the services at the addresses of the documents.
         problems = run.stdout.replace(url, json.loads(document_path(service).read_text())["servers"][0]["url"])
-        problems += "The commands that reproduce a failure are for a fresh `cargo run`.\n"
+        problems += "To reproduce a failure, run its command against a fresh `cargo run`.\n"
     elif result["test_cases"]["generated"] < MIN_CASES:
         problems = f"fewer than {MIN_CASES} cases"
     return result, problems

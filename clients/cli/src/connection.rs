@@ -11,7 +11,7 @@ use crate::services::SERVICES;
 const HEADING: &str = "Connection";
 const TIMEOUT: &str = "timeout-ms";
 
-/// How a command reaches its service.
+/// The address and the time limit for the calls of a command.
 pub(crate) struct Connection {
     pub(crate) url: String,
     pub(crate) timeout_ms: NonZeroU32,
@@ -47,7 +47,7 @@ impl Connection {
         Self { url: url.cloned().unwrap_or_default(), timeout_ms }
     }
 
-    /// Follows no redirects: a redirect is no answer of the contract, and following one would turn a POST into a GET.
+    /// An HTTP client that follows no redirects: the contract has none, and following one would turn a POST into a GET.
     pub(crate) fn client(&self) -> reqwest::Result<reqwest::Client> {
         let timeout = Duration::from_millis(self.timeout_ms.get().into());
         reqwest::Client::builder().timeout(timeout).redirect(redirect::Policy::none()).build()

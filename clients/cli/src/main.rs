@@ -1,8 +1,8 @@
 //! `orders`: every operation of the platform's services as a command.
 //!
 //! Names, options and texts of the commands come from the services' OpenAPI documents: `cargo openapi generate` writes
-//! `generated/` with progenitor. Hand-written are the tree of commands ([`command`]), the connection options
-//! ([`connection`]), and the output with its exit codes ([`output`]). None of it names a service.
+//! `generated/` with progenitor. The tree of commands ([`command`]), the connection options ([`connection`]), and the
+//! output with its exit codes ([`output`]) are written by hand, and name no service.
 
 mod command;
 mod connection;
@@ -38,7 +38,7 @@ async fn run(operation: Operation, matches: &ArgMatches) -> Exit {
         Err(error) => return printer.fault(Exit::Fault, &error.to_string()),
     };
     match (operation.execute(&connection.url, http, &printer, matches).await, printer.exit()) {
-        // Not printed yet: it failed before there was a request, because of the file of `--json-body`.
+        // Nothing is printed yet: reading the file of `--json-body` failed before the request was sent.
         (Err(error), Exit::Done) => printer.fault(Exit::Usage, &format!("{error:#}")),
         (_, exit) => exit,
     }

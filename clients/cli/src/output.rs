@@ -10,7 +10,7 @@ use progenitor_client::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// As in `--help` and the README.
+/// The exit codes as listed in `--help` and in the README.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -56,7 +56,7 @@ impl<'a> Printer<'a> {
         self.exit.get()
     }
 
-    /// Prints a failure that is no answer of a service.
+    /// Prints a failure that did not come from a service.
     pub(crate) fn fault(&self, exit: Exit, message: &str) -> Exit {
         self.fail(exit, &json!({ "message": message }))
     }
@@ -109,7 +109,7 @@ impl<'a> Printer<'a> {
         if error.is_timeout() {
             return format!("{service} at {url} did not answer within {timeout_ms} ms");
         }
-        // The error itself shows the whole URL, with personal data; its innermost cause says what happened.
+        // The error itself contains the whole URL, with personal data; its innermost cause is enough.
         let mut cause = error.source();
         while let Some(deeper) = cause.and_then(|cause| cause.source()) {
             cause = Some(deeper);
@@ -119,7 +119,7 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// An error without an `error_code` reached no operation: it comes from another program or a proxy. Its 404 does not mean
+/// An error without an `error_code` came from another program or a proxy, not from an operation: its 404 does not mean
 /// that a resource does not exist.
 fn exit_of(status: reqwest::StatusCode, error: &Value) -> Exit {
     match status.as_u16() {
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_gets_indented_json_anything_else_one_line() {
+    fn only_a_terminal_gets_indented_json() {
         for (indented, expected) in [(true, "{\n  \"id\": 1\n}\n"), (false, "{\"id\":1}\n")] {
             let mut out = Vec::new();
             write(&mut out, indented, &json!({"id": 1})).unwrap();

@@ -1,6 +1,6 @@
 //! The services of the command line. `generated/services.rs` lists them with [`services!`].
 
-/// A service and the options that say where it is.
+/// A service and the options that set its base URL.
 pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// The option for its base URL.

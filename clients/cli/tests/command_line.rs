@@ -1,4 +1,4 @@
-//! The program `orders` against both real services, as a person or a script meets it.
+//! Tests the program `orders` against both real services.
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use service_runtime::server::Server;
 use service_testing::{CapturedLog, Kind, TestDatabase, config_of};
 
-/// Nothing listens there.
+/// An address at which nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
-/// Both services, each with a database of its own.
+/// Both services, each with its own database.
 struct Platform {
     users: Server,
     orders: Server,
@@ -42,7 +42,7 @@ impl Platform {
         run(self.program(arguments)).await
     }
 
-    /// A user and `count` orders of theirs.
+    /// Creates a user with `count` orders.
     async fn place_orders(&self, email: &str, count: usize) {
         let user = self.run(&format!("user create --email {email} --name John")).await.json();
         let client = order_client::Client::plain(&self.orders.url());
@@ -55,7 +55,7 @@ impl Platform {
     }
 }
 
-/// The program with nothing of our environment that could configure it.
+/// The program with an empty environment, so that only the test configures it.
 fn program(arguments: &str) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_orders"));
     program.args(arguments.split(' ')).env_clear().stdin(Stdio::null());
@@ -70,18 +70,19 @@ struct Ran {
 }
 
 impl Ran {
-    /// What a command that succeeds prints: one line of JSON, and nothing on stderr.
+    /// The output of a command that succeeded: one line of JSON, and nothing on stderr.
     fn json(&self) -> Value {
         assert_eq!((self.exit_code, self.stderr.as_str(), self.stdout.lines().count()), (0, "", 1), "{self:?}");
         serde_json::from_str(&self.stdout).unwrap()
     }
 
+    /// The output of a list command that succeeded: JSON objects, one per line.
     fn lines(&self) -> Vec<Value> {
         assert_eq!((self.exit_code, self.stderr.as_str()), (0, ""), "{self:?}");
         self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// What a command that fails with `exit_code` prints: nothing, and one line of JSON on stderr.
+    /// The error of a command that failed with `exit_code`: one line of JSON on stderr, and nothing on stdout.
     fn error(&self, exit_code: i32) -> Value {
         assert_eq!((self.exit_code, self.stdout.as_str(), self.stderr.lines().count()), (exit_code, "", 1), "{self:?}");
         serde_json::from_str(&self.stderr).unwrap()
@@ -98,7 +99,7 @@ async fn run(mut program: Command) -> Ran {
 }
 
 #[tokio::test]
-async fn a_user_is_created_and_orders_and_changes_their_mind() {
+async fn users_and_orders_can_be_created_changed_and_viewed() {
     let platform = Platform::start().await;
     let john = json!({"id": 1, "email": "user@example.com", "name": "John"});
     assert_eq!(platform.run("user create --email user@example.com --name John").await.json(), john);
@@ -118,25 +119,25 @@ async fn a_user_is_created_and_orders_and_changes_their_mind() {
 }
 
 #[tokio::test]
-async fn a_list_turns_the_pages_and_prints_an_object_a_line() {
+async fn a_list_fetches_all_pages_and_prints_one_object_per_line() {
     let platform = Platform::start().await;
     platform.place_orders("one@example.com", 103).await;
     platform.place_orders("two@example.com", 2).await;
 
-    // A page has 100 orders unless asked otherwise.
+    // The default page length is 100.
     let ids = |listed: Ran| listed.lines().iter().map(|order| order["id"].as_u64().unwrap()).collect::<Vec<u64>>();
     assert_eq!(ids(platform.run("order list").await), (1..=105).rev().collect::<Vec<u64>>());
     assert_eq!(ids(platform.run("order list --user-id 1").await), (1..=103).rev().collect::<Vec<u64>>());
     assert_eq!(ids(platform.run("order list --user-id 2 --status created").await), [105, 104]);
     assert_eq!(ids(platform.run("order list --limit 3").await), [105, 104, 103]);
     assert_eq!(ids(platform.run("order list --limit 101").await).len(), 101);
-    assert_eq!(ids(platform.run("order list --limit 1001").await).len(), 105, "more than a page may hold");
+    assert_eq!(ids(platform.run("order list --limit 1001").await).len(), 105, "1001 exceeds the maximum page length");
     assert_eq!(ids(platform.run("order list --status cancelled").await), [0_u64; 0]);
     assert_eq!(platform.run("user list --email TWO@example.com").await.json()["id"], 2);
 }
 
 #[tokio::test]
-async fn what_does_not_exist_ends_with_3() {
+async fn a_missing_resource_exits_with_3() {
     let platform = Platform::start().await;
     assert_eq!(platform.run("user view --user-id 1").await.error(3)["error_code"], "user_not_found");
     assert_eq!(platform.run("order cancel --order-id 1").await.error(3)["error_code"], "order_not_found");
@@ -145,7 +146,7 @@ async fn what_does_not_exist_ends_with_3() {
 }
 
 #[tokio::test]
-async fn what_is_refused_ends_with_4_and_the_services_error() {
+async fn a_refused_request_exits_with_4_and_the_services_error() {
     let platform = Platform::start().await;
     platform.place_orders("user@example.com", 1).await;
     let taken = platform.run("user create --email USER@example.com --name John").await.error(4);
@@ -158,7 +159,7 @@ async fn what_is_refused_ends_with_4_and_the_services_error() {
 }
 
 #[tokio::test]
-async fn a_service_that_cannot_do_its_work_ends_with_5() {
+async fn a_failure_of_the_service_exits_with_5() {
     let platform = Platform::start().await;
     let Platform { users, orders, _databases } = platform;
     users.stop().await;
@@ -167,40 +168,40 @@ async fn a_service_that_cannot_do_its_work_ends_with_5() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_the_services_ends_with_5() {
+async fn an_answer_from_another_program_exits_with_5() {
     let platform = Platform::start().await;
-    // user-service knows no orders: its 404 must not pass for the word of order-service.
-    let stranger = format!("order view --order-id 1 --order-service-url {}", platform.users.url());
-    assert_eq!(platform.run(&stranger).await.error(5)["error_code"], Value::Null);
+    // user-service has no orders: its 404 must not be taken for an answer of order-service.
+    let other_service = format!("order view --order-id 1 --order-service-url {}", platform.users.url());
+    assert_eq!(platform.run(&other_service).await.error(5)["error_code"], Value::Null);
 
     for answer in
         ["200 OK\r\ncontent-length: 2\r\n\r\n{}", "302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"]
     {
-        let url = answering(&format!("HTTP/1.1 {answer}"));
+        let url = serve_once(&format!("HTTP/1.1 {answer}"));
         let error = run(program(&format!("user view --user-id 1 --user-service-url {url}"))).await.error(5);
         assert!(error["message"].as_str().unwrap().contains(&url), "{error}");
     }
 }
 
 #[tokio::test]
-async fn no_answer_ends_with_6() {
+async fn no_answer_exits_with_6() {
     let refused =
         run(program(&format!("user list --email user@example.com --user-service-url {NOWHERE}"))).await.error(6);
     let message = refused["message"].as_str().unwrap();
     assert!(message.contains(NOWHERE) && message.contains("user-service") && message.contains("refused"), "{message}");
-    assert!(!message.contains("example.com"), "what was asked for is nobody else's business: {message}");
+    assert!(!message.contains("example.com"), "the message contains personal data: {message}");
 
-    // The system takes the connection, nobody answers.
+    // The kernel accepts the connection, but no program answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let started = Instant::now();
     let late = run(program(&format!("user list --timeout-ms 100 --user-service-url {url}"))).await.error(6);
     assert!(late["message"].as_str().unwrap().contains("100 ms"), "{late}");
-    assert!(started.elapsed() < Duration::from_secs(5), "that is the default");
+    assert!(started.elapsed() < Duration::from_secs(5), "the default timeout applied");
 }
 
 #[tokio::test]
-async fn a_wrong_command_ends_with_2_and_sends_nothing() {
+async fn a_wrong_command_exits_with_2_and_sends_nothing() {
     for wrong in [
         "",
         "user",
@@ -222,7 +223,7 @@ async fn a_wrong_command_ends_with_2_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_comes_from_a_file_or_from_options_but_not_from_both() {
+async fn a_body_comes_from_either_a_file_or_options() {
     let platform = Platform::start().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().display();
@@ -241,7 +242,7 @@ async fn a_body_comes_from_a_file_or_from_options_but_not_from_both() {
 }
 
 #[tokio::test]
-async fn whoever_stops_reading_ends_it_without_a_word() {
+async fn a_closed_pipe_ends_a_list_without_an_error() {
     let platform = Platform::start().await;
     platform.place_orders("user@example.com", 1).await;
     let (reader, writer) = std::io::pipe().unwrap();
@@ -254,7 +255,7 @@ async fn whoever_stops_reading_ends_it_without_a_word() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn an_answer_that_cannot_be_written_ends_with_1() {
+async fn an_answer_that_cannot_be_written_exits_with_1() {
     let platform = Platform::start().await;
     let mut health = platform.program("user-service health");
     health.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
@@ -263,7 +264,7 @@ async fn an_answer_that_cannot_be_written_ends_with_1() {
 }
 
 #[tokio::test]
-async fn help_says_what_the_document_says() {
+async fn help_contains_the_texts_of_the_documents() {
     for service in ["user-service", "order-service"] {
         let path = format!("{}/../../openapi/{service}.json", env!("CARGO_MANIFEST_DIR"));
         let document: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -287,7 +288,7 @@ async fn help_says_what_the_document_says() {
                     .as_object()
                     .unwrap()
             });
-            // The program turns the pages itself.
+            // The program replaces the paging parameters, because it fetches all pages.
             let parameters = parameters.filter(|p| p["name"] != "limit" && p["name"] != "page_token");
             let described = parameters.chain(body.into_iter().flat_map(|properties| properties.values()));
             for description in
@@ -300,7 +301,7 @@ async fn help_says_what_the_document_says() {
 }
 
 #[tokio::test]
-async fn the_readme_lists_the_exit_codes_as_help_does() {
+async fn the_readme_and_help_list_the_same_exit_codes() {
     let readme = include_str!("../README.md");
     let help = run(program("--help")).await.stdout;
     let (_, exit_codes) = help.split_once("Exit codes:\n").unwrap();
@@ -311,12 +312,13 @@ async fn the_readme_lists_the_exit_codes_as_help_does() {
     }
 }
 
+/// Joins wrapped lines, so that texts can be found in the help.
 fn words(help: &str) -> String {
     help.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The URL of a server that gives one connection this answer, whatever it asks.
-fn answering(answer: &str) -> String {
+/// Starts a server that gives this answer to its first request, whatever the request is; returns its URL.
+fn serve_once(answer: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answer = answer.to_owned();

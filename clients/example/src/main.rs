@@ -1,6 +1,6 @@
-//! Creates a user and places an order for them: the smallest program that uses both clients.
+//! Creates a user and places an order for the user: the smallest program that uses both clients.
 //!
-//! Start the platform with `cargo run` at the root of the repository, then here: `cargo run -- you@example.com`.
+//! Start the platform with `cargo run` in the root of the repository, then run `cargo run -- you@example.com` here.
 
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ async fn main() -> ExitCode {
     let orders = order_client::Client::plain("http://127.0.0.1:8003");
     match place_an_order(&users, &orders, &email).await {
         Ok(order_id) => {
-            println!("order {order_id} is placed");
+            println!("order {order_id} placed");
             ExitCode::SUCCESS
         }
         Err(reason) => {
@@ -24,7 +24,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Orders two of product 456 for a new user with this e-mail address; gives the order's id, or what to tell the person.
+/// Creates a user with this e-mail address and orders two of product 456 for the user. Returns the order's id, or a
+/// message for the user.
 async fn place_an_order(
     users: &user_client::Client,
     orders: &order_client::Client,
@@ -35,17 +36,17 @@ async fn place_an_order(
         user_client::Error::ErrorResponse(error)
             if error.error_code.as_deref() == Some(user_client::error_codes::EMAIL_TAKEN) =>
         {
-            format!("{email} has an account already")
+            format!("{email} already has an account")
         }
         user_client::Error::InvalidRequest(reason) => reason,
-        _ => "no account can be made now; try again later".to_owned(),
+        _ => "the account cannot be created now; try again later".to_owned(),
     })?;
 
     let order = orders.order_create().body_map(|body| body.user_id(u64::from(user.id)).product_id(456).quantity(2));
     match order.send().await {
         Ok(receipt) => Ok(receipt.order_id.into()),
-        Err(order_client::Error::ErrorResponse(error)) => Err(format!("no order: {}", error.message)),
-        Err(_) => Err("it is not known whether the order was placed; look at your orders".to_owned()),
+        Err(order_client::Error::ErrorResponse(error)) => Err(format!("the order failed: {}", error.message)),
+        Err(_) => Err("the order may or may not have been placed; check your orders".to_owned()),
     }
 }
 
@@ -76,19 +77,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_taken_is_told_as_such() {
+    async fn a_taken_address_has_its_own_message() {
         let (users, orders) = (MockServer::start(), MockServer::start());
         users.user_create(|_, then| {
             then.conflict(&user_client::samples::errors::email_taken());
         });
-        assert_eq!(place(&users, &orders).await, Err("user@example.com has an account already".to_owned()));
+        assert_eq!(place(&users, &orders).await, Err("user@example.com already has an account".to_owned()));
     }
 
     #[tokio::test]
-    async fn a_platform_that_is_down_asks_for_patience() {
+    async fn an_outage_asks_the_user_to_try_again_later() {
         use user_client::scenarios::Scenarios;
         let (users, orders) = (MockServer::start(), MockServer::start());
         users.down();
-        assert_eq!(place(&users, &orders).await, Err("no account can be made now; try again later".to_owned()));
+        assert_eq!(place(&users, &orders).await, Err("the account cannot be created now; try again later".to_owned()));
     }
 }

@@ -1,25 +1,25 @@
 import createClient, { type Client } from "openapi-fetch";
 
-/** How to reach a service. */
+/** The options of a client: address, `fetch` function and time limit. */
 export interface ClientOptions {
-  /** Where the service is, for instance `http://127.0.0.1:8001`; in a browser `""` is the page's own origin. */
+  /** The base URL of the service, for example `http://127.0.0.1:8001`; in a browser, `""` is the origin of the page. */
   baseUrl: string;
-  /** Replaces the global `fetch`: to log, to add headers, to answer in tests. */
+  /** Replaces the global `fetch`, for example to log, to add headers, or to return fixed responses in tests. */
   fetch?: (request: Request, init: { signal: AbortSignal }) => Promise<Response>;
-  /** How long to wait for a whole answer; 10 seconds if absent. Then the call throws a `TimeoutError`. */
+  /** The milliseconds to wait for a complete response before the call throws a `TimeoutError`; 10 000 if absent. */
   timeoutMs?: number;
 }
 
-/** Creates a client for the paths of a document; src/generated/clients.ts has one for each service. */
+/** Creates a client for the paths of a document; src/generated/clients.ts calls it for each service. */
 export function createServiceClient<Paths extends {}>(options: ClientOptions): Client<Paths> {
   return createClient<Paths>({ baseUrl: options.baseUrl, fetch: withTimeout(options) });
 }
 
 /**
- * A fetch that ends after `timeoutMs`, or when the caller's own signal aborts.
+ * A `fetch` that aborts after `timeoutMs`, or when the caller's signal aborts.
  *
- * Not with `AbortSignal.any` and `AbortSignal.timeout`: in Node a garbage collection can disarm a chain of signals
- * (nodejs/node#57736, nodejs/undici#4068). The timer and this function's own frame hold all that is needed here.
+ * It does not use `AbortSignal.any` with `AbortSignal.timeout`, because a garbage collection in Node can disarm a chain
+ * of signals (nodejs/node#57736, nodejs/undici#4068). Here the timer and the stack frame hold every required reference.
  */
 function withTimeout({ fetch = globalThis.fetch, timeoutMs = 10_000 }: ClientOptions) {
   return async (request: Request): Promise<Response> => {
@@ -28,13 +28,13 @@ function withTimeout({ fetch = globalThis.fetch, timeoutMs = 10_000 }: ClientOpt
     if (request.signal.aborted) abort();
     request.signal.addEventListener("abort", abort);
     const timer = setTimeout(() => {
-      controller.abort(new DOMException(`No answer within ${timeoutMs} ms`, "TimeoutError"));
+      controller.abort(new DOMException(`No complete response within ${timeoutMs} ms`, "TimeoutError"));
     }, timeoutMs);
     try {
       const response = await fetch(request, { signal: controller.signal });
-      // The body is read here, under the same time limit: it may come late, or never.
+      // The time limit covers the body too, so the body is read here.
       const body = await response.arrayBuffer();
-      // An answer that must not have a body, as 204, may not even be given an empty one.
+      // `Response` rejects even an empty body for a status without a body, such as 204.
       return new Response(body.byteLength === 0 ? null : body, response);
     } finally {
       clearTimeout(timer);

@@ -1,24 +1,24 @@
 import type { ErrorCode } from "./generated/error-code.js";
 
-/** Thrown by {@link unwrap} and {@link paginate} when a service answers with an error. */
+/** {@link unwrap} and {@link paginate} throw it when a service returns an error. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   /** The HTTP status. */
   readonly status: number;
-  /** The code to decide by. Absent when no operation was reached, or when a proxy answered. */
+  /** The code to branch on. Absent if the request reached no operation, or if a proxy responded. */
   readonly errorCode: ErrorCode | undefined;
-  /** The service's id of the request: quote it when reporting a problem. */
+  /** The id that the service gave the request: include it when you report a problem. */
   readonly requestId: string | undefined;
-  /** How long to wait before trying again, where the service says so. */
+  /** The seconds to wait before a retry; absent if the response has no `Retry-After`. */
   readonly retryAfterSeconds: number | undefined;
 
-  /** @param body What the answer holds: an error of the contract, or whatever a proxy wrote. */
+  /** @param body The body of the response: an error as in the contract, or the output of a proxy. */
   constructor(response: Response, body: unknown) {
     const field = (name: string): string | undefined => {
       const value: unknown = typeof body === "object" && body !== null ? Reflect.get(body, name) : undefined;
       return typeof value === "string" ? value : undefined;
     };
-    super(field("message") ?? `Status ${response.status} without a message of the service`);
+    super(field("message") ?? `Status ${response.status} without an error message from the service`);
     this.status = response.status;
     this.errorCode = field("error_code");
     this.requestId = field("request_id") ?? response.headers.get("X-Request-Id") ?? undefined;
@@ -27,15 +27,15 @@ export class ApiError extends Error {
   }
 }
 
-/** What a method of a client answers with: either `data` or `error`. */
+/** The result of a client method: either `data` or `error`. */
 export type Answer<Data> =
   | { data: Data; error?: never; response: Response }
   | { data?: never; error: unknown; response: Response };
 
-/** The data of an answer; throws an {@link ApiError} if it is an error. */
+/** Returns the data of a response; throws an {@link ApiError} if the response is an error. */
 export async function unwrap<Data>(call: Promise<Answer<Data>>): Promise<Data> {
   const { data, error, response } = await call;
-  // By the status: an error without a body leaves `error` undefined.
+  // Check the status, because `error` is undefined for an error without a body.
   if (!response.ok) throw new ApiError(response, error);
   return data as Data;
 }

@@ -1,4 +1,4 @@
-/** Typed client of the platform's services. The README beside this package is its manual. */
+/** Typed clients for the services of the platform. The README of this package explains how to use them. */
 
 export * from "./generated/clients.js";
 export type { ClientOptions } from "./client.js";

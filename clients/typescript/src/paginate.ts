@@ -6,12 +6,12 @@ interface Page<Item> {
   next_page?: string;
 }
 
-/** An operation that answers with a page of items. */
+/** A path with an operation that returns a page of items. */
 interface List<Query, Item> {
   get: { parameters: { query?: Query }; responses: { 200: { content: { "application/json": Page<Item> } } } };
 }
 
-/** The paths of a client that list something. */
+/** The paths of a client that return lists. */
 type ListPath<Paths> = {
   [Path in keyof Paths]: Paths[Path] extends List<{ page_token?: string }, unknown> ? Path : never;
 }[keyof Paths];
@@ -20,14 +20,14 @@ type Filters<Operation> = Operation extends List<infer Query, unknown> ? Omit<No
 type Item<Operation> = Operation extends List<unknown, infer Item> ? Item : never;
 
 /**
- * All items of a list, one by one; each page is asked for when its first item is.
+ * Iterates over all items of a list. Fetches each page when its first item is requested.
  *
  * ```ts
  * for await (const order of paginate(orders, "/api/v1/orders", { status: "created" })) { … }
  * ```
  *
- * @param query The filters, and with `limit` the length of the pages.
- * @throws {ApiError} when the service answers with an error.
+ * @param query The filters, and `limit`, the maximum length of a page.
+ * @throws {ApiError} if the service returns an error.
  */
 export async function* paginate<Paths extends {}, Path extends ListPath<Paths>>(
   client: Client<Paths>,
@@ -35,14 +35,14 @@ export async function* paginate<Paths extends {}, Path extends ListPath<Paths>>(
   query?: Filters<Paths[Path]>,
   options?: { signal?: AbortSignal },
 ): AsyncGenerator<Item<Paths[Path]>, void, undefined> {
-  // What ListPath has made sure of, said for any path.
+  // ListPath guarantees this type, but the compiler cannot infer it for a generic path.
   const get = client.GET as (path: Path, init: object) => Promise<Answer<Page<Item<Paths[Path]>>>>;
   const limit = query && "limit" in query ? { limit: query.limit } : {};
   let next: object | undefined = query ?? {};
   while (next) {
     const page: Page<Item<Paths[Path]>> = await unwrap(get(path, { params: { query: next }, ...options }));
     yield* page.items;
-    // A token carries the filters: it may stand beside a limit and nothing else.
+    // The token contains the filters: it can be combined only with a limit.
     next = page.next_page === undefined ? undefined : { page_token: page.next_page, ...limit };
   }
 }

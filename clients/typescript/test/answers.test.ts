@@ -1,4 +1,4 @@
-// What real services do not do on demand: servers that answer late, half, never, or what no service would.
+// Tests the client against servers that respond late, incompletely, not at all, or not as a service would.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type RequestListener, createServer } from "node:http";
@@ -8,7 +8,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { ApiError, ErrorCode, createUserClient, paginate, unwrap } from "orders-platform-client";
 
-/** A server of the test; gives its URL. */
+/** Starts a server for the duration of the test; returns its URL. */
 async function serve(t: TestContext, listener: RequestListener): Promise<string> {
   const server = createServer(listener).listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -19,10 +19,10 @@ async function serve(t: TestContext, listener: RequestListener): Promise<string>
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** For what would wait for ever if it failed. */
-const SOON = { timeout: 5_000 };
+/** Limits the tests that would otherwise wait forever if they failed. */
+const TEST_TIMEOUT = { timeout: 5_000 };
 
-/** Expects a rejection with an error of this name. */
+/** Asserts that the call rejects with an error of this name. */
 const rejects = (call: Promise<unknown>, name: string) => assert.rejects(call, { name });
 
 function collectGarbage(): void {
@@ -30,12 +30,12 @@ function collectGarbage(): void {
   runInNewContext("gc")();
 }
 
-test("a server that never answers ends in a TimeoutError", SOON, async (t) => {
+test("a server that never responds causes a TimeoutError", TEST_TIMEOUT, async (t) => {
   const baseUrl = await serve(t, () => collectGarbage());
   await rejects(createUserClient({ baseUrl, timeoutMs: 50 }).GET("/health"), "TimeoutError");
 });
 
-test("an answer that never ends ends in a TimeoutError", SOON, async (t) => {
+test("an incomplete response causes a TimeoutError", TEST_TIMEOUT, async (t) => {
   const baseUrl = await serve(t, (_, response) => {
     response.writeHead(200, { "Content-Type": "application/json" }).write('{"status":');
     collectGarbage();
@@ -43,24 +43,24 @@ test("an answer that never ends ends in a TimeoutError", SOON, async (t) => {
   await rejects(createUserClient({ baseUrl, timeoutMs: 50 }).GET("/health"), "TimeoutError");
 });
 
-test("the caller's signal ends a call under way", SOON, async (t) => {
+test("the caller's signal aborts a running call", TEST_TIMEOUT, async (t) => {
   const controller = new AbortController();
   const baseUrl = await serve(t, () => {
-    // What only the garbage collector's mood keeps alive must not be what carries the signal.
+    // The signal must arrive even after a garbage collection.
     collectGarbage();
     controller.abort();
   });
   await rejects(createUserClient({ baseUrl }).GET("/health", { signal: controller.signal }), "AbortError");
 });
 
-test("a call whose signal is aborted already is not made", async (t) => {
-  let asked = 0;
-  const baseUrl = await serve(t, () => (asked += 1));
+test("an already aborted signal prevents the request", async (t) => {
+  let requests = 0;
+  const baseUrl = await serve(t, () => (requests += 1));
   await rejects(createUserClient({ baseUrl }).GET("/health", { signal: AbortSignal.abort() }), "AbortError");
-  assert.equal(asked, 0);
+  assert.equal(requests, 0);
 });
 
-test("a signal ends paginate between two items", async (t) => {
+test("a signal aborts paginate between two pages", async (t) => {
   const page = { items: [{ id: 1, email: "user@example.com", name: "John Doe" }], next_page: "token" };
   const baseUrl = await serve(t, (_, response) => {
     response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(page));
@@ -72,7 +72,7 @@ test("a signal ends paginate between two items", async (t) => {
   await rejects(users.next(), "AbortError");
 });
 
-test("a refused connection throws what fetch throws", async (t) => {
+test("a closed connection causes the TypeError of fetch", async (t) => {
   const baseUrl = await serve(t, (request) => request.socket.destroy());
   await rejects(createUserClient({ baseUrl }).GET("/health"), "TypeError");
 });
@@ -92,13 +92,13 @@ test("Retry-After becomes retryAfterSeconds", async (t) => {
   });
 });
 
-for (const [what, body] of [
-  ["a page of HTML", "<h1>Bad Gateway</h1>"],
-  ["nothing", ""],
-  ["JSON of another shape", '{"error_code": 1, "message": null}'],
-  ["null", "null"],
+for (const [description, body] of [
+  ["an HTML page", "<h1>Bad Gateway</h1>"],
+  ["an empty body", ""],
+  ["JSON of another schema", '{"error_code": 1, "message": null}'],
+  ["a JSON null", "null"],
 ] as const) {
-  test(`an error of a proxy that holds ${what} keeps its status`, async (t) => {
+  test(`a proxy error with ${description} keeps its status`, async (t) => {
     const headers = { "X-Request-Id": "r", "Retry-After": "soon" };
     const baseUrl = await serve(t, (_, response) => response.writeHead(502, headers).end(body));
     await assert.rejects(unwrap(createUserClient({ baseUrl }).GET("/health")), (error) => {

@@ -1,4 +1,4 @@
-// `npm run check` finds every way in which src/generated and the documents can part: the faults are made here.
+// Tests that `npm run check` reports every kind of difference between src/generated and the documents.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const CLIENT = "clients/typescript";
 const GENERATED = `${CLIENT}/src/generated`;
 
-/** A directory that holds what is generated, from what and by what, as checked in. */
+/** Copies the documents, the generator and the generated files to a temporary directory. */
 async function checkout(t: TestContext) {
   const root = await mkdtemp(join(tmpdir(), "generate-"));
   t.after(() => rm(root, { recursive: true }));
@@ -29,7 +29,7 @@ async function checkout(t: TestContext) {
   const write = (path: string, text: string) => writeFile(join(root, path), text);
   return {
     generate: () => assert.equal(run().status, 0),
-    /** What the check reports; nothing if it passes. */
+    /** Returns the report of the check; empty if it passes. */
     check() {
       const { status, output } = run("--check");
       assert.equal(status, output === "" ? 0 : 1, output);
@@ -46,7 +46,7 @@ async function checkout(t: TestContext) {
   };
 }
 
-test("every way to differ is found and shown, and generating mends it", async (t) => {
+test("check reports every difference and generate fixes it", async (t) => {
   const tree = await checkout(t);
   await tree.edit("openapi/order-service.json", '"List orders"', '"List all orders"');
   await tree.edit(`${GENERATED}/user-service.ts`, "email: components", "email?: components");
@@ -72,7 +72,7 @@ test("every way to differ is found and shown, and generating mends it", async (t
   assert.equal(tree.check(), "");
 });
 
-test("a new error code becomes a constant, with what the document says of it", async (t) => {
+test("a new error code becomes a documented constant", async (t) => {
   const tree = await checkout(t);
   const document = "openapi/user-service.json";
   const described = "`too_late`: Gone.\\n\\n`word`: Else.\\n\\n";
@@ -81,5 +81,5 @@ test("a new error code becomes a constant, with what the document says of it", a
   tree.generate();
   const generated = await tree.read(`${GENERATED}/error-code.ts`);
   assert.match(generated, /\/\*\*\n   \* 409 of user_create: Gone\.\n   \*\/\n  too_late: "too_late",\n/);
-  assert.ok(!generated.includes("word:"), "not a code: no example shows it");
+  assert.ok(!generated.includes("word:"), "a name without an example is not an error code");
 });

@@ -1,4 +1,4 @@
-// The real services, as `cargo run` starts them.
+// Starts the real services as `cargo run` does.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,11 +12,11 @@ import { fileURLToPath } from "node:url";
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const PROGRAM = join(resolve(ROOT, process.env["CARGO_TARGET_DIR"] ?? "target"), "debug/all-in-one");
 
-/** Both services in one process, on free ports and in a directory of their own. */
+/** Both services in one process, on free ports and in their own temporary directory. */
 export interface Platform {
   userServiceUrl: string;
   orderServiceUrl: string;
-  /** Ends the process as Ctrl-C does. */
+  /** Stops the process as Ctrl-C does. */
   stop(): Promise<void>;
 }
 
@@ -25,7 +25,7 @@ export async function startPlatform(): Promise<Platform> {
   const directory = await mkdtemp(join(tmpdir(), "platform-"));
   const child = spawn(PROGRAM, {
     cwd: directory,
-    // Nothing of our environment may configure it.
+    // The environment of the tests must not configure the services.
     env: {
       PATH: process.env["PATH"],
       DATA_DIRECTORY: join(directory, "data"),
@@ -35,21 +35,21 @@ export async function startPlatform(): Promise<Platform> {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const exited = once(child, "exit");
-  // It must not outlive a test run that ends early: the runner ends what takes too long by SIGTERM.
+  // The process must not outlive a test run that ends early: the test runner sends SIGTERM after a timeout.
   process.once("exit", () => child.kill("SIGKILL"));
   process.once("SIGTERM", () => process.exit(1));
 
   const urls = new Map<string, string>();
-  let welcome = "";
+  let output = "";
   for await (const line of createInterface(child.stderr)) {
-    welcome += `${line}\n`;
+    output += `${line}\n`;
     const [, service, url] = /^ +(user-service|order-service) +(http:\S+)/.exec(line) ?? [];
     if (service && url) urls.set(service, url);
     if (line.startsWith("Ctrl-C stops everything")) break;
   }
-  // Whatever else it says must not fill the pipe.
+  // Discard further output: a full pipe would block the process.
   child.stderr.resume();
-  const url = (service: string): string => urls.get(service) ?? assert.fail(`no URL of ${service} in: ${welcome}`);
+  const url = (service: string): string => urls.get(service) ?? assert.fail(`no URL of ${service} in: ${output}`);
   return {
     userServiceUrl: url("user-service"),
     orderServiceUrl: url("order-service"),

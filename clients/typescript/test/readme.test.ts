@@ -1,4 +1,4 @@
-// The examples of the README, one after the other, are one program: it compiles, strictly, and runs.
+// Joins the examples of the README into one program, compiles it in strict mode, and runs it.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ test("the examples of the README compile and run", async (t) => {
   t.after(() => platform.stop());
   const readme = await readFile(join(CLIENT, "README.md"), "utf8");
   const program = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, example]) => example).join("\n");
-  // Inside the package, where its own name leads to it by the `exports` of package.json.
+  // Inside the package, its own name resolves through the `exports` of package.json.
   const directory = join(CLIENT, "build/readme");
   await mkdir(directory, { recursive: true });
   await writeFile(

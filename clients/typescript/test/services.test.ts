@@ -1,4 +1,4 @@
-// The client and the real services, together.
+// Tests the client against the real services.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import {
@@ -18,17 +18,17 @@ describe("with the real services", () => {
   let platform: Platform;
   let users: UserClient;
   let orders: OrderClient;
-  /** The URLs that the order client asked, to see what it does on the wire. */
-  let asked: URL[];
+  /** The URLs that the order client requested. */
+  let requested: URL[];
 
   before(async () => {
     platform = await startPlatform();
     users = createUserClient({ baseUrl: platform.userServiceUrl });
-    asked = [];
+    requested = [];
     orders = createOrderClient({
       baseUrl: platform.orderServiceUrl,
       fetch: (request, init) => {
-        asked.push(new URL(request.url));
+        requested.push(new URL(request.url));
         return fetch(request, init);
       },
     });
@@ -51,10 +51,10 @@ describe("with the real services", () => {
     return ids;
   }
 
-  /** Expects an error of the service, and gives it. */
-  async function refused(call: Promise<unknown>): Promise<ApiError> {
+  /** Asserts that the call throws an `ApiError`, and returns it. */
+  async function apiError(call: Promise<unknown>): Promise<ApiError> {
     const error = await call.then(
-      (data) => assert.fail(`it succeeded: ${JSON.stringify(data)}`),
+      (data) => assert.fail(`the call succeeded: ${JSON.stringify(data)}`),
       (error: unknown) => error,
     );
     assert.ok(error instanceof ApiError, String(error));
@@ -72,7 +72,8 @@ describe("with the real services", () => {
 
     const nothing: undefined = await unwrap(users.DELETE("/api/v1/users/{user_id}", one));
     assert.equal(nothing, undefined);
-    assert.equal((await refused(unwrap(users.GET("/api/v1/users/{user_id}", one)))).errorCode, ErrorCode.user_not_found);
+    const error = await apiError(unwrap(users.GET("/api/v1/users/{user_id}", one)));
+    assert.equal(error.errorCode, ErrorCode.user_not_found);
   });
 
   test("an order is placed, read, confirmed and cancelled", async () => {
@@ -90,14 +91,14 @@ describe("with the real services", () => {
     assert.equal((await unwrap(orders.POST("/api/v1/orders/{order_id}/cancel", one))).status, "cancelled");
   });
 
-  test("paginate gives every order that the filters allow, once, newest first, page by page", async () => {
+  test("paginate returns each matching order once, newest first", async () => {
     const [user, other] = [await newUser(), await newUser()];
     const ids = await newOrders(user.id, 5);
     await newOrders(other.id, 2);
     const [cancelled = 0, ...created] = ids;
     await unwrap(orders.POST("/api/v1/orders/{order_id}/cancel", { params: { path: { order_id: cancelled } } }));
 
-    asked.length = 0;
+    requested.length = 0;
     const found: OrderSchemas["Order"][] = [];
     for await (const order of paginate(orders, "/api/v1/orders", { user_id: user.id, status: "created", limit: 2 })) {
       found.push(order);
@@ -106,26 +107,26 @@ describe("with the real services", () => {
       found.map((order) => order.id),
       created.reverse(),
     );
-    const queries = asked.map((url) => [...url.searchParams.keys()].sort());
+    const queries = requested.map((url) => [...url.searchParams.keys()].sort());
     assert.deepEqual(queries, [
       ["limit", "status", "user_id"],
       ["limit", "page_token"],
     ]);
   });
 
-  test("paginate asks for a page only when its first item is wanted", async () => {
+  test("paginate fetches a page only when its items are needed", async () => {
     const user = await newUser();
     const [first] = (await newOrders(user.id, 3)).reverse();
 
-    asked.length = 0;
+    requested.length = 0;
     for await (const order of paginate(orders, "/api/v1/orders", { user_id: user.id, limit: 1 })) {
       assert.equal(order.id, first);
       break;
     }
-    assert.equal(asked.length, 1);
+    assert.equal(requested.length, 1);
   });
 
-  test("paginate without filters lists everything", async () => {
+  test("paginate without filters returns every user", async () => {
     const user = await newUser();
     const ids: number[] = [];
     for await (const { id } of paginate(users, "/api/v1/users")) ids.push(id);
@@ -133,14 +134,14 @@ describe("with the real services", () => {
     assert.equal(ids.length, new Set(ids).size);
   });
 
-  test("paginate throws what the service answers", async () => {
+  test("paginate throws the error of the service", async () => {
     const list = paginate(orders, "/api/v1/orders", { limit: 0 });
-    assert.equal((await refused(list.next())).errorCode, ErrorCode.invalid_request);
+    assert.equal((await apiError(list.next())).errorCode, ErrorCode.invalid_request);
   });
 
-  test("an order for an unknown user is refused with user_not_found", async () => {
+  test("an order for an unknown user fails with user_not_found", async () => {
     const body = { user_id: 4711, product_id: 456, quantity: 2 };
-    const error = await refused(unwrap(orders.POST("/api/v1/orders", { body })));
+    const error = await apiError(unwrap(orders.POST("/api/v1/orders", { body })));
     assert.equal(error.status, 404);
     assert.equal(error.errorCode, ErrorCode.user_not_found);
     assert.match(error.requestId ?? "", /^[0-9a-f-]{36}$/);
@@ -148,33 +149,33 @@ describe("with the real services", () => {
     assert.equal(error.retryAfterSeconds, undefined);
   });
 
-  test("a field that the contract does not know, which the compiler lets pass, is refused", async () => {
+  test("an unknown field that compiles fails with invalid_request", async () => {
     const body = { email: "jane@example.com", name: "Jane Doe", age: 42 };
-    assert.equal((await refused(unwrap(users.POST("/api/v1/users", { body })))).errorCode, ErrorCode.invalid_request);
+    assert.equal((await apiError(unwrap(users.POST("/api/v1/users", { body })))).errorCode, ErrorCode.invalid_request);
   });
 
-  test("an e-mail address that another user has is refused with email_taken", async () => {
+  test("a duplicate e-mail address fails with email_taken", async () => {
     const { email } = await newUser();
     const body = { email: email.toUpperCase(), name: "John Doe" };
-    const error = await refused(unwrap(users.POST("/api/v1/users", { body })));
+    const error = await apiError(unwrap(users.POST("/api/v1/users", { body })));
     assert.deepEqual([error.status, error.errorCode], [409, ErrorCode.email_taken]);
   });
 
-  test("a status that the order cannot have is refused with invalid_transition", async () => {
+  test("an invalid status change fails with invalid_transition", async () => {
     const [order_id = 0] = await newOrders((await newUser()).id, 1);
     const init = { params: { path: { order_id } }, body: { status: "completed" } } as const;
-    const error = await refused(unwrap(orders.PUT("/api/v1/orders/{order_id}/status", init)));
+    const error = await apiError(unwrap(orders.PUT("/api/v1/orders/{order_id}/status", init)));
     assert.deepEqual([error.status, error.errorCode], [409, ErrorCode.invalid_transition]);
   });
 
-  test("an error without an error_code keeps its status and request id", async () => {
+  test("an error without error_code has a status and request id", async () => {
     const elsewhere = createUserClient({ baseUrl: `${platform.userServiceUrl}/no/such/path` });
-    const error = await refused(unwrap(elsewhere.GET("/health")));
+    const error = await apiError(unwrap(elsewhere.GET("/health")));
     assert.deepEqual([error.status, error.errorCode], [404, undefined]);
     assert.match(error.requestId ?? "", /^[0-9a-f-]{36}$/);
   });
 
-  test("without unwrap an answer is either data or error", async () => {
+  test("without unwrap a call returns either data or error", async () => {
     const { data, error, response } = await users.GET("/api/v1/users/{user_id}", { params: { path: { user_id: 4711 } } });
     assert.equal(data, undefined);
     assert.equal(error?.error_code, ErrorCode.user_not_found);

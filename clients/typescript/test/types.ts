@@ -1,4 +1,4 @@
-// What must not compile. Nothing here runs: each line is a test of the compiler's, which fails when it finds no error.
+// Code that must not compile. None of it runs: the compiler fails if it does not find an expected error.
 import { ErrorCode, type OrderClient, type OrderSchemas, type UserClient, paginate, unwrap } from "orders-platform-client";
 
 export async function types(users: UserClient, orders: OrderClient) {
@@ -23,7 +23,7 @@ export async function types(users: UserClient, orders: OrderClient) {
   paginate(orders, "/api/v1/orders", { user_id: 1, product_id: 456 });
   // @ts-expect-error no such status
   paginate(orders, "/api/v1/orders", { status: "shipped" });
-  // @ts-expect-error tokens are paginate's own business
+  // @ts-expect-error paginate sets the page tokens itself
   paginate(orders, "/api/v1/orders", { page_token: "token" });
   // @ts-expect-error not a list
   paginate(orders, "/api/v1/orders/{order_id}");
@@ -34,7 +34,7 @@ export async function types(users: UserClient, orders: OrderClient) {
 
   const order = await unwrap(orders.GET("/api/v1/orders/{order_id}", { params: { path: { order_id: 1 } } }));
   const whole: OrderSchemas["Order"] = order;
-  // @ts-expect-error no such field of an order
+  // @ts-expect-error an order has no such field
   whole.total;
   for await (const user of paginate(users, "/api/v1/users")) {
     const name: string = user.name;
