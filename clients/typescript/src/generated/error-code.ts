@@ -3,45 +3,45 @@
 /** The values of `error_code`: decide by these, never by the message. */
 export const ErrorCode = {
   /**
-   * 503 of order_list, order_view, ready, user_list, user_view: The service's database does not answer. Try again after `Retry-After` seconds.
+   * 503 of order_list, order_view, ready, user_list, user_view: The database of the service is unavailable. Retry after `Retry-After` seconds.
    *
-   * 503 of order_create, order_cancel, order_set_status, user_create, user_replace, user_delete: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+   * 503 of order_create, order_cancel, order_set_status, user_create, user_replace, user_delete: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
    */
   database_unavailable: "database_unavailable",
   /**
-   * 503 of order_list, order_view, user_list, user_view: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+   * 503 of order_list, order_view, user_list, user_view: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
    *
-   * 503 of order_create, order_cancel, order_set_status, user_create, user_replace, user_delete: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+   * 503 of order_create, order_cancel, order_set_status, user_create, user_replace, user_delete: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
    */
   deadline_exceeded: "deadline_exceeded",
   /**
-   * 409 of user_create, user_replace: Another user has this e-mail address, perhaps in other upper and lower case. Nothing was changed.
+   * 409 of user_create, user_replace: Another user has this e-mail address, perhaps in another case. Nothing was changed.
    */
   email_taken: "email_taken",
   /**
-   * 409 of order_create, user_create: A request with this `Idempotency-Key` is still being worked on. Ask again after `Retry-After` seconds, with the same key and body, for its answer.
+   * 409 of order_create, user_create: A request with this `Idempotency-Key` is still in progress. To get its answer, repeat the request with the same key and body after `Retry-After` seconds.
    */
   idempotency_key_in_use: "idempotency_key_in_use",
   /**
-   * 422 of order_create, user_create: The `Idempotency-Key` was used with another body. Nothing was changed: draw a new key for a new request.
+   * 422 of order_create, user_create: The `Idempotency-Key` was already used with another body. Nothing was changed: use a new key for a new request.
    */
   idempotency_key_reused: "idempotency_key_reused",
   /**
-   * 500 of order_list, order_view, user_list, user_view: A fault of the service, which has logged it under the `request_id`.
+   * 500 of order_list, order_view, user_list, user_view: An internal error; it was logged under the `request_id`.
    *
-   * 500 of order_create, order_cancel, order_set_status, user_create, user_replace, user_delete: A fault of the service, which has logged it under the `request_id`. The change may or may not have happened.
+   * 500 of order_create, order_cancel, order_set_status, user_create, user_replace, user_delete: An internal error; it was logged under the `request_id`. The change may or may not have happened.
    */
   internal_error: "internal_error",
   /**
-   * 400 of order_list, user_list: The `page_token` is damaged or comes from another list: start again from the first page. Or it stands beside other filters: leave them out, the token knows them.
+   * 400 of order_list, user_list: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with other filters: send it without them, it already contains them.
    */
   invalid_page_token: "invalid_page_token",
   /**
-   * 400 of order_list, order_create, order_view, order_cancel, order_set_status, user_list, user_create, user_view, user_replace, user_delete: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again.
+   * 400 of order_list, order_create, order_view, order_cancel, order_set_status, user_list, user_create, user_view, user_replace, user_delete: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
    */
   invalid_request: "invalid_request",
   /**
-   * 409 of order_cancel, order_set_status: The order's present status does not allow this one; the message names both. Nothing was changed.
+   * 409 of order_cancel, order_set_status: The order's current status does not allow this one; the message names both. Nothing was changed.
    */
   invalid_transition: "invalid_transition",
   /**
@@ -49,33 +49,33 @@ export const ErrorCode = {
    */
   order_not_found: "order_not_found",
   /**
-   * 503 of order_list, order_create, order_view, order_cancel, order_set_status, user_list, user_create, user_view, user_replace, user_delete: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+   * 503 of order_list, order_create, order_view, order_cancel, order_set_status, user_list, user_create, user_view, user_replace, user_delete: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
    */
   overloaded: "overloaded",
   /**
-   * 413 of order_create, order_set_status, user_create, user_replace: The request body is larger than 65536 bytes. The connection may be closed before all of it is read.
+   * 413 of order_create, order_set_status, user_create, user_replace: The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body.
    */
   payload_too_large: "payload_too_large",
   /**
-   * 408 of order_create, order_set_status, user_create, user_replace: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed.
+   * 408 of order_create, order_set_status, user_create, user_replace: The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed.
    */
   request_timeout: "request_timeout",
   /**
-   * 503 of ready: The process is stopping and wants no new work. Use another instance, or try again after `Retry-After` seconds.
+   * 503 of ready: The process is stopping and takes no new requests. Use another instance, or retry after `Retry-After` seconds.
    */
   shutting_down: "shutting_down",
   /**
-   * 415 of order_create, order_set_status, user_create, user_replace: The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.
+   * 415 of order_create, order_set_status, user_create, user_replace: The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.
    */
   unsupported_media_type: "unsupported_media_type",
   /**
    * 404 of order_create: No user has the `user_id`. Nothing was stored.
    *
-   * 404 of user_view, user_replace, user_delete: No user has this id: there never was one, or they were deleted.
+   * 404 of user_view, user_replace, user_delete: No user has this id: it was never assigned, or the user was deleted.
    */
   user_not_found: "user_not_found",
   /**
-   * 502 of order_create: user-service answered something that its contract does not allow, so it is not known whether the user exists. Nothing was stored. Trying again at once will not help; report it.
+   * 502 of order_create: The response of user-service violates its contract, so it is unknown whether the user exists. Nothing was stored. An immediate retry will not help; report the problem.
    */
   user_service_invalid_response: "user_service_invalid_response",
   /**

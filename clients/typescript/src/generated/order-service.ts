@@ -10,15 +10,15 @@ export interface paths {
         };
         /**
          * List orders
-         * @description Orders from the newest to the oldest, a page at a time, of all users and statuses or only of those asked for. Pass the `next_page` of an answer as `page_token`, and nothing else but a `limit`, to get the page after it; the last page has none. The token keeps the filters. No order appears twice; one placed while you page through may be missing.
+         * @description Returns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the next page, pass `next_page` as `page_token`, with no other parameter but `limit`; the last page has no `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be missing.
          */
         get: operations["order_list"];
         put?: never;
         /**
          * Place an order
-         * @description Asks user-service whether the user exists, stores the order with the status `created`, and answers with a receipt: the order's id and status. Read the whole order at the path in `Location`.
+         * @description Checks with user-service that the user exists, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.
          *
-         *     Nothing is stored unless the answer is 201; only after `database_unavailable`, `deadline_exceeded`, `internal_error` or no answer at all is that uncertain. With an `Idempotency-Key` the request is safe to repeat whatever happened to it. The product is not checked: there is no product service yet.
+         *     The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case. The product is not checked: there is no product service yet.
          */
         post: operations["order_create"];
         delete?: never;
@@ -36,7 +36,7 @@ export interface paths {
         };
         /**
          * Read an order
-         * @description Answers with the order as last stored.
+         * @description Returns the order as last stored.
          */
         get: operations["order_view"];
         put?: never;
@@ -58,7 +58,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel an order
-         * @description Moves the order to `cancelled`, if it is not completed. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. It takes no body.
+         * @description Moves the order to `cancelled` unless it is completed. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
          */
         post: operations["order_cancel"];
         delete?: never;
@@ -77,9 +77,9 @@ export interface paths {
         get?: never;
         /**
          * Set an order's status
-         * @description Moves the order to the given status, if its present one allows that: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the present status again changes nothing and succeeds, so the request is safe to repeat.
+         * @description Moves the order to the given status if its current one allows it: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the current status again changes nothing and succeeds, so the request is safe to repeat.
          *
-         *     Of two requests that contradict each other and arrive together, one wins and the other is refused.
+         *     Of two concurrent requests that contradict each other, one succeeds and the other is refused.
          */
         put: operations["order_set_status"];
         post?: never;
@@ -97,8 +97,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ask whether the process runs
-         * @description Answers as soon as the process can answer at all; it does not touch the database. Restart what does not answer here.
+         * Liveness probe
+         * @description Succeeds whenever the process can answer at all; does not use the database. Restart an instance that fails it.
          */
         get: operations["health"];
         put?: never;
@@ -117,8 +117,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ask whether the service can do its work
-         * @description Looks whether the database answers and the process is not stopping; it does not ask user-service, whose absence stops only new orders. Send no requests to an instance that is not ready; it becomes ready again by itself.
+         * Readiness probe
+         * @description Checks that the database answers and that the process is not stopping; does not call other services, so their outages do not make this one unready. Send no requests to an instance that is not ready; it becomes ready again by itself.
          */
         get: operations["ready"];
         put?: never;
@@ -136,7 +136,7 @@ export interface components {
         /** @description Why a request failed. Every error of every operation has this shape. */
         Error: {
             /**
-             * @description A stable word to decide by; the values are listed with each operation. New ones may come with a new version: treat one you do not know by its status. Absent only where no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
+             * @description A stable identifier to decide by; the values are listed with each operation. New versions may add values: treat an unknown one by its status. Absent only if no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
              * @example internal_error
              */
             error_code?: string;
@@ -151,7 +151,7 @@ export interface components {
              */
             request_id: string;
         };
-        /** @description Says that the process runs. */
+        /** @description The body of a successful liveness probe. */
         Health: {
             /** @description Always `ok`: a process that does not run cannot answer. */
             status: components["schemas"]["HealthStatus"];
@@ -161,6 +161,11 @@ export interface components {
          * @enum {string}
          */
         HealthStatus: "ok";
+        /**
+         * @description A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
+         * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
+         */
+        IdempotencyKey: string;
         /** @description An order. */
         Order: {
             /**
@@ -171,39 +176,39 @@ export interface components {
             created_at: string;
             /** @description The order's id. */
             id: components["schemas"]["OrderId"];
-            /** @description What was ordered. */
+            /** @description The ordered product. */
             product_id: components["schemas"]["ProductId"];
-            /** @description How many of it. */
+            /** @description The number of units. */
             quantity: components["schemas"]["Quantity"];
-            /** @description Where it stands. */
+            /** @description The current status. */
             status: components["schemas"]["OrderStatus"];
             /**
              * Format: date-time
-             * @description When its status last changed (RFC 3339, UTC, to the microsecond); at first the same as `created_at`.
+             * @description When its status last changed (RFC 3339, UTC, to the microsecond); initially `created_at`.
              * @example 2026-01-01T12:00:00.123456Z
              */
             updated_at: string;
-            /** @description Who placed it. The user may have been deleted since. */
+            /** @description The user who placed it; may have been deleted since. */
             user_id: components["schemas"]["UserId"];
         };
         /** @description An order to place. */
         OrderCreate: {
-            /** @description What is ordered. */
+            /** @description The product to order. */
             product_id: components["schemas"]["ProductId"];
-            /** @description How many of it. */
+            /** @description The number of units. */
             quantity: components["schemas"]["Quantity"];
-            /** @description Who places it: an existing user of user-service. */
+            /** @description The user who places it: an existing user of user-service. */
             user_id: components["schemas"]["UserId"];
         };
         /**
          * Format: int64
-         * @description An order's id, given out by order-service.
+         * @description An order's id, assigned by order-service.
          * @example 1
          */
         OrderId: number;
         /** @description A page of orders. */
         OrderPage: {
-            /** @description The orders, the newest first. */
+            /** @description The orders, newest first. */
             items: components["schemas"]["Order"][];
             /**
              * @description The `page_token` of the next page; absent on the last one.
@@ -211,7 +216,7 @@ export interface components {
              */
             next_page?: string;
         };
-        /** @description What is told of an order just placed. */
+        /** @description The receipt of a placed order. */
         OrderReceipt: {
             /** @description The id of the order. */
             order_id: components["schemas"]["OrderId"];
@@ -219,16 +224,23 @@ export interface components {
             status: components["schemas"]["OrderStatus"];
         };
         /**
-         * @description Where an order stands. `created`: placed. `confirmed`: accepted. `completed`: done, final. `cancelled`: given up, final.
+         * @description The status of an order. `created`: placed. `confirmed`: accepted. `completed`: fulfilled, final. `cancelled`: final.
          * @example created
          * @enum {string}
          */
         OrderStatus: "created" | "confirmed" | "completed" | "cancelled";
-        /** @description The status an order is to have. */
+        /** @description A new status of an order. */
         OrderStatusUpdate: {
             /** @description The status to move to. */
             status: components["schemas"]["OrderStatus"];
         };
+        /**
+         * Format: int64
+         * @description The maximum number of items on a page.
+         * @default 100
+         * @example 100
+         */
+        PageLimit: number;
         /**
          * Format: int64
          * @description The id of a product.
@@ -237,11 +249,11 @@ export interface components {
         ProductId: number;
         /**
          * Format: int64
-         * @description How many of the product.
+         * @description The number of units.
          * @example 2
          */
         Quantity: number;
-        /** @description Says that the service can do its work now. */
+        /** @description The body of a successful readiness probe. */
         Readiness: {
             /** @description Always `ready`: anything else is a 503. */
             status: components["schemas"]["ReadinessStatus"];
@@ -257,18 +269,6 @@ export interface components {
          * @example 1
          */
         UserId: number;
-        /**
-         * Format: int64
-         * @description The most items a page holds.
-         * @default 100
-         * @example 100
-         */
-        PageLimit: number;
-        /**
-         * @description A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
-         * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
-         */
-        IdempotencyKey: string;
     };
     responses: never;
     parameters: never;
@@ -276,7 +276,7 @@ export interface components {
     headers: {
         /** @description Seconds to wait before trying again (RFC 9110, section 10.2.3). */
         "Retry-After": number;
-        /** @description The service's name for this request: the `request_id` of its log lines. Drawn anew for every request; one that the client sends is not used. */
+        /** @description The service's name for this request: the `request_id` of its log lines. Generated for every request; one that the client sends is ignored. */
         "X-Request-Id": string;
     };
     pathItems: never;
@@ -286,9 +286,9 @@ export interface operations {
     order_list: {
         parameters: {
             query?: {
-                /** @description The most orders on a page; 100 if absent. Beside a `page_token` it changes the length of the pages from there on. */
+                /** @description The maximum number of orders on a page; 100 if absent. With a `page_token`, changes the page size from that page on. */
                 limit?: components["schemas"]["PageLimit"];
-                /** @description The `next_page` of the page before. Not together with `user_id` or `status`. */
+                /** @description The `next_page` of the previous page. Cannot be combined with `user_id` or `status`. */
                 page_token?: string;
                 /** @description Only orders with this status. */
                 status?: components["schemas"]["OrderStatus"];
@@ -327,9 +327,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again.
+             * @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
              *
-             *     `invalid_page_token`: The `page_token` is damaged or comes from another list: start again from the first page. Or it stands beside other filters: leave them out, the token knows them.
+             *     `invalid_page_token`: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with other filters: send it without them, it already contains them.
              */
             400: {
                 headers: {
@@ -340,7 +340,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -351,11 +351,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             * @description `database_unavailable`: The database of the service is unavailable. Retry after `Retry-After` seconds.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
              */
             503: {
                 headers: {
@@ -373,7 +373,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces. */
+                /** @description Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace. */
                 "Idempotency-Key"?: components["schemas"]["IdempotencyKey"];
             };
             path?: never;
@@ -395,9 +395,9 @@ export interface operations {
             /** @description The order is stored. */
             201: {
                 headers: {
-                    /** @description `true` on an answer that was given before, to a request with the same `Idempotency-Key`; otherwise absent. */
+                    /** @description `true` on the replayed response to an earlier request with the same `Idempotency-Key`; otherwise absent. */
                     "Idempotency-Replayed"?: boolean;
-                    /** @description The path of what was created, on this service. */
+                    /** @description The path of the created resource, on this service. */
                     Location: string;
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
@@ -412,7 +412,7 @@ export interface operations {
                     "application/json": components["schemas"]["OrderReceipt"];
                 };
             };
-            /** @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again. */
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -432,7 +432,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `request_timeout`: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed. */
+            /** @description `request_timeout`: The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed. */
             408: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -442,7 +442,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `idempotency_key_in_use`: A request with this `Idempotency-Key` is still being worked on. Ask again after `Retry-After` seconds, with the same key and body, for its answer. */
+            /** @description `idempotency_key_in_use`: A request with this `Idempotency-Key` is still in progress. To get its answer, repeat the request with the same key and body after `Retry-After` seconds. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -453,7 +453,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `payload_too_large`: The request body is larger than 65536 bytes. The connection may be closed before all of it is read. */
+            /** @description `payload_too_large`: The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body. */
             413: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -463,7 +463,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported_media_type`: The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
+            /** @description `unsupported_media_type`: The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
             415: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -473,7 +473,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `idempotency_key_reused`: The `Idempotency-Key` was used with another body. Nothing was changed: draw a new key for a new request. */
+            /** @description `idempotency_key_reused`: The `Idempotency-Key` was already used with another body. Nothing was changed: use a new key for a new request. */
             422: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -483,7 +483,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. The change may or may not have happened. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. The change may or may not have happened. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -493,7 +493,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `user_service_invalid_response`: user-service answered something that its contract does not allow, so it is not known whether the user exists. Nothing was stored. Trying again at once will not help; report it. */
+            /** @description `user_service_invalid_response`: The response of user-service violates its contract, so it is unknown whether the user exists. Nothing was stored. An immediate retry will not help; report the problem. */
             502: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -504,11 +504,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             * @description `database_unavailable`: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              *
              *     `user_service_unavailable`: user-service cannot be reached, or cannot answer now. Nothing was stored: try again after `Retry-After` seconds.
              *
@@ -559,7 +559,7 @@ export interface operations {
                     "application/json": components["schemas"]["Order"];
                 };
             };
-            /** @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again. */
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -579,7 +579,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -590,11 +590,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             * @description `database_unavailable`: The database of the service is unavailable. Retry after `Retry-After` seconds.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
              */
             503: {
                 headers: {
@@ -641,7 +641,7 @@ export interface operations {
                     "application/json": components["schemas"]["Order"];
                 };
             };
-            /** @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again. */
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -661,7 +661,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `invalid_transition`: The order's present status does not allow this one; the message names both. Nothing was changed. */
+            /** @description `invalid_transition`: The order's current status does not allow this one; the message names both. Nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -671,7 +671,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. The change may or may not have happened. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. The change may or may not have happened. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -682,11 +682,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             * @description `database_unavailable`: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              */
             503: {
                 headers: {
@@ -742,7 +742,7 @@ export interface operations {
                     "application/json": components["schemas"]["Order"];
                 };
             };
-            /** @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again. */
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -762,7 +762,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `request_timeout`: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed. */
+            /** @description `request_timeout`: The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed. */
             408: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -772,7 +772,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `invalid_transition`: The order's present status does not allow this one; the message names both. Nothing was changed. */
+            /** @description `invalid_transition`: The order's current status does not allow this one; the message names both. Nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -782,7 +782,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `payload_too_large`: The request body is larger than 65536 bytes. The connection may be closed before all of it is read. */
+            /** @description `payload_too_large`: The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body. */
             413: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -792,7 +792,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported_media_type`: The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
+            /** @description `unsupported_media_type`: The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
             415: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -802,7 +802,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. The change may or may not have happened. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. The change may or may not have happened. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -813,11 +813,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             * @description `database_unavailable`: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              */
             503: {
                 headers: {
@@ -882,9 +882,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             * @description `database_unavailable`: The database of the service is unavailable. Retry after `Retry-After` seconds.
              *
-             *     `shutting_down`: The process is stopping and wants no new work. Use another instance, or try again after `Retry-After` seconds.
+             *     `shutting_down`: The process is stopping and takes no new requests. Use another instance, or retry after `Retry-After` seconds.
              */
             503: {
                 headers: {

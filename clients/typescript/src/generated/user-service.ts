@@ -10,19 +10,19 @@ export interface paths {
         };
         /**
          * List users
-         * @description Users in the order of their ids, a page at a time. Pass the `next_page` of an answer as `page_token` to get the page after it; the last page has none. No user appears twice; one created while you page through may be missing.
+         * @description Returns users by ascending id, one page at a time. To get the next page, pass `next_page` as `page_token`; the last page has no `next_page`. No user appears twice; a user created while you page may be missing.
          *
-         *     With `ids` the list holds the users with those ids, each once, all on one page unless `limit` says fewer; with `email` the one user with that address; with both, a user must match both. Whoever does not exist is left out.
+         *     With `ids` the list contains the users with those ids, each once, all on one page unless `limit` is lower; with `email` the one user with that address; with both, users that match both. Users that do not exist are left out.
          */
         get: operations["user_list"];
         put?: never;
         /**
          * Create a user
-         * @description Stores a new user and answers with them as stored. Ids are given out in rising order; there may be gaps, and the id of a deleted user is never given to another.
+         * @description Stores a new user and returns it. Ids are assigned in ascending order, with gaps; the id of a deleted user is never assigned again.
          *
-         *     The e-mail address must not belong to another user; upper and lower case make no difference. It is kept and returned as written.
+         *     The e-mail address must not belong to another user, compared without regard to case. It is stored and returned as written.
          *
-         *     With an `Idempotency-Key` the request is safe to repeat whatever happened to it.
+         *     With an `Idempotency-Key` the request is safe to repeat in every case.
          */
         post: operations["user_create"];
         delete?: never;
@@ -40,18 +40,18 @@ export interface paths {
         };
         /**
          * Read a user
-         * @description Answers with the user as last stored.
+         * @description Returns the user as last stored.
          */
         get: operations["user_view"];
         /**
          * Replace a user
-         * @description Sets e-mail address and name, both at once; the id stays. Sending the same again changes nothing, so the request is safe to repeat.
+         * @description Replaces e-mail address and name; the id stays. Sending the same again changes nothing, so the request is safe to repeat.
          */
         put: operations["user_replace"];
         post?: never;
         /**
          * Delete a user
-         * @description Removes the user for good. Their orders remain, and new ones cannot be placed for them. Deleting again answers with `user_not_found`.
+         * @description Removes the user permanently. Their orders remain; new ones cannot be placed for them. Deleting again fails with `user_not_found`.
          */
         delete: operations["user_delete"];
         options?: never;
@@ -67,8 +67,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ask whether the process runs
-         * @description Answers as soon as the process can answer at all; it does not touch the database. Restart what does not answer here.
+         * Liveness probe
+         * @description Succeeds whenever the process can answer at all; does not use the database. Restart an instance that fails it.
          */
         get: operations["health"];
         put?: never;
@@ -87,8 +87,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ask whether the service can do its work
-         * @description Looks whether the database answers and the process is not stopping. Send no requests to an instance that is not ready; it becomes ready again by itself.
+         * Readiness probe
+         * @description Checks that the database answers and that the process is not stopping; does not call other services, so their outages do not make this one unready. Send no requests to an instance that is not ready; it becomes ready again by itself.
          */
         get: operations["ready"];
         put?: never;
@@ -104,14 +104,14 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
-         * @description An e-mail address: printable ASCII with exactly one `@` and something on either side of it. Write an international domain in its `xn--` form. Whether mail arrives there is not checked. Kept as written; compared without regard to case.
+         * @description An e-mail address: printable ASCII without spaces, with exactly one `@` between other characters. Write an international domain in its `xn--` form. Delivery is not checked. Stored as written; compared without regard to case.
          * @example user@example.com
          */
         EmailAddress: string;
         /** @description Why a request failed. Every error of every operation has this shape. */
         Error: {
             /**
-             * @description A stable word to decide by; the values are listed with each operation. New ones may come with a new version: treat one you do not know by its status. Absent only where no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
+             * @description A stable identifier to decide by; the values are listed with each operation. New versions may add values: treat an unknown one by its status. Absent only if no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
              * @example internal_error
              */
             error_code?: string;
@@ -126,7 +126,7 @@ export interface components {
              */
             request_id: string;
         };
-        /** @description Says that the process runs. */
+        /** @description The body of a successful liveness probe. */
         Health: {
             /** @description Always `ok`: a process that does not run cannot answer. */
             status: components["schemas"]["HealthStatus"];
@@ -136,7 +136,19 @@ export interface components {
          * @enum {string}
          */
         HealthStatus: "ok";
-        /** @description Says that the service can do its work now. */
+        /**
+         * @description A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
+         * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
+         */
+        IdempotencyKey: string;
+        /**
+         * Format: int64
+         * @description The maximum number of items on a page.
+         * @default 100
+         * @example 100
+         */
+        PageLimit: number;
+        /** @description The body of a successful readiness probe. */
         Readiness: {
             /** @description Always `ready`: anything else is a 503. */
             status: components["schemas"]["ReadinessStatus"];
@@ -148,7 +160,7 @@ export interface components {
         ReadinessStatus: "ready";
         /** @description A user. */
         User: {
-            /** @description The user's e-mail address, as it was written. */
+            /** @description The user's e-mail address, as written. */
             email: components["schemas"]["EmailAddress"];
             /** @description The user's id. */
             id: components["schemas"]["UserId"];
@@ -157,17 +169,22 @@ export interface components {
         };
         /** @description A user to create. */
         UserCreate: {
-            /** @description The user's e-mail address. No other user may have it. */
+            /** @description The user's e-mail address; unique among all users. */
             email: components["schemas"]["EmailAddress"];
             /** @description The user's name. */
             name: components["schemas"]["UserName"];
         };
         /**
          * Format: int64
-         * @description A user's id, given out by user-service.
+         * @description A user's id, assigned by user-service.
          * @example 1
          */
         UserId: number;
+        /**
+         * @description 1 to 100 user ids, separated by commas, in any order.
+         * @example 1,2,3
+         */
+        UserIds: string;
         /**
          * @description A person's name, in any script: no control characters, and at least one visible character.
          * @example John Doe
@@ -175,7 +192,7 @@ export interface components {
         UserName: string;
         /** @description A page of users. */
         UserPage: {
-            /** @description The users, by rising id. */
+            /** @description The users, by ascending id. */
             items: components["schemas"]["User"][];
             /**
              * @description The `page_token` of the next page; absent on the last one.
@@ -183,30 +200,13 @@ export interface components {
              */
             next_page?: string;
         };
-        /** @description What a user is to be from now on: all of it. */
+        /** @description The new values of a user, all of them. */
         UserReplace: {
-            /** @description The user's e-mail address. No other user may have it. */
+            /** @description The user's e-mail address; unique among all users. */
             email: components["schemas"]["EmailAddress"];
             /** @description The user's name. */
             name: components["schemas"]["UserName"];
         };
-        /**
-         * Format: int64
-         * @description The most items a page holds.
-         * @default 100
-         * @example 100
-         */
-        PageLimit: number;
-        /**
-         * @description Ids of users, 1 to 100 of them, separated by commas, in any order.
-         * @example 1,2,3
-         */
-        UserIds: string;
-        /**
-         * @description A name for one request, drawn anew for each (a UUID serves well): visible ASCII, spaces only inside.
-         * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
-         */
-        IdempotencyKey: string;
     };
     responses: never;
     parameters: never;
@@ -214,7 +214,7 @@ export interface components {
     headers: {
         /** @description Seconds to wait before trying again (RFC 9110, section 10.2.3). */
         "Retry-After": number;
-        /** @description The service's name for this request: the `request_id` of its log lines. Drawn anew for every request; one that the client sends is not used. */
+        /** @description The service's name for this request: the `request_id` of its log lines. Generated for every request; one that the client sends is ignored. */
         "X-Request-Id": string;
     };
     pathItems: never;
@@ -228,9 +228,9 @@ export interface operations {
                 email?: components["schemas"]["EmailAddress"];
                 /** @description Only the users with these ids. */
                 ids?: components["schemas"]["UserIds"];
-                /** @description The most users on a page; 100 if absent. Beside a `page_token` it changes the length of the pages from there on. */
+                /** @description The maximum number of users on a page; 100 if absent. With a `page_token`, changes the page size from that page on. */
                 limit?: components["schemas"]["PageLimit"];
-                /** @description The `next_page` of the page before. Not together with `ids` or `email`. */
+                /** @description The `next_page` of the previous page. Cannot be combined with `ids` or `email`. */
                 page_token?: string;
             };
             header?: never;
@@ -261,9 +261,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again.
+             * @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
              *
-             *     `invalid_page_token`: The `page_token` is damaged or comes from another list: start again from the first page. Or it stands beside other filters: leave them out, the token knows them.
+             *     `invalid_page_token`: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with other filters: send it without them, it already contains them.
              */
             400: {
                 headers: {
@@ -274,7 +274,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -285,11 +285,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             * @description `database_unavailable`: The database of the service is unavailable. Retry after `Retry-After` seconds.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
              */
             503: {
                 headers: {
@@ -307,7 +307,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes the request safe to repeat. The first success with a key is kept for at least 24 hours: the same request with the same key gets the same answer again, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. A refusal is not kept. Whether a body is the same is judged by what it says, not by its spaces. */
+                /** @description Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace. */
                 "Idempotency-Key"?: components["schemas"]["IdempotencyKey"];
             };
             path?: never;
@@ -328,9 +328,9 @@ export interface operations {
             /** @description The user as stored. */
             201: {
                 headers: {
-                    /** @description `true` on an answer that was given before, to a request with the same `Idempotency-Key`; otherwise absent. */
+                    /** @description `true` on the replayed response to an earlier request with the same `Idempotency-Key`; otherwise absent. */
                     "Idempotency-Replayed"?: boolean;
-                    /** @description The path of what was created, on this service. */
+                    /** @description The path of the created resource, on this service. */
                     Location: string;
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
@@ -346,7 +346,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again. */
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -356,7 +356,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `request_timeout`: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed. */
+            /** @description `request_timeout`: The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed. */
             408: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -367,9 +367,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `idempotency_key_in_use`: A request with this `Idempotency-Key` is still being worked on. Ask again after `Retry-After` seconds, with the same key and body, for its answer.
+             * @description `idempotency_key_in_use`: A request with this `Idempotency-Key` is still in progress. To get its answer, repeat the request with the same key and body after `Retry-After` seconds.
              *
-             *     `email_taken`: Another user has this e-mail address, perhaps in other upper and lower case. Nothing was changed.
+             *     `email_taken`: Another user has this e-mail address, perhaps in another case. Nothing was changed.
              */
             409: {
                 headers: {
@@ -381,7 +381,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `payload_too_large`: The request body is larger than 65536 bytes. The connection may be closed before all of it is read. */
+            /** @description `payload_too_large`: The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body. */
             413: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -391,7 +391,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported_media_type`: The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
+            /** @description `unsupported_media_type`: The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
             415: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -401,7 +401,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `idempotency_key_reused`: The `Idempotency-Key` was used with another body. Nothing was changed: draw a new key for a new request. */
+            /** @description `idempotency_key_reused`: The `Idempotency-Key` was already used with another body. Nothing was changed: use a new key for a new request. */
             422: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -411,7 +411,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. The change may or may not have happened. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. The change may or may not have happened. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -422,11 +422,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             * @description `database_unavailable`: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              */
             503: {
                 headers: {
@@ -469,7 +469,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again. */
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -479,7 +479,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `user_not_found`: No user has this id: there never was one, or they were deleted. */
+            /** @description `user_not_found`: No user has this id: it was never assigned, or the user was deleted. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -489,7 +489,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -500,11 +500,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             * @description `database_unavailable`: The database of the service is unavailable. Retry after `Retry-After` seconds.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`. Try again after `Retry-After` seconds.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
              */
             503: {
                 headers: {
@@ -557,7 +557,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again. */
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -567,7 +567,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `user_not_found`: No user has this id: there never was one, or they were deleted. */
+            /** @description `user_not_found`: No user has this id: it was never assigned, or the user was deleted. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -577,7 +577,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `request_timeout`: The request body was not complete within 5 seconds. Nothing was changed. The connection is closed. */
+            /** @description `request_timeout`: The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed. */
             408: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -587,7 +587,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `email_taken`: Another user has this e-mail address, perhaps in other upper and lower case. Nothing was changed. */
+            /** @description `email_taken`: Another user has this e-mail address, perhaps in another case. Nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -597,7 +597,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `payload_too_large`: The request body is larger than 65536 bytes. The connection may be closed before all of it is read. */
+            /** @description `payload_too_large`: The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body. */
             413: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -607,7 +607,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `unsupported_media_type`: The body is not announced as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
+            /** @description `unsupported_media_type`: The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
             415: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -617,7 +617,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. The change may or may not have happened. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. The change may or may not have happened. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -628,11 +628,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             * @description `database_unavailable`: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              */
             503: {
                 headers: {
@@ -666,7 +666,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `invalid_request`: Something sent is not what the schema allows; the message names the place. Nothing was changed. Repeating the request unchanged fails again. */
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -676,7 +676,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `user_not_found`: No user has this id: there never was one, or they were deleted. */
+            /** @description `user_not_found`: No user has this id: it was never assigned, or the user was deleted. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -686,7 +686,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `internal_error`: A fault of the service, which has logged it under the `request_id`. The change may or may not have happened. */
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. The change may or may not have happened. */
             500: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -697,11 +697,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             * @description `database_unavailable`: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              *
-             *     `overloaded`: The service works on as many requests as it takes at a time. Nothing was changed: try again after `Retry-After` seconds, later each time.
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
-             *     `deadline_exceeded`: The request took longer than the service allows, or than its `Request-Timeout-Ms`; the change may or may not have happened. Wait for `Retry-After` seconds, then look before you repeat what is not safe to repeat.
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
              */
             503: {
                 headers: {
@@ -766,9 +766,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `database_unavailable`: The service's database does not answer. Try again after `Retry-After` seconds.
+             * @description `database_unavailable`: The database of the service is unavailable. Retry after `Retry-After` seconds.
              *
-             *     `shutting_down`: The process is stopping and wants no new work. Use another instance, or try again after `Retry-After` seconds.
+             *     `shutting_down`: The process is stopping and takes no new requests. Use another instance, or retry after `Retry-After` seconds.
              */
             503: {
                 headers: {
