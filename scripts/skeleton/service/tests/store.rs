@@ -17,14 +17,14 @@ async fn insert(store: &WidgetStore, name: &str) -> Widget {
 }
 
 #[tokio::test]
-async fn postgres_runs_every_statement_along_an_index() {
+async fn postgres_plans_an_index_scan_for_every_statement() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let opened = SERVICE.open(&database.url, 1).await.unwrap();
     let store = WidgetStore::new(opened.clone());
     assert_eq!(store.find(1.try_into().unwrap()).await.unwrap(), None);
     assert_eq!(store.list_after(0, 20).await.unwrap(), []);
     insert(&store, "First widget").await;
-    service_testing::statements_along_an_index(&opened).await.unwrap();
+    service_testing::check_index_scans(&opened).await.unwrap();
 }
 
 on_both_databases! {
