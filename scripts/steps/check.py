@@ -21,7 +21,7 @@ def steps(files, names):
         return any(file.startswith(f"{folder}/") for file in files)
 
     outside = [command("cargo", "fmt", "--check", folder=folder) for folder in (EXAMPLE, PEER) if changed(folder)]
-    chosen = [step("Formatting", command("cargo", "fmt", "--all", "--check"), *outside), *topology()]
+    chosen = [step("Formatting", command("cargo", "fmt", "--all", "--check"), *outside), topology()]
     if changed("scripts/steps"):
         chosen.append(step("Tests of the scripts", python_tests()))
     if names:

@@ -75,14 +75,14 @@ class Runner:
         self._processes = set()
         self._stopping = False
 
-    def run(self, *lanes):
-        """Runs the steps of each lane in order, and the lanes concurrently.
+    def run(self, *sequences):
+        """Runs the steps of each sequence in order, and the sequences concurrently.
 
-        A single lane prints as it goes; of several, each prints a step when it has ended. When a step fails, stops the
+        A single sequence prints as it goes; of several, each prints a step when it has ended. When a step fails, stops the
         others and raises Failed.
         """
-        with ThreadPoolExecutor(len(lanes)) as pool:
-            runs = [pool.submit(self._run_lane, lane, len(lanes) > 1) for lane in lanes]
+        with ThreadPoolExecutor(len(sequences)) as pool:
+            runs = [pool.submit(self._run_sequence, sequence, len(sequences) > 1) for sequence in sequences]
             try:
                 done, _ = wait(runs, return_when=FIRST_EXCEPTION)
                 failed = [run.exception() for run in done if run.exception() is not None]
@@ -92,7 +92,7 @@ class Runner:
                 self._stop()
         self._stopping = False
 
-    def _run_lane(self, steps, buffered):
+    def _run_sequence(self, steps, buffered):
         for one in steps:
             if self._stopping:
                 raise Stopped

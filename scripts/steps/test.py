@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import tomllib
 
 from services import ROOT, services
 from steps import TARGET, NotRun, check_tools, command, main, step
@@ -34,7 +33,7 @@ def run(runner):
         step("Tools", command("scripts/setup/ensure", *tools(runner.ci))),
         step("Formatting", command("cargo", "fmt", "--all", "--check"),
              command("cargo", "fmt", "--check", folder=EXAMPLE), command("cargo", "fmt", "--check", folder=PEER)),
-        *topology(),
+        topology(),
     ])
     runner.run(
         [
@@ -69,7 +68,7 @@ def run(runner):
     )
     runner.run([
         step("Coverage of the contract", coverage),
-        *new_service(),
+        step("New service", command("scripts/test-new-service")),
         step("Projects outside the workspace",
              command("cargo", "clippy", *OUTSIDE, "--all-targets", "--", "-D", "warnings", folder=EXAMPLE),
              command("cargo", "test", *OUTSIDE, folder=EXAMPLE),
@@ -98,18 +97,11 @@ def can_install(tool):
 
 def topology():
     """The check of what is generated from services/platform.toml."""
-    aliases = tomllib.loads((ROOT / ".cargo/config.toml").read_text())["alias"]
-    return [step("Topology", command("cargo", "topology", "check"))] if "topology" in aliases else []
+    return step("Topology", command("cargo", "topology", "check"))
 
 
 def python_tests():
     return command(sys.executable, "-m", "unittest", "discover", "--quiet", "--start-directory", "scripts/steps/tests")
-
-
-def new_service():
-    """The test of scripts/new-service, which makes the skeleton of a service."""
-    exists = (ROOT / "scripts/new-service").exists()
-    return [step("New service", command("scripts/test-new-service"))] if exists else []
 
 
 def clear_logs():

@@ -46,7 +46,7 @@ class Steps(unittest.TestCase):
         with self.assertRaisesRegex(Failed, "^One: no-such-program cannot be started"):
             self.runner.run([step("One", command("no-such-program"))])
 
-    def test_lanes_run_at_the_same_time(self):
+    def test_sequences_run_at_the_same_time(self):
         with TemporaryDirectory() as folder:
             # Each waits until the other has started.
             first = shell(f"touch {folder}/a; until [ -e {folder}/b ]; do sleep 0.01; done")
@@ -58,7 +58,7 @@ class Steps(unittest.TestCase):
         self.runner.run([step("One", shell(text))], [step("Two", shell(text))])
         self.assertEqual(self.printed().count("begin\nend\n"), 2)
 
-    def test_a_failure_stops_the_other_lanes(self):
+    def test_a_failure_stops_the_other_sequences(self):
         started = time.monotonic()
         with self.assertRaisesRegex(Failed, "Two"):
             self.runner.run([step("One", shell("sleep 60"))], [step("Two", shell("echo why; exit 1"))])

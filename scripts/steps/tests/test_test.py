@@ -19,8 +19,8 @@ class Recorder:
         self.ci = ci
         self.steps = []
 
-    def run(self, *lanes):
-        self.steps += [step for lane in lanes for step in lane]
+    def run(self, *sequences):
+        self.steps += [step for sequence in sequences for step in sequence]
 
 
 def steps_of_test(ci):

@@ -33,13 +33,16 @@ impl From<OrderError> for HttpError {
                 from.as_str(),
                 to.as_str()
             )),
-            OrderError::User(error) => match error {
-                LookupError::NotFound => USER_NOT_FOUND.to_error(),
-                LookupError::Unavailable(_) => USER_SERVICE_UNAVAILABLE.with_cause(error),
-                LookupError::Timeout => USER_SERVICE_TIMEOUT.with_cause(error),
-                LookupError::InvalidResponse(_) => USER_SERVICE_INVALID_RESPONSE.with_cause(error),
-                LookupError::Fault(_) => INTERNAL_ERROR.with_cause(error),
-            },
+            OrderError::User(error) => {
+                let code = match error {
+                    LookupError::NotFound => return USER_NOT_FOUND.to_error(),
+                    LookupError::Unavailable(_) => USER_SERVICE_UNAVAILABLE,
+                    LookupError::Timeout => USER_SERVICE_TIMEOUT,
+                    LookupError::InvalidResponse(_) => USER_SERVICE_INVALID_RESPONSE,
+                    LookupError::Fault(_) => INTERNAL_ERROR,
+                };
+                code.with_cause(format_args!("user-service: {error}"))
+            }
             OrderError::Key(error) => error.into(),
             OrderError::Page(error) => error.into(),
             OrderError::Database(error) => error.into(),

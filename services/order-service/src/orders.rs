@@ -23,7 +23,7 @@ pub(crate) enum OrderError {
     NotFound,
     #[error("an order that is {from:?} cannot become {to:?}")]
     InvalidTransition { from: OrderStatus, to: OrderStatus },
-    #[error("user: {0}")]
+    #[error(transparent)]
     User(LookupError),
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -35,7 +35,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("scripts/tools/openapi/tests/", "tests on the real documents"),
     ("scripts/steps/smoke.py", "scenarios of each service, and an order needs a user"),
     ("scripts/steps/compose.py", "an outage of user-service as order-service sees it"),
-    ("scripts/steps/tests/test_compose.py", "tests of that"),
+    ("scripts/steps/tests/", "tests of the scripts, on examples"),
     ("scripts/observability/test_observability.py", "an outage of user-service as order-service sees it"),
     ("scripts/proxy/test_proxy.py", "an order needs a user"),
     ("scripts/portal-tests/portal.test.mjs", "scenarios of each service"),

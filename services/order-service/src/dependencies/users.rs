@@ -23,7 +23,11 @@ impl Lookup for UserLookup {
 
     async fn one(client: &Client, id: UserId) -> Result<(), LookupError> {
         let user = client.user_view().user_id(id.get()).send().await.map_err(lookup_error)?;
-        if is(&user, id) { Ok(()) } else { Err(LookupError::InvalidResponse("it is about another user".to_owned())) }
+        if i64::try_from(user.id.get()) == Ok(id.get()) {
+            Ok(())
+        } else {
+            Err(LookupError::InvalidResponse("another user was returned".to_owned()))
+        }
     }
 
     /// A page proves who exists, not who does not: a missing user is looked up alone.
@@ -42,10 +46,9 @@ impl Lookup for UserLookup {
     }
 }
 
-fn is(user: &types::User, id: UserId) -> bool {
-    i64::try_from(user.id.get()) == Ok(id.get())
-}
-
 fn lookup_error(error: Error<types::Error>) -> LookupError {
     LookupError::from_failure(Failure::of(error), error_codes::USER_NOT_FOUND)
 }
+
+#[cfg(test)]
+mod tests;

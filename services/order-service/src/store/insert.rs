@@ -28,7 +28,7 @@ pub(crate) type Placed = (Order, Created<OrderReceipt>);
 /// Stores each of `orders`, independently of each other.
 pub(super) async fn insert_all(database: Database, orders: Vec<NewOrder>) -> Vec<Result<Placed, DatabaseError>> {
     match database.batch_writer() {
-        BatchWriter::Postgres(pool, lane) => insert_batch(pool, lane, &orders).await,
+        BatchWriter::Postgres(pool, cache) => insert_batch(pool, cache, &orders).await,
         BatchWriter::Sqlite(group_commit) => group_commit.write_each(orders, insert_row).await,
     }
 }
@@ -55,13 +55,13 @@ fn insert_row(connection: &Connection, new: &NewOrder) -> Result<Placed, Databas
 /// Stores `orders` by one statement. If it is refused, halves find the bad order.
 async fn insert_batch(
     pool: &Pool,
-    lane: &ConnectionCache<Postgres>,
+    cache: &ConnectionCache<Postgres>,
     orders: &[NewOrder],
 ) -> Vec<Result<Placed, DatabaseError>> {
     let mut outcomes = Vec::with_capacity(orders.len());
     let mut parts = vec![orders];
     while let Some(part) = parts.pop() {
-        match all_or_none(pool, lane, part).await {
+        match all_or_none(pool, cache, part).await {
             Ok(placed) => outcomes.extend(placed.into_iter().map(Ok)),
             // Nothing was written.
             Err(error) if error.is_refusal() && part.len() > 1 => {
@@ -77,10 +77,10 @@ async fn insert_batch(
 /// Stores all of `orders`, or none.
 async fn all_or_none(
     pool: &Pool,
-    lane: &ConnectionCache<Postgres>,
+    cache: &ConnectionCache<Postgres>,
     orders: &[NewOrder],
 ) -> Result<Vec<Placed>, DatabaseError> {
-    with_batch_connection!(pool, lane, |connection| async {
+    with_batch_connection!(pool, cache, |connection| async {
         if orders.iter().all(|order| order.claim.is_none()) {
             return match_returned_rows(orders, insert(&mut connection, orders).await?);
         }

@@ -8,8 +8,9 @@ use crate::config::Config;
 
 /// Prints what runs where, and commands to try. On stderr: stdout is the log.
 pub(crate) fn print(servers: &[Server], config: &Config, first_start: bool) {
+    let width = servers.iter().map(|server| server.service_name().len()).max().unwrap_or_default();
     let row = |name: &str, url: &str, document: &str, database: &str| {
-        format!("  {name:<14} {url:<22} {document:<35} {database}\n")
+        format!("  {name:<width$} {url:<22} {document:<35} {database}\n")
     };
     let mut table = row("SERVICE", "URL", "DOCUMENT", "DATABASE");
     let mut docs = String::new();

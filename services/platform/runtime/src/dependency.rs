@@ -121,8 +121,13 @@ impl LookupError {
 }
 
 impl<C: PolicyClient> Dependency<C> {
-    /// Makes the client of the service `name`, with metrics and logged circuit changes.
-    pub(crate) fn connect(
+    /// Makes the client of the service `name`, with metrics and logged circuit changes. Services use
+    /// [`Parts::dependency`](crate::Parts::dependency).
+    ///
+    /// # Errors
+    ///
+    /// The client cannot be made.
+    pub fn connect(
         name: &'static str,
         config: &DependencyConfig,
         max_response_bytes: usize,

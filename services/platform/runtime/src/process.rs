@@ -143,7 +143,7 @@ fn flush_log() {
 fn log_panics(log: Logger) {
     std::panic::set_hook(Box::new(move |panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
-        error!(log, "handler panicked"; "error" => panic_text(panic.payload()), "location" => location);
+        error!(log, "handler panicked"; "error" => panic_text(panic.payload()), "source" => location);
     }));
 }
 

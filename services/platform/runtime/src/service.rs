@@ -31,11 +31,11 @@ pub struct Service {
     /// The steps of the schema, from [`migrations!`](crate::migrations); version 2 of every schema is the runtime's table
     /// of idempotency keys.
     pub migrations: &'static [Migration],
-    /// Makes the service's state of `Parts` and ends with [`Parts::serve`].
+    /// Makes the service's state from `Parts` and ends with [`Parts::serve`].
     pub serve: fn(Parts) -> Result<Server>,
 }
 
-/// What the runtime gives a service to make its state of.
+/// What the runtime gives a service to make its state from.
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// The service's database, its schema up to date.
@@ -82,8 +82,11 @@ impl Service {
         let keys = Keys::new(database.clone());
         let server = (self.serve)(Parts { database, keys, service: *self, config, telemetry, log: log.clone() })?;
         let calls = config.dependencies.iter().map(|(name, dependency)| format!("{name}={}", dependency.url));
-        info!(log, "serving"; "url" => server.url(), "database" => config.database_url.to_string(),
-            "calls" => calls.collect::<Vec<_>>().join(" "));
+        let (url, database) = (server.url(), config.database_url.to_string());
+        match calls.collect::<Vec<_>>().join(" ") {
+            none if none.is_empty() => info!(log, "serving"; "url" => url, "database" => database),
+            calls => info!(log, "serving"; "url" => url, "database" => database, "calls" => calls),
+        }
         Ok(server)
     }
 

@@ -1,6 +1,7 @@
 //! Checks a mock's responses against the contract.
 
 use contract::examples::Request;
+use contract::paths;
 use serde_json::{Value, json};
 
 use crate::golden::Replay;
@@ -25,9 +26,8 @@ pub fn check(document: &str, operation: &str, status: u16, body: &[u8]) -> Resul
 }
 
 fn find_response<'a>(document: &'a Value, operation: &str, status: u16) -> Option<&'a Value> {
-    let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
-    let mut operations = paths.filter_map(Value::as_object).flat_map(|path| path.values());
-    operations.find(|candidate| candidate["operationId"] == operation)?["responses"].get(status.to_string())
+    let found = paths::operations(document).find(|candidate| candidate.id() == Some(operation))?;
+    found.value["responses"].get(status.to_string())
 }
 
 fn required_headers(document: &str, operation: &str, status: u16) -> Vec<String> {

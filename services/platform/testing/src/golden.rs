@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use chrono::DateTime;
 use contract::examples::{Example, Request, State};
+use contract::paths;
 use futures::StreamExt;
 use reqwest::{Body, Client, Method, RequestBuilder, Response};
 use serde_json::{Map, Value};
@@ -111,14 +112,9 @@ impl Replay {
     }
 
     fn find_operation(&self, operation: &str) -> Result<(Method, String)> {
-        let paths = self.document["paths"].as_object().into_iter().flatten();
-        let mut operations = paths.flat_map(|(path, item)| {
-            item.as_object().into_iter().flatten().map(move |(method, operation)| (method, path, operation))
-        });
-        let (method, path, _) = operations
-            .find(|(_, _, candidate)| candidate["operationId"] == operation)
-            .with_context(|| format!("the document has no operation {operation}"))?;
-        Ok((method.to_uppercase().parse()?, path.clone()))
+        let found = paths::operations(&self.document).find(|candidate| candidate.id() == Some(operation));
+        let found = found.with_context(|| format!("the document has no operation {operation}"))?;
+        Ok((found.method.to_uppercase().parse()?, found.path.to_owned()))
     }
 }
 

@@ -21,6 +21,9 @@ use tempfile::TempDir;
 pub use log::{CapturedLog, KEEP_VARIABLE};
 pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, check_index_scans};
 
+/// The timeout of calls in tests that do not test timeouts: CI may be slow.
+const GENEROUS_MS: u32 = 60_000;
+
 /// Every kind of database.
 pub const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
 
@@ -79,8 +82,8 @@ pub fn config_of(service: &Service, database: &DatabaseUrl, called: &[(&str, Str
     for (name, url) in called {
         let dependency = config.dependencies.get_mut(*name).expect("the service calls this one");
         dependency.url.clone_from(url);
-        dependency.attempt_timeout_ms = 60_000;
-        dependency.timeout_ms = 60_000;
+        dependency.attempt_timeout_ms = GENEROUS_MS;
+        dependency.timeout_ms = GENEROUS_MS;
     }
     config
 }

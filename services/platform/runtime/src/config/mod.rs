@@ -200,16 +200,20 @@ fn from_matches(name: &str, matches: &ArgMatches) -> Config {
     // A value that does not parse, or is missing, has already ended the process.
     let mut config = Config::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
     for called in called_by(name) {
-        let number =
-            |setting: &str, default| matches.get_one::<u32>(&format!("{called}-{setting}")).copied().unwrap_or(default);
-        let url = matches.get_one::<String>(&format!("{called}-url")).cloned();
-        let dependency = DependencyConfig {
-            url: url.unwrap_or_else(|| default_url(called)),
-            connect_timeout_ms: number("connect-timeout-ms", DEFAULT_CONNECT_TIMEOUT_MS),
-            attempt_timeout_ms: number("attempt-timeout-ms", DEFAULT_ATTEMPT_TIMEOUT_MS),
-            timeout_ms: number("timeout-ms", DEFAULT_CALL_TIMEOUT_MS),
-            concurrency: number("concurrency", DEFAULT_CONCURRENCY),
-        };
+        let mut dependency = DependencyConfig::new(default_url(called));
+        if let Some(url) = matches.get_one::<String>(&format!("{called}-url")) {
+            dependency.url.clone_from(url);
+        }
+        for (setting, value) in [
+            ("connect-timeout-ms", &mut dependency.connect_timeout_ms),
+            ("attempt-timeout-ms", &mut dependency.attempt_timeout_ms),
+            ("timeout-ms", &mut dependency.timeout_ms),
+            ("concurrency", &mut dependency.concurrency),
+        ] {
+            if let Some(given) = matches.get_one(&format!("{called}-{setting}")) {
+                *value = *given;
+            }
+        }
         config.dependencies.insert(called.to_owned(), dependency);
     }
     config

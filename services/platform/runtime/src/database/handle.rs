@@ -82,6 +82,11 @@ impl Database {
         &self.writer
     }
 
+    /// Whether [`read_inline`](Self::read_inline) can succeed: on SQLite.
+    pub(super) fn has_inline_reads(&self) -> bool {
+        self.inline_reads.is_some()
+    }
+
     /// Reads the row for each of `keys` on the calling thread, without a hop to another thread. Returns `None` on
     /// PostgreSQL, and on SQLite for any failure: the caller then runs an ordinary statement, which reports the error.
     ///

@@ -47,6 +47,7 @@ impl Migration {
             version = version * 10 + (digits[index] - b'0') as i64;
             index += 1;
         }
+        assert!(digits[4] == b'_', "the version in a migration's file name is followed by an underscore");
         let (_, name) = file_name.split_at(5);
         Self { version, name, sql }
     }
@@ -103,6 +104,12 @@ pub(super) async fn run<C: Migrate>(migrations: &Migrations<'_>, dialect: Dialec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_has_the_version_and_name_of_its_file() {
+        let step = Migration::new("0012_create_some_items", "");
+        assert_eq!((step.version, step.name), (12, "create_some_items"));
+    }
 
     #[test]
     fn a_marked_line_is_for_one_database_only() {

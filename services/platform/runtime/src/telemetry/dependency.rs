@@ -15,7 +15,7 @@ use crate::trace::TraceContext;
 use super::encode::Encode;
 use super::spans::{Span, Spans};
 
-/// Seconds. A healthy service on the same network answers in a few milliseconds; a call times out after two seconds.
+/// Seconds. A healthy service on the same network answers in a few milliseconds; by default a call times out after 900 ms.
 const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0];
 
 /// The outcome of a call that was dropped before it ended, for example at the deadline of its request.

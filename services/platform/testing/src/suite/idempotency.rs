@@ -2,13 +2,13 @@
 
 use anyhow::{Result, ensure};
 use contract::examples::{Example, Request, State};
-use contract::idempotency;
+use contract::{idempotency, paths};
 use futures::future::join_all;
 use reqwest::Response;
 use serde_json::Value;
 use service_runtime::Service;
 
-use super::for_every_service;
+use super::{for_every_service, listed};
 use crate::TestDatabase;
 use crate::world::{Running, World, examples_of};
 
@@ -22,9 +22,15 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
     let instances =
         [world.start(service, &database, &State::Well).await?, world.start(service, &database, &State::Well).await?];
     let mut first = Vec::new();
-    for example in keyed(service)? {
+    let examples = examples_of(service)?;
+    let keyed = keyed(service, &examples)?;
+    ensure!(service.document.contains(idempotency::NAME) != keyed.is_empty(), "an operation with a key has no example");
+    for example in keyed {
+        let before = listed(&instances[0], &examples).await?.len();
         first.push((repeated(&instances[0], &example).await?, example.clone()));
         concurrent(&instances, &example).await?;
+        let created = listed(&instances[0], &examples).await?.len() - before;
+        ensure!(created == 2, "{} created {created}, not one with each key", example.operation);
     }
     let [one, other] = instances;
     one.server.stop().await;
@@ -38,19 +44,17 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
 }
 
 /// The successful examples of the operations that accept a key.
-fn keyed(service: &Service) -> Result<Vec<Example>> {
+fn keyed(service: &Service, examples: &[Example]) -> Result<Vec<Example>> {
     let document: Value = serde_json::from_str(service.document)?;
-    let mut examples = examples_of(service)?;
+    let mut examples = examples.to_vec();
     examples.retain(|example| example.error.is_none() && accepts_key(&document, &example.operation));
     examples.dedup_by(|one, other| one.operation == other.operation);
     Ok(examples)
 }
 
 fn accepts_key(document: &Value, operation: &str) -> bool {
-    let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
-    let mut operations = paths.filter_map(Value::as_object).flat_map(|path| path.values());
-    let found = operations.find(|candidate| candidate["operationId"] == operation);
-    let parameters = found.and_then(|operation| operation["parameters"].as_array());
+    let found = paths::operations(document).find(|candidate| candidate.id() == Some(operation));
+    let parameters = found.and_then(|operation| operation.value["parameters"].as_array());
     parameters.is_some_and(|parameters| parameters.iter().any(|parameter| parameter["name"] == idempotency::NAME))
 }
 
@@ -79,7 +83,7 @@ async fn send(running: &Running, example: &Example, key: &str, body: Option<Valu
     running.replay.send(&example.operation, &request).await
 }
 
-/// Repeats a request with its fields in reverse order, and checks that the response has the same bytes.
+/// Repeats a request with its fields in reverse order: the response has the same bytes. Another body is refused.
 async fn repeated(running: &Running, example: &Example) -> Result<Seen> {
     let first = Seen::of(send(running, example, "repeated", example.request.body.clone()).await?).await?;
     ensure!(first.status == example.status && !first.replayed, "{}: {first:?}", example.operation);
@@ -92,6 +96,11 @@ async fn repeated(running: &Running, example: &Example) -> Result<Seen> {
     let again = Seen::of(send(running, example, "repeated", reversed).await?).await?;
     ensure!(again.replayed, "{} repeated: {again:?}", example.operation);
     ensure!((&again.body, &again.location) == (&first.body, &first.location), "{again:?}, not {first:?}");
+    let other = distinct(example.request.body.clone());
+    if other != example.request.body {
+        let reused = Seen::of(send(running, example, "repeated", other).await?).await?;
+        ensure!(reused.status == 422 && reused.body.contains("idempotency_key_reused"), "{reused:?}");
+    }
     Ok(first)
 }
 
@@ -115,6 +124,10 @@ async fn concurrent(instances: &[Running; 2], example: &Example) -> Result<()> {
     ensure!(created == 1, "{} created {created} times", example.operation);
     responses.dedup();
     ensure!(responses.len() == 1, "{} had different responses: {responses:?}", example.operation);
+    for instance in instances {
+        let replay = Seen::of(send(instance, example, "concurrent", body.clone()).await?).await?;
+        ensure!(replay.replayed && responses[0] == (replay.body.clone(), replay.location.clone()), "{replay:?}");
+    }
     Ok(())
 }
 

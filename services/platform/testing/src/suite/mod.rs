@@ -11,9 +11,11 @@ mod served;
 use std::future::Future;
 
 use anyhow::Result;
+use contract::examples::{Example, Request};
+use serde_json::Value;
 use service_runtime::Service;
 
-use crate::world::World;
+use crate::world::{Running, World};
 use crate::{Kind, TestDatabase};
 
 pub use bad_input::bad_input;
@@ -38,4 +40,17 @@ where
     }
     let failures: String = futures::future::join_all(tests).await.into_iter().flatten().collect();
     assert!(failures.is_empty(), "{failures}");
+}
+
+/// The items of every list without filters, to see what a request has changed.
+async fn listed(running: &Running, examples: &[Example]) -> Result<Vec<Value>> {
+    let mut items = Vec::new();
+    for example in examples {
+        let is_list = example.body.as_ref().is_some_and(|body| body.get("items").is_some());
+        if is_list && example.request.query.is_empty() {
+            let page: Value = running.replay.send(&example.operation, &Request::default()).await?.json().await?;
+            items.extend(page["items"].as_array().cloned().unwrap_or_default());
+        }
+    }
+    Ok(items)
 }

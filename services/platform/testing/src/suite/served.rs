@@ -1,6 +1,6 @@
 //! Checks that every service serves its document, the docs portal, metrics and its health.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use contract::examples::State;
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use service_runtime::Service;
 
 use super::for_every_service;
 use crate::TestDatabase;
-use crate::world::{Running, World};
+use crate::world::{Running, World, examples_of};
 
 /// Checks the paths that every service serves besides its own operations.
 pub async fn served(world: World) {
@@ -21,7 +21,7 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
     docs(&running, service).await?;
     let metrics = get(&running, "/metrics").await?.text().await?;
     ensure!(metrics.contains(&format!("service_name=\"{}\"", service.name)), "/metrics: {metrics}");
-    health(&running).await
+    health(&running, service).await
 }
 
 async fn get(running: &Running, path: &str) -> Result<Response> {
@@ -70,8 +70,8 @@ async fn docs(running: &Running, service: &Service) -> Result<()> {
     Ok(())
 }
 
-/// A service is live and ready; once its stop is announced, it is still live but no longer ready.
-async fn health(running: &Running) -> Result<()> {
+/// A service is live and ready; once its stop is announced, it still serves but is no longer ready.
+async fn health(running: &Running, service: &Service) -> Result<()> {
     let seen = async |path| -> Result<(u16, Value)> {
         let response = get(running, path).await?;
         Ok((response.status().as_u16(), response.json().await?))
@@ -82,5 +82,5 @@ async fn health(running: &Running) -> Result<()> {
     let (status, body) = seen("/ready").await?;
     ensure!(status == 503 && body["error_code"] == "shutting_down", "/ready: {status} {body}");
     ensure!(seen("/health").await? == ok, "/health after the stop was announced");
-    Ok(())
+    running.replay.seed(&examples_of(service)?).await.context("after the stop was announced")
 }
