@@ -12,7 +12,7 @@ def package(folder, name, *dependencies, dev=()):
     depends = [{"name": other, "path": f"/{other}", "kind": None} for other in dependencies]
     depends += [{"name": other, "path": f"/{other}", "kind": "dev"} for other in dev]
     depends.append({"name": "serde", "kind": None})
-    return {"name": name, "manifest_path": f"/root/{folder}/Cargo.toml", "dependencies": depends}
+    return {"name": name, "manifest_path": f"/repository/{folder}/Cargo.toml", "dependencies": depends}
 
 
 PACKAGES = [
@@ -29,7 +29,7 @@ PACKAGES = [
 
 class Affected(unittest.TestCase):
     def check(self, file, *names):
-        self.assertEqual(affected({file}, PACKAGES, Path("/root")), set(names))
+        self.assertEqual(affected({file}, PACKAGES, Path("/repository")), set(names))
 
     def test_the_deepest_package_owns_a_file(self):
         self.check("services/user-service/src/main.rs", "user-service", "all-in-one")

@@ -10,8 +10,8 @@ from sqlite_tests import COUNTS, TestProgram, test_programs
 
 
 def message(name, kind="test", test=True, executable="/target/x", reason="compiler-artifact"):
-    target = {"kind": [kind], "name": name, "src_path": f"/root/a/tests/{name}.rs"}
-    return json.dumps({"reason": reason, "manifest_path": "/root/a/Cargo.toml", "target": target,
+    target = {"kind": [kind], "name": name, "src_path": f"/repository/a/tests/{name}.rs"}
+    return json.dumps({"reason": reason, "manifest_path": "/repository/a/Cargo.toml", "target": target,
                        "profile": {"test": test}, "executable": executable})
 
 
@@ -19,9 +19,9 @@ class TestPrograms(unittest.TestCase):
     def test_only_tests_of_the_wanted_packages_are_programs(self):
         messages = [message("http"), message("a", "lib", executable=None), message("main", "bin", test=False)]
         messages.append(json.dumps({"reason": "build-finished", "success": True}))
-        found = test_programs(messages, {"/root/a/Cargo.toml": "a"})
+        found = test_programs(messages, {"/repository/a/Cargo.toml": "a"})
         self.assertEqual([program.name for program in found], ["a: tests/http.rs"])
-        self.assertEqual(test_programs(messages, {"/root/b/Cargo.toml": "b"}), [])
+        self.assertEqual(test_programs(messages, {"/repository/b/Cargo.toml": "b"}), [])
 
     def test_files_that_start_a_cluster_or_a_build_are_left_out(self):
         with TemporaryDirectory() as folder:
