@@ -12,7 +12,7 @@ use crate::world::{World, examples_of};
 use crate::{Kind, TestDatabase};
 
 /// How many examples are replayed at a time: more could exceed the time limits of the services on a slow machine.
-const CONCURRENCY: usize = 16;
+const CONCURRENCY: usize = 4;
 
 /// Replays every example of every service on each kind of database.
 pub async fn golden(world: World) {
