@@ -51,24 +51,17 @@ impl Durations {
     }
 }
 
-/// The outcome of an operation that failed with `error`.
-pub(super) fn outcome(error: &DatabaseError) -> &'static str {
-    match error {
-        DatabaseError::UniqueViolation => UNIQUE_VIOLATION,
-        DatabaseError::Unavailable(_) => UNAVAILABLE,
-        DatabaseError::Fault(_) => FAULT,
-    }
-}
-
 /// `result` with its outcome. `pool_timeout` is separate from `unavailable`: no connection was returned to the pool in
 /// time, or none could be made.
 pub(super) fn classify<T>(result: sqlx::Result<T>) -> (&'static str, Result<T, DatabaseError>) {
-    match result {
-        Ok(value) => (SUCCESS, Ok(value)),
-        Err(error @ sqlx::Error::PoolTimedOut) => (POOL_TIMEOUT, Err(error.into())),
-        Err(error) => {
-            let error = DatabaseError::from(error);
-            (outcome(&error), Err(error))
-        }
-    }
+    let pool_timed_out = matches!(result, Err(sqlx::Error::PoolTimedOut));
+    let result = result.map_err(DatabaseError::from);
+    let outcome = match &result {
+        Ok(_) => SUCCESS,
+        Err(_) if pool_timed_out => POOL_TIMEOUT,
+        Err(DatabaseError::UniqueViolation) => UNIQUE_VIOLATION,
+        Err(DatabaseError::Unavailable(_)) => UNAVAILABLE,
+        Err(DatabaseError::Fault(_)) => FAULT,
+    };
+    (outcome, result)
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use contract::error_code::{DATABASE_UNAVAILABLE, INTERNAL_ERROR};
 use dropshot::HttpError;
-use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 
 /// Why an operation on the database failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -32,7 +31,7 @@ impl DatabaseError {
         Self::Unavailable(format!("no answer within {} ms", time_limit.as_millis()))
     }
 
-    /// Whether the database rejected a statement sent through sqlx because of its content: nothing was written.
+    /// Whether the database rejected a statement because of its content: nothing was written.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::UniqueViolation => true,
@@ -65,16 +64,6 @@ impl From<sqlx::Error> for DatabaseError {
     }
 }
 
-impl From<rusqlite::Error> for DatabaseError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error().map(|error| error.extended_code) {
-            Some(SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY) => Self::UniqueViolation,
-            Some(code) if is_transient_on_sqlite(code) => Self::Unavailable(error.to_string()),
-            _ => Self::Fault(Arc::new(error)),
-        }
-    }
-}
-
 impl From<DatabaseError> for HttpError {
     /// The error of the HTTP answer. A unique violation that the rules do not handle is a fault.
     fn from(error: DatabaseError) -> Self {
@@ -96,11 +85,7 @@ fn is_transient(code: &str) -> bool {
     if code.len() == 5 {
         return matches!(&code[..2], "08" | "25" | "28" | "3D" | "40" | "53" | "55" | "57" | "58");
     }
-    code.parse().is_ok_and(is_transient_on_sqlite)
-}
-
-fn is_transient_on_sqlite(code: i32) -> bool {
-    matches!(code & 0xff, 5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26)
+    code.parse().is_ok_and(|code: i32| matches!(code & 0xff, 5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26))
 }
 
 #[cfg(test)]

@@ -6,11 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use prometheus_client::registry::Registry;
 use slog::Logger;
-use sqlx::Postgres;
 
-use super::batch_connection::ConnectionCache;
 use super::error::DatabaseError;
-use super::group_commit::GroupCommit;
 use super::inline_reads::InlineReads;
 use super::migrate::Migrations;
 use super::pool::{Connections, Pool};
@@ -27,16 +24,6 @@ pub struct Database {
     writer: Pool,
     /// `None` on PostgreSQL.
     inline_reads: Option<Arc<InlineReads>>,
-    batch_writer: Arc<BatchWriter>,
-}
-
-/// How batched writes reach this database.
-#[derive(Clone, Debug)]
-pub enum BatchWriter {
-    /// PostgreSQL: one statement for the batch, on a cached connection of this pool.
-    Postgres(Pool, Arc<ConnectionCache<Postgres>>),
-    /// SQLite: one statement per item, all in one transaction.
-    Sqlite(GroupCommit),
 }
 
 impl Database {
@@ -48,15 +35,12 @@ impl Database {
     pub async fn open(url: &DatabaseUrl, connections: u32, migrations: &Migrations<'_>) -> Result<Self> {
         match url {
             DatabaseUrl::Postgres(options) => {
-                let (pool, cache) = postgres::open(options, connections, migrations).await?;
-                let batch_writer = Arc::new(BatchWriter::Postgres(pool.clone(), cache));
-                Ok(Self { reader: pool.clone(), writer: pool, inline_reads: None, batch_writer })
+                let pool = postgres::open(options, connections, migrations).await?;
+                Ok(Self { reader: pool.clone(), writer: pool, inline_reads: None })
             }
             DatabaseUrl::Sqlite(path) => {
-                let sqlite::Opened { reader, writer, inline_reads, group_commit } =
-                    sqlite::open(path, migrations).await?;
-                let batch_writer = Arc::new(BatchWriter::Sqlite(group_commit));
-                Ok(Self { reader, writer, inline_reads: Some(Arc::new(inline_reads)), batch_writer })
+                let sqlite::Opened { reader, writer, inline_reads } = sqlite::open(path, migrations).await?;
+                Ok(Self { reader, writer, inline_reads: Some(Arc::new(inline_reads)) })
             }
         }
     }
@@ -75,9 +59,8 @@ impl Database {
         &self.reader
     }
 
-    /// Connections for statements that write. SQLite has a single one. It shares a write lock with
-    /// [`batch_writer`](Self::batch_writer), so that writers queue instead of failing on each other's locks; only
-    /// [`with_pool!`](crate::with_pool) waits for that lock.
+    /// Connections for statements that write. SQLite has a single one, so that writers queue instead of failing on each
+    /// other's locks.
     pub fn writer(&self) -> &Pool {
         &self.writer
     }
@@ -102,11 +85,6 @@ impl Database {
         Some(rows)
     }
 
-    /// How [`Batches`](super::Batches) write.
-    pub fn batch_writer(&self) -> &BatchWriter {
-        &self.batch_writer
-    }
-
     /// Checks that the database answers a query that reads stored data.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
         let newest = "SELECT MAX(version) FROM _sqlx_migrations";
@@ -128,10 +106,6 @@ impl Database {
             };
             // The end of the process closes what is left.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
-        }
-        if let BatchWriter::Sqlite(group_commit) = &*self.batch_writer {
-            // Last, because read-only connections cannot checkpoint the log.
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, group_commit.close()).await;
         }
     }
 

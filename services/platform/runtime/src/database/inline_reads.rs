@@ -4,28 +4,35 @@
 //! key. Here rusqlite, on the same SQLite library, looks the row up on the thread that serves the request.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _, Row};
-
-use super::sqlite_connections::SqliteConnections;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row};
 
 /// How long the reads of a batch may block the thread: ten times what the largest batch takes while the file is cached.
 const TIME_LIMIT: Duration = Duration::from_millis(5);
 /// How long inline reads are disabled after a slow one: a slow disk then blocks the thread once a second at most.
 const DISABLED_FOR: Duration = Duration::from_secs(1);
 
-/// Connections for inline reads, as many as threads read at the same time.
+/// Maximum age of a connection, as in sqlx's pool: a replaced file is noticed by then.
+const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// Read-only connections to one file, as many as threads read at the same time.
 pub(super) struct InlineReads {
-    connections: SqliteConnections,
+    path: PathBuf,
+    settings: &'static [(&'static str, &'static str)],
+    /// Idle connections, each with the time it was opened; `None` once closed for good.
+    idle: Mutex<Option<Vec<(Connection, Instant)>>>,
     time_limit: Duration,
     disabled_until: Mutex<Option<Instant>>,
 }
 
 impl InlineReads {
-    pub(super) fn new(connections: SqliteConnections) -> Self {
-        Self { connections, time_limit: TIME_LIMIT, disabled_until: Mutex::default() }
+    /// Inline reads of the file at `path`, on connections with these pragmas.
+    pub(super) fn new(path: PathBuf, settings: &'static [(&'static str, &'static str)]) -> Self {
+        let idle = Mutex::new(Some(Vec::new()));
+        Self { path, settings, idle, time_limit: TIME_LIMIT, disabled_until: Mutex::default() }
     }
 
     /// Reads the row for each of `keys` with `sql`. Returns `None` on any failure, after a slow read, and while
@@ -38,15 +45,39 @@ impl InlineReads {
         if self.disabled_until().is_some_and(|end| began < end) {
             return None;
         }
-        let lease = self.connections.acquire().ok()?;
-        let rows = read_rows(&lease.connection, sql, keys, began + self.time_limit).ok()?;
-        self.connections.release(lease);
+        let idle = self.idle().as_mut()?.pop();
+        let (connection, opened) = match idle {
+            Some((connection, opened)) if opened.elapsed() < MAX_AGE => (connection, opened),
+            _ => (self.open().ok()?, Instant::now()),
+        };
+        // A connection on which a read failed is dropped.
+        let rows = read_rows(&connection, sql, keys, began + self.time_limit).ok()?;
+        if let Some(idle) = self.idle().as_mut() {
+            idle.push((connection, opened));
+        }
         *self.disabled_until() = rows.is_none().then(|| Instant::now() + DISABLED_FOR);
         rows
     }
 
+    /// Closes idle connections now, and others after use.
     pub(super) fn close(&self) {
-        self.connections.close();
+        self.idle().take();
+    }
+
+    fn open(&self) -> rusqlite::Result<Connection> {
+        // One thread at a time uses a connection.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        // A read that would block falls back to sqlx's thread.
+        connection.busy_timeout(Duration::ZERO)?;
+        for (name, value) in self.settings {
+            connection.pragma_update(None, name, value)?;
+        }
+        Ok(connection)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Vec<(Connection, Instant)>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn disabled_until(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -98,8 +129,6 @@ impl fmt::Debug for InlineReads {
 mod tests {
     use std::path::Path;
 
-    use rusqlite::OpenFlags;
-
     use super::*;
 
     const FOREVER: Duration = Duration::from_secs(60 * 60);
@@ -111,8 +140,7 @@ mod tests {
         let create = "PRAGMA journal_mode = WAL; CREATE TABLE items (id INTEGER PRIMARY KEY);
                       INSERT INTO items VALUES (1), (7)";
         writer.execute_batch(create).unwrap();
-        let connections = SqliteConnections::new(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO);
-        (InlineReads { time_limit: FOREVER, ..InlineReads::new(connections) }, writer)
+        (InlineReads { time_limit: FOREVER, ..InlineReads::new(path, &[]) }, writer)
     }
 
     fn read(inline_reads: &InlineReads, sql: &str, ids: &[i64]) -> Option<Vec<Option<i64>>> {

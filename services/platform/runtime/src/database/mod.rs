@@ -2,7 +2,7 @@
 //!
 //! A store writes each query once, in SQL that both databases understand (`$1`, `RETURNING`, `ON CONFLICT`), and runs
 //! it with [`with_pool!`](crate::with_pool), which compiles it for each. Where the SQL must differ, the store matches
-//! on [`Connections`] or [`BatchWriter`]. [`DatabaseError`] holds what a store needs to know about a failure.
+//! on [`Connections`]. [`DatabaseError`] holds what a store needs to know about a failure.
 //!
 //! Five rules for stores, each learned the hard way:
 //!
@@ -11,7 +11,7 @@
 //! - Decide and write in one statement (`UPDATE … WHERE … RETURNING`); never read first and write afterwards.
 //! - Write a value that must be unique with `ON CONFLICT DO NOTHING`; [`sqlx::Error::RowNotFound`] then means that it
 //!   is taken. A unique violation would make PostgreSQL log the values, which can be personal data.
-//! - Bind times as parameters in whole microseconds, with rusqlite as [`time_text`]; never use `now()` in SQL.
+//! - Bind times as parameters in whole microseconds; never use `now()` in SQL.
 //! - A statement finds its rows through an index and returns them in index order: PostgreSQL makes one generic plan per
 //!   statement and has every other access path disabled. The tests of a store check this
 //!   (`service_testing::check_index_scans`).
@@ -22,7 +22,6 @@ mod connection_health;
 mod connection_metrics;
 mod durations;
 mod error;
-mod group_commit;
 mod handle;
 mod in_list;
 mod inline_reads;
@@ -31,14 +30,12 @@ mod pool;
 mod postgres;
 mod read_by_id;
 mod sqlite;
-mod sqlite_connections;
 mod url;
 
 pub use batch_connection::{BatchConnection, ConnectionCache};
 pub use batches::Batches;
 pub use error::{DatabaseError, fail_all};
-pub use group_commit::{GroupCommit, time_text};
-pub use handle::{BatchWriter, Database};
+pub use handle::Database;
 pub use in_list::InList;
 pub use migrate::{Migration, Migrations};
 pub use pool::{Connections, Pool};

@@ -3,11 +3,9 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{PgPool, SqlitePool};
-use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::batch_connection::BatchConnection;
 use super::connection_health::ConnectionHealth;
@@ -28,12 +26,7 @@ pub struct Pool {
     batch_connection: BatchConnection,
     health: ConnectionHealth,
     pub(super) durations: Durations,
-    /// Serializes writers on SQLite. `None`: operations run concurrently.
-    pub(super) write_lock: Option<Arc<Mutex<()>>>,
 }
-
-/// The held write lock of a pool, if it has one.
-pub(super) type WriteGuard = Option<OwnedMutexGuard<()>>;
 
 /// Connections to the kind of database that this process was configured with.
 #[derive(Clone, Debug)]
@@ -61,22 +54,20 @@ macro_rules! with_pool {
 /// Awaits `$query` with `$connection` bound to a connection that `$pool` caches for batches, and evaluates to
 /// `Result<_, DatabaseError>`. The time limit is that of [`with_pool!`](crate::with_pool). A connection on which a
 /// query failed goes back to the pool, which checks it.
-///
-/// A caller that knows the kind of database passes `$cache`, a connection cache of `$pool`.
 #[macro_export]
 macro_rules! with_batch_connection {
     ($pool:expr, |$connection:ident| $query:expr) => {{
         let pool: &$crate::database::Pool = $pool;
         match pool.batch_connection() {
             $crate::database::BatchConnection::Postgres(cache) => {
-                $crate::with_batch_connection!(pool, cache, |$connection| $query)
+                $crate::with_batch_connection!(@run pool, cache, |$connection| $query)
             }
             $crate::database::BatchConnection::Sqlite(cache) => {
-                $crate::with_batch_connection!(pool, cache, |$connection| $query)
+                $crate::with_batch_connection!(@run pool, cache, |$connection| $query)
             }
         }
     }};
-    ($pool:ident, $cache:ident, |$connection:ident| $query:expr) => {
+    (@run $pool:ident, $cache:ident, |$connection:ident| $query:expr) => {
         $pool
             .run(async {
                 let mut $connection = $cache.acquire().await?;
@@ -91,14 +82,14 @@ macro_rules! with_batch_connection {
 }
 
 impl Pool {
-    /// A pool without a write lock. `batch_connection` caches connections of `connections`.
+    /// `batch_connection` caches connections of `connections`.
     pub(super) fn new(
         connections: Connections,
         batch_connection: BatchConnection,
         health: ConnectionHealth,
         durations: Durations,
     ) -> Self {
-        Self { connections, batch_connection, health, durations, write_lock: None }
+        Self { connections, batch_connection, health, durations }
     }
 
     /// Begins a query whose parts are known only at run time. The parts are text of the program; values are bound.
@@ -131,24 +122,11 @@ impl Pool {
         matches!(&self.connections, Connections::Postgres(pool) if pool.size() == 0)
     }
 
-    /// Awaits `query` under the pool's time limit, backoff and write lock. For the macros.
+    /// Awaits `query` under the pool's time limit and backoff. For the macros.
     #[doc(hidden)]
     pub async fn run<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, DatabaseError> {
         // Each wrapper then stores a pointer; storing the future would copy its size at every layer.
         let query = pin!(query);
-        let operation = |write_guard| async move {
-            let _write_guard = write_guard;
-            durations::classify(query.await)
-        };
-        self.run_operation(operation).await
-    }
-
-    /// As [`run`](Self::run), for an `operation` that also classifies its outcome for the metrics. It holds the write
-    /// lock until it drops the guard that it is given.
-    pub(super) async fn run_operation<T, F>(&self, operation: impl FnOnce(WriteGuard) -> F) -> Result<T, DatabaseError>
-    where
-        F: Future<Output = (&'static str, Result<T, DatabaseError>)>,
-    {
         let disconnected = self.is_disconnected();
         if disconnected && let Some(cause) = self.health.connect_backoff() {
             self.durations.record(durations::UNAVAILABLE, Duration::ZERO);
@@ -156,15 +134,8 @@ impl Pool {
         }
         let time_limit = self.time_limit();
         let began = Instant::now();
-        let locked = async {
-            let write_guard = match &self.write_lock {
-                Some(lock) => Some(Arc::clone(lock).lock_owned().await),
-                None => None,
-            };
-            operation(write_guard).await
-        };
         let timed_out = |_| (durations::TIMEOUT, Err(DatabaseError::no_answer_within(time_limit)));
-        let (outcome, result) = tokio::time::timeout(time_limit, locked).await.unwrap_or_else(timed_out);
+        let (outcome, result) = tokio::time::timeout(time_limit, query).await.map_or_else(timed_out, durations::classify);
         if let Err(DatabaseError::Unavailable(cause)) = &result {
             self.health.record_failure();
             self.clear_batch_connections();

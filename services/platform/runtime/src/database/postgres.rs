@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use slog::{Logger, warn};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::batch_connection::{BatchConnection, ConnectionCache};
 use super::connection_health::ConnectionHealth;
@@ -38,12 +38,12 @@ const PLANNER_SETTINGS: [(&str, &str); 5] = [
     ("enable_incremental_sort", "off"),
 ];
 
-/// Opens a pool of up to `connections` connections, and the cache of those for batches.
+/// Opens a pool of up to `connections` connections.
 pub(super) async fn open(
     options: &PgConnectOptions,
     connections: u32,
     migrations: &Migrations<'_>,
-) -> Result<(Pool, Arc<ConnectionCache<Postgres>>)> {
+) -> Result<Pool> {
     let options = options.clone().application_name(migrations.service_name);
     prepare(&options, migrations)
         .await
@@ -66,9 +66,8 @@ pub(super) async fn open(
         // connection would be stuck in that ping, and the pool would be dead. An error here closes the connection.
         .after_release(|connection, _| Box::pin(ping_within(RELEASE_TIMEOUT, connection)))
         .connect_lazy_with(options);
-    let cache = Arc::new(ConnectionCache::new(pool.clone(), health.clone()));
-    let batch_connection = BatchConnection::Postgres(cache.clone());
-    Ok((Pool::new(Connections::Postgres(pool), batch_connection, health, Durations::default()), cache))
+    let cache = BatchConnection::Postgres(Arc::new(ConnectionCache::new(pool.clone(), health.clone())));
+    Ok(Pool::new(Connections::Postgres(pool), cache, health, Durations::default()))
 }
 
 /// Whether to keep `connection`: always, unless the ping fails.

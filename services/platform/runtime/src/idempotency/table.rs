@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
-use rusqlite::Connection;
 use sqlx::database::HasStatementCache;
 use sqlx::{Encode, Executor, IntoArguments, QueryBuilder, Transaction, Type};
 
-use super::claim::{Claim, ClaimedKey};
-use crate::database::{BatchConnection, Database, DatabaseError, InList, Migration, fail_all, time_text};
+use super::claim::Claim;
+use crate::database::{BatchConnection, Database, DatabaseError, InList, Migration, fail_all};
 
 /// The step that creates the table: version 2 of every service's schema.
 pub(crate) const MIGRATION: Migration = Migration::new(
@@ -95,23 +94,5 @@ impl Claim {
         // The text differs with the number of keys, which would fill the statement cache.
         let stored = query.build().persistent(false).fetch_all(&mut **transaction).await?.len();
         if stored == number { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
-    }
-
-    /// Like [`store_response`](Self::store_response), in a transaction of a
-    /// [`GroupCommit`](crate::database::GroupCommit).
-    pub fn store_response_sqlite<T>(
-        &self,
-        connection: &Connection,
-        response: &Created<T>,
-        time: DateTime<Utc>,
-    ) -> Result<(), DatabaseError> {
-        let ClaimedKey { key, fingerprint, .. } = &*self.0;
-        let stored = connection
-            .prepare_cached(
-                "INSERT INTO idempotency_keys (idempotency_key, fingerprint, body, location, kept_at)
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (idempotency_key) DO NOTHING",
-            )?
-            .execute((key.as_str(), fingerprint, &response.body, &response.location, time_text(time)))?;
-        if stored == 1 { Ok(()) } else { Err(DatabaseError::UniqueViolation) }
     }
 }
