@@ -2072,7 +2072,7 @@ impl Client {
         settings: client_policy::Settings,
         observer: impl Fn(client_policy::Circuit) + Send + Sync + 'static,
     ) -> reqwest::Result<Self> {
-        let (http, policy) = client_policy::Policy::connect(base_url, settings, observer)?;
+        let (http, policy) = client_policy::Policy::connect(settings, observer)?;
         Ok(Self::new_with_client(base_url, http, policy))
     }
 

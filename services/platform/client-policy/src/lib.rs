@@ -16,9 +16,7 @@
 //!   deadline proves nothing about the service.
 //! - **Bulkhead.** At most [`Settings::concurrency`] attempts are in flight at a time.
 //! - **Answers.** At most [`Settings::max_response_bytes`] of a body are read. Redirects are not followed, proxies not used.
-//! - **Connections.** [`Policy::connect`] pools HTTP/1.1 connections of its own for an `http` address and closes those that
-//!   were idle for [`IDLE_CONNECTION`]; any other address uses the `reqwest::Client`. A failure on the former reports
-//!   `is_timeout()` and its causes; its `is_connect()` and `is_request()` are always false and `is_decode()` is always true.
+//! - **Connections.** [`Policy::connect`] pools connections and closes those that were idle for [`IDLE_CONNECTION`].
 //!
 //! A failed call returns the outcome of its last attempt. A call without any attempt is an
 //! [`Error::Custom`](progenitor_client::Error::Custom): [`Refusal::of`] gives the reason. [`Failure::of`] classifies both.
@@ -32,7 +30,6 @@ mod refusal;
 mod response;
 mod retry;
 mod settings;
-mod transport;
 mod window;
 
 pub use breaker::Circuit;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
-use reqwest::{Request, Response, StatusCode};
+use reqwest::{Request, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use crate::breaker::{Breaker, Circuit};
 use crate::budget::Budget;
 use crate::settings::{CONCURRENCY_WAIT, MAX_ATTEMPTS, MAX_RESPONSE_BYTES, Settings};
-use crate::transport::Transport;
 use crate::{Outcome, Refusal, response, retry};
 
 /// The request header with the milliseconds after which the caller stops waiting.
@@ -59,8 +58,6 @@ struct Shared {
     breaker: Breaker,
     budget: Budget,
     permits: Semaphore,
-    /// Sends the requests; without it the HTTP client does.
-    transport: Option<Transport>,
     calls: AtomicU64,
     attempts: AtomicU64,
     retries: AtomicU64,
@@ -77,36 +74,12 @@ impl Policy {
     /// The policy that this [crate](crate) describes, for any HTTP client. `observer` is called when the circuit opens and
     /// closes; it must not block.
     pub fn new(settings: Settings, observer: impl Fn(Circuit) + Send + Sync + 'static) -> Self {
-        Self::build(settings, observer, None)
-    }
-
-    /// The HTTP client and the policy for the service at `base_url`, with a connection pool of its own for plain HTTP.
-    ///
-    /// # Errors
-    ///
-    /// The HTTP client cannot be built, for instance because the system's certificates cannot be read.
-    pub fn connect(
-        base_url: &str,
-        settings: Settings,
-        observer: impl Fn(Circuit) + Send + Sync + 'static,
-    ) -> reqwest::Result<(reqwest::Client, Self)> {
-        let http = settings.http_client()?;
-        let transport = Transport::new(base_url, settings.connect_timeout);
-        Ok((http, Self::build(settings, observer, transport)))
-    }
-
-    fn build(
-        settings: Settings,
-        observer: impl Fn(Circuit) + Send + Sync + 'static,
-        transport: Option<Transport>,
-    ) -> Self {
         let (settings, now) = (settings.bounded(), Instant::now().into_std());
         let shared = Shared {
             observer: Box::new(observer),
             breaker: Breaker::new(now),
             budget: Budget::new(now),
             permits: Semaphore::new(settings.concurrency),
-            transport,
             calls: AtomicU64::default(),
             attempts: AtomicU64::default(),
             retries: AtomicU64::default(),
@@ -115,6 +88,18 @@ impl Policy {
             settings,
         };
         Self { shared: Some(Arc::new(shared)), deadline: None, trace: HeaderMap::new() }
+    }
+
+    /// The HTTP client that suits the policy, and the policy.
+    ///
+    /// # Errors
+    ///
+    /// The HTTP client cannot be built, for instance because the system's certificates cannot be read.
+    pub fn connect(
+        settings: Settings,
+        observer: impl Fn(Circuit) + Send + Sync + 'static,
+    ) -> reqwest::Result<(reqwest::Client, Self)> {
+        Ok((settings.http_client()?, Self::new(settings, observer)))
     }
 
     /// The same policy for calls that must end by `deadline`.
@@ -142,12 +127,11 @@ impl Policy {
         })
     }
 
-    /// Makes the call, with `http` where the policy has no connections of its own, and reads the whole answer. An error
-    /// answer whose body is not an `E` keeps its status. The outcome may stand for a refusal: see [`Refusal::of_outcome`].
+    /// Makes the call with `http` and reads the whole answer. An error answer whose body is not an `E` keeps its status. The outcome may stand for a refusal: see [`Refusal::of_outcome`].
     pub async fn exec<E: DeserializeOwned>(&self, http: &reqwest::Client, mut request: Request) -> Outcome {
         request.headers_mut().extend(self.trace.clone());
         let max_bytes = self.shared.as_ref().map_or(MAX_RESPONSE_BYTES, |shared| shared.settings.max_response_bytes);
-        let attempt = |request| self.send(http, request, |answer| response::buffer::<E>(answer, max_bytes));
+        let attempt = async |request| response::buffer::<E>(http.execute(request).await?, max_bytes).await;
         if let Some(shared) = &self.shared {
             return shared.call(request, self.deadline, attempt).await;
         }
@@ -158,18 +142,6 @@ impl Policy {
             }
         }
         attempt(request).await
-    }
-
-    /// Sends the request of one attempt and reads the answer with `read`.
-    async fn send<F>(&self, http: &reqwest::Client, request: Request, read: impl FnOnce(Response) -> F) -> Outcome
-    where
-        F: Future<Output = Outcome>,
-    {
-        let transport = self.shared.as_ref().and_then(|shared| shared.transport.as_ref());
-        match transport.filter(|transport| transport.leads_to(request.url())) {
-            Some(transport) => transport.attempt(request, read).await,
-            None => read(http.execute(request).await?).await,
-        }
     }
 }
 

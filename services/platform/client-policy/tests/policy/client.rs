@@ -52,7 +52,7 @@ impl Client {
         settings: Settings,
         observer: impl Fn(Circuit) + Send + Sync + 'static,
     ) -> Self {
-        let (http, policy) = Policy::connect(base_url, settings, observer).unwrap();
+        let (http, policy) = Policy::connect(settings, observer).unwrap();
         Self { base_url: base_url.to_owned(), http, policy }
     }
 
