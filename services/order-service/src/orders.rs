@@ -124,7 +124,7 @@ impl Orders {
     pub(crate) async fn list(&self, query: OrderListQuery) -> Result<OrderPage, OrderError> {
         let filter = Filter { user_id: query.user_id, status: query.status };
         let from = match &query.page_token {
-            Some(_) if filter != Filter::default() => return Err(PageError::TokenBesideFilters.into()),
+            Some(_) if filter != Filter::default() => return Err(PageError::TokenWithFilters.into()),
             Some(token) => NextOrders::from_token(token)?,
             None => NextOrders { before: i64::MAX, filter, limit: PageLimit::default() },
         };

@@ -102,7 +102,7 @@ impl Users {
 
     pub(crate) async fn list(&self, query: UserListQuery) -> Result<UserPage, UserError> {
         if query.page_token.is_some() && (query.ids.is_some() || query.email.is_some()) {
-            return Err(PageError::TokenBesideFilters.into());
+            return Err(PageError::TokenWithFilters.into());
         }
         if let Some(email) = &query.email {
             let user = self.store.find_by_email(email).await?;

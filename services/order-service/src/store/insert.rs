@@ -98,9 +98,9 @@ fn match_returned_rows(orders: &[NewOrder], rows: Vec<OrderRow>) -> sqlx::Result
         // Usually the first.
         let index = rows.iter().position(|row| (row.1, row.2, row.3, row.5) == values);
         let row = index.and_then(|index| rows.remove(index));
-        let row = row.ok_or_else(|| DatabaseError::unreadable(std::io::Error::other("a returned row is missing")))?;
+        let row = row.ok_or_else(|| DatabaseError::decode_error(std::io::Error::other("a returned row is missing")))?;
         let order = order(row)?;
-        let receipt = receipt(&order).map_err(DatabaseError::unreadable)?;
+        let receipt = receipt(&order).map_err(DatabaseError::decode_error)?;
         Ok((order, receipt))
     };
     orders.iter().map(match_row).collect()

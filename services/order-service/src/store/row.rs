@@ -20,11 +20,11 @@ pub(super) fn order(
 ) -> sqlx::Result<Order> {
     let status = OrderStatus::ALL.into_iter().find(|known| known.as_str() == status);
     Ok(Order {
-        id: id.try_into().map_err(DatabaseError::unreadable)?,
-        user_id: user_id.try_into().map_err(DatabaseError::unreadable)?,
-        product_id: product_id.try_into().map_err(DatabaseError::unreadable)?,
-        quantity: quantity.try_into().map_err(DatabaseError::unreadable)?,
-        status: status.ok_or_else(|| DatabaseError::unreadable(std::io::Error::other("unknown status")))?,
+        id: id.try_into().map_err(DatabaseError::decode_error)?,
+        user_id: user_id.try_into().map_err(DatabaseError::decode_error)?,
+        product_id: product_id.try_into().map_err(DatabaseError::decode_error)?,
+        quantity: quantity.try_into().map_err(DatabaseError::decode_error)?,
+        status: status.ok_or_else(|| DatabaseError::decode_error(std::io::Error::other("unknown status")))?,
         created_at,
         updated_at,
     })

@@ -47,8 +47,9 @@ impl Config {
         // An invalid or missing value has already ended the process.
         let mut config = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         for Service { name, .. } in SERVICES {
-            let address = matches.get_one(&listen_address_flag(name)).copied();
-            config.listen_addresses.insert(name, address.unwrap_or_else(|| default_address(name)));
+            if let Some(address) = matches.get_one(&listen_address_flag(name)) {
+                config.listen_addresses.insert(name, *address);
+            }
         }
         config
     }

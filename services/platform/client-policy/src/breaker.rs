@@ -27,7 +27,7 @@ pub enum Circuit {
 /// An admitted attempt. One that is never recorded, because its call was dropped, changes nothing.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(crate) struct Admitted {
     period: u64,
 }
 
@@ -61,7 +61,7 @@ impl Breaker {
     }
 
     /// Admits an attempt, or refuses it.
-    pub(crate) fn admit(&self, now: Instant) -> Option<Admission> {
+    pub(crate) fn admit(&self, now: Instant) -> Option<Admitted> {
         let mut state = self.state();
         if let Some(next_probe) = &mut state.next_probe {
             if now < *next_probe {
@@ -70,13 +70,13 @@ impl Breaker {
             // Set the next probe now: this one may be dropped without an outcome.
             *next_probe = now + PROBE_INTERVAL;
         }
-        Some(Admission { period: state.period })
+        Some(Admitted { period: state.period })
     }
 
     /// Discards an attempt that says nothing about the service; another probe follows soon.
-    pub(crate) fn forget(&self, admission: Admission, now: Instant) {
+    pub(crate) fn forget(&self, admitted: Admitted, now: Instant) {
         let mut state = self.state();
-        if admission.period == state.period
+        if admitted.period == state.period
             && let Some(next_probe) = &mut state.next_probe
         {
             *next_probe = (*next_probe).min(now + INCONCLUSIVE_PROBE_DELAY);
@@ -84,9 +84,9 @@ impl Breaker {
     }
 
     /// Records the outcome of an attempt; returns the new state if it changed.
-    pub(crate) fn record(&self, admission: Admission, succeeded: bool, now: Instant) -> Option<Circuit> {
+    pub(crate) fn record(&self, admitted: Admitted, succeeded: bool, now: Instant) -> Option<Circuit> {
         let mut state = self.state();
-        if admission.period != state.period {
+        if admitted.period != state.period {
             return None;
         }
         if state.next_probe.is_some() {

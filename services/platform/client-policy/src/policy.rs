@@ -193,7 +193,7 @@ impl Shared {
         let _permit = self.permit(deadline).await?;
         let limit = self.settings.attempt_timeout.min(time_left(deadline).ok_or(Refusal::TooManyCalls)?);
         let start = Instant::now();
-        let admission = self.breaker.admit(start.into_std()).ok_or(Refusal::CircuitOpen)?;
+        let admitted = self.breaker.admit(start.into_std()).ok_or(Refusal::CircuitOpen)?;
         self.attempts.fetch_add(1, Ordering::Relaxed);
         if number == 1 {
             self.budget.add_call(start.into_std());
@@ -217,8 +217,8 @@ impl Shared {
         };
         let now = Instant::now().into_std();
         if ran_out && limit < self.settings.full_attempt() / 2 {
-            self.breaker.forget(admission, now);
-        } else if let Some(circuit) = self.breaker.record(admission, retry::is_success(&outcome), now) {
+            self.breaker.forget(admitted, now);
+        } else if let Some(circuit) = self.breaker.record(admitted, retry::is_success(&outcome), now) {
             (self.observer)(circuit);
         }
         Ok(outcome)

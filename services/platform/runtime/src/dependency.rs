@@ -19,7 +19,7 @@ use slog::{Logger, info, warn};
 use crate::coalesce::{CoalesceError, Coalescer};
 use crate::config::DependencyConfig;
 use crate::guard::RequestScope;
-use crate::telemetry::{Attempts, Dependency as Calls, Telemetry};
+use crate::telemetry::{Attempts, DependencyCalls, Telemetry};
 use crate::trace::TraceContext;
 
 /// How long a request in flight blocks the next one; after that they run in parallel, because it may hang.
@@ -30,7 +30,7 @@ const MAX_BLOCKING: Duration = Duration::from_millis(25);
 pub struct Dependency<C> {
     client: C,
     timeout: Duration,
-    calls: Calls,
+    calls: DependencyCalls,
 }
 
 /// Why a lookup has no value. The texts, for the log, repeat nothing that the other service wrote.
@@ -81,7 +81,7 @@ pub struct Lookups<L: Lookup> {
     client: L::Client,
     queue: Coalescer<Pending<L::Key>, Reply<L>>,
     timeout: Duration,
-    calls: Calls,
+    calls: DependencyCalls,
 }
 
 struct Pending<K> {

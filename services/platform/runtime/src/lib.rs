@@ -37,7 +37,8 @@ pub mod telemetry;
 pub mod trace;
 mod unpublished;
 
-pub use service::{Parts, Service};
+pub use server::Parts;
+pub use service::Service;
 
 /// A request makes some hundred allocations, which take a sixth of its time with glibc's allocator.
 // The unit tests of this crate also link it through service-testing, which has the allocator already.

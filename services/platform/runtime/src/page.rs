@@ -14,7 +14,7 @@ pub enum PageError {
     InvalidToken,
     /// The token is combined with filters, although it already contains those of its list.
     #[error("a token combined with filters")]
-    TokenBesideFilters,
+    TokenWithFilters,
     /// The state of the next page cannot be serialized.
     #[error("{0}")]
     Fault(#[from] serde_json::Error),
@@ -24,7 +24,7 @@ impl From<PageError> for HttpError {
     fn from(error: PageError) -> Self {
         match error {
             PageError::InvalidToken => INVALID_PAGE_TOKEN.to_error(),
-            PageError::TokenBesideFilters => INVALID_PAGE_TOKEN.with_message(
+            PageError::TokenWithFilters => INVALID_PAGE_TOKEN.with_message(
                 "query parameter `page_token`: cannot be combined with other filters; the token already contains them",
             ),
             PageError::Fault(_) => INTERNAL_ERROR.with_cause(error),

@@ -6,17 +6,22 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
+use client_policy::PolicyClient;
 use contract::extract::BODY_LIMIT_BYTES;
 use dropshot::{
-    ApiDescription, Body, ConfigDropshot, HandlerTaskMode, ServerBuilder, ServerContext, ShutdownWaitFuture,
+    ApiDescription, ApiDescriptionBuildErrors, Body, ConfigDropshot, HandlerTaskMode, ServerBuilder, ServerContext,
+    ShutdownWaitFuture,
 };
 use http::{Response, header};
 use slog::{Logger, info, warn};
 use tokio::time::Instant;
 
+use crate::config::Config;
+use crate::database::Database;
+use crate::dependency::Dependency;
 use crate::docs;
-use crate::guard::{self, Guard, Limits};
+use crate::guard::{self, Guard};
 use crate::idempotency::{Keys, Purge};
 use crate::readiness::ReadinessProbe;
 use crate::telemetry::{self, RequestMetricsDrain, Spans, StartedTelemetry, Telemetry};
@@ -48,33 +53,53 @@ impl fmt::Debug for Server {
     }
 }
 
-/// What a server is started from.
-pub(crate) struct Parts<C>
-where
-    Guard<C>: ServerContext,
-{
+/// What the runtime gives a service to make its state from.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The service's database, its schema up to date.
+    pub database: Database,
+    /// The idempotency keys in the database.
+    pub keys: Keys,
     pub(crate) name: &'static str,
-    pub(crate) listen_address: SocketAddr,
-    pub(crate) api: ApiDescription<Guard<C>>,
-    pub(crate) state: C,
-    pub(crate) limits: Limits,
-    pub(crate) keys: Keys,
     pub(crate) document: &'static str,
-    pub(crate) probe: ReadinessProbe,
+    pub(crate) config: &'a Config,
     pub(crate) telemetry: Telemetry,
+    pub(crate) log: Logger,
 }
 
-impl Server {
-    /// Starts to serve. Fails with one clear line if the address cannot be bound.
-    pub(crate) fn start<C>(parts: Parts<C>, log: &Logger) -> Result<Self>
+impl Parts<'_> {
+    /// A client of the service `name`, configured by its flags, with metrics and logged circuit changes. It reads at most
+    /// `max_response_bytes` of a response.
+    ///
+    /// # Errors
+    ///
+    /// `services/platform.toml` does not list `name` among the calls of this service, or the client cannot be made.
+    pub fn dependency<C: PolicyClient>(
+        &mut self,
+        name: &'static str,
+        max_response_bytes: usize,
+    ) -> Result<Dependency<C>> {
+        let config = self.config.dependencies.get(name);
+        let config = config.with_context(|| format!("{} does not list {name} among its calls", self.name))?;
+        Dependency::connect(name, config, max_response_bytes, &mut self.telemetry, &self.log)
+    }
+
+    /// Serves `api` with `state`, at the configured address.
+    ///
+    /// # Errors
+    ///
+    /// The API description is not valid, or the address cannot be bound.
+    pub fn serve<C>(self, api: Result<ApiDescription<Guard<C>>, ApiDescriptionBuildErrors>, state: C) -> Result<Server>
     where
         Guard<C>: ServerContext,
     {
-        let Parts { name, listen_address, mut api, state, limits, keys, document, probe, telemetry } = parts;
+        let Self { database, keys, name, document, config, telemetry, log } = self;
+        let mut api = api.map_err(|error| anyhow!("{error}"))?;
+        let (listen_address, probe) = (config.listen_address, ReadinessProbe::new(database));
         register_document(&mut api, document)?;
         guard::register_health(&mut api)?;
         docs::register(&mut api, document)?;
-        let config = ConfigDropshot {
+        let settings = ConfigDropshot {
             bind_address: listen_address,
             default_request_body_max_bytes: BODY_LIMIT_BYTES,
             // The guard finishes requests that must be finished although their client has disconnected.
@@ -84,18 +109,18 @@ impl Server {
             ..Default::default()
         };
         let StartedTelemetry { mut registry, requests, spans } = telemetry.start(document);
-        let guard = Guard::new(state, probe.clone(), &limits, spans.are_exported());
+        let guard = Guard::new(state, probe.clone(), &config.limits, spans.are_exported());
         registry.register_collector(Box::new(guard.admission().clone()));
         probe.database().register(&mut registry);
         telemetry::register(&mut api, registry)?;
-        let server = ServerBuilder::new(api, guard, RequestMetricsDrain::around(log, requests))
-            .config(config)
+        let server = ServerBuilder::new(api, guard, RequestMetricsDrain::around(&log, requests))
+            .config(settings)
             .start()
             .map_err(|error| {
                 let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 anyhow!("cannot listen on {listen_address}: {cause}")
             })?;
-        Ok(Self {
+        Ok(Server {
             service_name: name,
             address: server.local_addr(),
             probe,
@@ -104,10 +129,12 @@ impl Server {
             spans,
             _purge: Purge::start(keys, log.clone()),
             close: Box::pin(server.close()),
-            log: log.clone(),
+            log,
         })
     }
+}
 
+impl Server {
     /// The service's name.
     pub fn service_name(&self) -> &'static str {
         self.service_name

@@ -4,18 +4,13 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use client_policy::PolicyClient;
-use dropshot::{ApiDescription, ApiDescriptionBuildErrors, ServerContext};
+use anyhow::Result;
 use slog::{Logger, info, o};
 
 use crate::config::{self, Config};
 use crate::database::{Database, DatabaseUrl, Migration, Migrations};
-use crate::dependency::Dependency;
-use crate::guard::Guard;
 use crate::idempotency::{self, Keys};
-use crate::readiness::ReadinessProbe;
-use crate::server::{Parts as ServerParts, Server};
+use crate::server::{Parts, Server};
 use crate::telemetry::Telemetry;
 use crate::{log, process};
 
@@ -33,19 +28,6 @@ pub struct Service {
     pub migrations: &'static [Migration],
     /// Makes the service's state from `Parts` and ends with [`Parts::serve`].
     pub serve: fn(Parts) -> Result<Server>,
-}
-
-/// What the runtime gives a service to make its state from.
-#[derive(Debug)]
-pub struct Parts<'a> {
-    /// The service's database, its schema up to date.
-    pub database: Database,
-    /// The idempotency keys in the database.
-    pub keys: Keys,
-    service: Service,
-    config: &'a Config,
-    telemetry: Telemetry,
-    log: Logger,
 }
 
 impl Service {
@@ -80,7 +62,8 @@ impl Service {
         let telemetry = Telemetry::new(self.name, &config.traces, &log)?;
         let database = self.wait_and_open(config, &log).await?;
         let keys = Keys::new(database.clone());
-        let server = (self.serve)(Parts { database, keys, service: *self, config, telemetry, log: log.clone() })?;
+        let Self { name, document, .. } = *self;
+        let server = (self.serve)(Parts { database, keys, name, document, config, telemetry, log: log.clone() })?;
         let calls = config.dependencies.iter().map(|(name, dependency)| format!("{name}={}", dependency.url));
         let (url, database) = (server.url(), config.database_url.to_string());
         match calls.collect::<Vec<_>>().join(" ") {
@@ -110,48 +93,6 @@ impl Service {
         let timeout = Duration::from_millis(config.database_start_timeout_ms.into());
         Database::wait_for(&config.database_url, timeout, log).await;
         self.open(&config.database_url, config.database_connections).await
-    }
-}
-
-impl Parts<'_> {
-    /// A client of the service `name`, configured by its flags, with metrics and logged circuit changes. It reads at most
-    /// `max_response_bytes` of a response.
-    ///
-    /// # Errors
-    ///
-    /// `services/platform.toml` does not list `name` among the calls of this service, or the client cannot be made.
-    pub fn dependency<C: PolicyClient>(
-        &mut self,
-        name: &'static str,
-        max_response_bytes: usize,
-    ) -> Result<Dependency<C>> {
-        let config = self.config.dependencies.get(name);
-        let config = config.with_context(|| format!("{} does not list {name} among its calls", self.service.name))?;
-        Dependency::connect(name, config, max_response_bytes, &mut self.telemetry, &self.log)
-    }
-
-    /// Serves `api` with `state`, at the configured address.
-    ///
-    /// # Errors
-    ///
-    /// The API description is not valid, or the address cannot be bound.
-    pub fn serve<C>(self, api: Result<ApiDescription<Guard<C>>, ApiDescriptionBuildErrors>, state: C) -> Result<Server>
-    where
-        Guard<C>: ServerContext,
-    {
-        let Self { database, keys, service: Service { name, document, .. }, config, telemetry, log } = self;
-        let parts = ServerParts {
-            name,
-            listen_address: config.listen_address,
-            api: api.map_err(|error| anyhow!("{error}"))?,
-            state,
-            limits: config.limits.clone(),
-            keys,
-            document,
-            probe: ReadinessProbe::new(database),
-            telemetry,
-        };
-        Server::start(parts, &log)
     }
 }
 

@@ -58,7 +58,7 @@ impl UserStore {
             let created = |rows| {
                 let user = first(rows)?.ok_or(sqlx::Error::RowNotFound)?;
                 let response = Created::new(&user, format!("/api/v1/users/{}", user.id));
-                Ok((user, response.map_err(DatabaseError::unreadable)?))
+                Ok((user, response.map_err(DatabaseError::decode_error)?))
             };
             let Some(claim) = &claim else { return created(insert.fetch_all(pool).await?) };
             let mut transaction = pool.begin().await?;
@@ -164,8 +164,8 @@ fn first(rows: Vec<UserRow>) -> sqlx::Result<Option<User>> {
 
 fn user((id, email, name): UserRow) -> sqlx::Result<User> {
     Ok(User {
-        id: id.try_into().map_err(DatabaseError::unreadable)?,
-        email: email.try_into().map_err(DatabaseError::unreadable)?,
-        name: name.try_into().map_err(DatabaseError::unreadable)?,
+        id: id.try_into().map_err(DatabaseError::decode_error)?,
+        email: email.try_into().map_err(DatabaseError::decode_error)?,
+        name: name.try_into().map_err(DatabaseError::decode_error)?,
     })
 }

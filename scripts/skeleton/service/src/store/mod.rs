@@ -54,7 +54,7 @@ impl WidgetStore {
             let row = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
             let widget = self::widget(row)?;
             let response = Created::new(&widget, format!("/api/v1/widgets/{}", widget.id));
-            let response = response.map_err(DatabaseError::unreadable)?;
+            let response = response.map_err(DatabaseError::decode_error)?;
             if let Some(claim) = &claim {
                 claim.store_response(&mut transaction, &response, created_at).await?;
             }
@@ -91,7 +91,7 @@ async fn find_all(database: Database, ids: Vec<WidgetId>) -> Vec<Result<Option<W
 
 fn widget((id, name): WidgetRow) -> sqlx::Result<Widget> {
     Ok(Widget {
-        id: id.try_into().map_err(DatabaseError::unreadable)?,
-        name: name.try_into().map_err(DatabaseError::unreadable)?,
+        id: id.try_into().map_err(DatabaseError::decode_error)?,
+        name: name.try_into().map_err(DatabaseError::decode_error)?,
     })
 }

@@ -23,7 +23,7 @@ pub enum DatabaseError {
 
 impl DatabaseError {
     /// The error for a stored value that cannot be read as its type, or a value that cannot be written.
-    pub fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    pub fn decode_error(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
         sqlx::Error::Decode(Box::new(error))
     }
 

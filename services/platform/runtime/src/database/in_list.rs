@@ -32,7 +32,7 @@ where
             // A list takes three times as long.
             Ok([only]) => query.push(" = ").push_bind(only),
             Err(values) => {
-                let list = serde_json::to_string(&values).map_err(DatabaseError::unreadable)?;
+                let list = serde_json::to_string(&values).map_err(DatabaseError::decode_error)?;
                 query.push(" IN (SELECT value FROM json_each(").push_bind(list).push("))")
             }
         };

@@ -135,7 +135,8 @@ impl Pool {
         let time_limit = self.time_limit();
         let began = Instant::now();
         let timed_out = |_| (durations::TIMEOUT, Err(DatabaseError::no_answer_within(time_limit)));
-        let (outcome, result) = tokio::time::timeout(time_limit, query).await.map_or_else(timed_out, durations::classify);
+        let (outcome, result) =
+            tokio::time::timeout(time_limit, query).await.map_or_else(timed_out, durations::classify);
         if let Err(DatabaseError::Unavailable(cause)) = &result {
             self.health.record_failure();
             self.clear_batch_connections();

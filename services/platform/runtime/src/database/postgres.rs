@@ -39,11 +39,7 @@ const PLANNER_SETTINGS: [(&str, &str); 5] = [
 ];
 
 /// Opens a pool of up to `connections` connections.
-pub(super) async fn open(
-    options: &PgConnectOptions,
-    connections: u32,
-    migrations: &Migrations<'_>,
-) -> Result<Pool> {
+pub(super) async fn open(options: &PgConnectOptions, connections: u32, migrations: &Migrations<'_>) -> Result<Pool> {
     let options = options.clone().application_name(migrations.service_name);
     prepare(&options, migrations)
         .await

@@ -96,7 +96,7 @@ impl Keys {
     ) -> Result<Option<Claim>, KeyError> {
         let Some(key) = key else { return Ok(None) };
         let fingerprint =
-            fingerprint(operation, request).map_err(|error| DatabaseError::from(DatabaseError::unreadable(error)))?;
+            fingerprint(operation, request).map_err(|error| DatabaseError::from(DatabaseError::decode_error(error)))?;
         match self.in_use.claim(key, fingerprint.clone()) {
             Ok(claim) => Ok(Some(claim)),
             Err(other) if other != fingerprint => Err(KeyError::Reused),

@@ -35,7 +35,7 @@ pub(super) fn histogram() -> Histogram {
 
 /// A service that this one calls.
 #[derive(Clone, Debug)]
-pub struct Dependency {
+pub struct DependencyCalls {
     name: &'static str,
     durations: CallDurations,
     spans: Spans,
@@ -46,14 +46,14 @@ pub struct Dependency {
 pub struct Call {
     /// The trace context of the call; its headers go to the other service.
     pub trace: TraceContext,
-    dependency: Dependency,
+    dependency: DependencyCalls,
     operation: &'static str,
     started: Instant,
     outcome: &'static str,
     failed: bool,
 }
 
-impl Dependency {
+impl DependencyCalls {
     pub(super) fn new(name: &'static str, durations: CallDurations, spans: Spans) -> Self {
         Self { name, durations, spans }
     }
@@ -80,7 +80,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let Dependency { name, durations, spans } = &self.dependency;
+        let DependencyCalls { name, durations, spans } = &self.dependency;
         let duration = self.started.elapsed();
         durations
             .get_or_create(&CallLabels { dependency: name, outcome: self.outcome })

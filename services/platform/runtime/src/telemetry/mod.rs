@@ -20,7 +20,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use slog::Logger;
 
-pub use dependency::{Attempts, Call, Dependency};
+pub use dependency::{Attempts, Call, DependencyCalls};
 pub(crate) use encode::Encode;
 pub(crate) use endpoint::register;
 pub(crate) use requests::RequestMetricsDrain;
@@ -68,9 +68,9 @@ impl Telemetry {
         &mut self,
         name: &'static str,
         attempts: impl Fn() -> Attempts + Send + Sync + 'static,
-    ) -> Dependency {
+    ) -> DependencyCalls {
         self.attempts.0.push((name, Box::new(attempts)));
-        Dependency::new(name, self.calls.clone(), self.spans.clone())
+        DependencyCalls::new(name, self.calls.clone(), self.spans.clone())
     }
 
     /// Starts to measure the requests to the operations of `document`.
