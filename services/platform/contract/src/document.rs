@@ -10,7 +10,7 @@ use dropshot::{ApiDescription, ApiDescriptionBuildErrors, StubContext};
 use serde_json::{Map, Value, json};
 
 use crate::error_code::ErrorCode;
-use crate::examples::{self, Example, REQUEST_ID};
+use crate::examples::{self, DeclaredError, ErrorExample, Example, REQUEST_ID};
 use crate::health;
 use crate::operation::{Operation, TypeCheck};
 use crate::page::PageLimit;
@@ -64,7 +64,18 @@ pub enum DocumentError {
 impl Contract {
     /// A request and its response for every operation and every error code.
     pub fn examples(&self) -> Result<Vec<Example>, DocumentError> {
-        examples::read(self.examples).map_err(|error| DocumentError::Examples(error.to_string()))
+        let errors = self.declared_operations().flat_map(|Operation { id, errors, .. }| {
+            errors.into_iter().map(|ErrorCode { code, status, message, .. }| DeclaredError {
+                operation: id.to_owned(),
+                status: status.as_u16(),
+                error: ErrorExample { code: code.to_owned(), message: message.to_owned() },
+            })
+        });
+        examples::read(self.examples, errors).map_err(|error| DocumentError::Examples(error.to_string()))
+    }
+
+    fn declared_operations(&self) -> impl Iterator<Item = Operation> {
+        (self.operations)().into_iter().chain(health::operations())
     }
 
     /// The complete document, as pretty-printed JSON that ends with a newline.
@@ -122,8 +133,8 @@ impl Contract {
 
     fn complete_operations(&self, document: &mut Value) -> Result<(), DocumentError> {
         let examples = self.examples()?;
-        let operations = (self.operations)().into_iter().chain(health::operations());
-        let mut declared: BTreeMap<&str, Operation> = operations.map(|operation| (operation.id, operation)).collect();
+        let mut declared: BTreeMap<&str, Operation> =
+            self.declared_operations().map(|operation| (operation.id, operation)).collect();
         if let Some(example) = examples.iter().find(|example| !declared.contains_key(example.operation.as_str())) {
             return Err(DocumentError::Unknown(example.operation.clone()));
         }

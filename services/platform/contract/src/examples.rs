@@ -1,6 +1,6 @@
 //! Golden examples: a request and its response for every operation and every error code, as data.
 //!
-//! Each API crate has its examples in `examples.json`. The document shows them, the clients' mocks offer them as
+//! Each API crate has its examples in `examples.json`; those that are the same for every service are added. The document shows them, the clients' mocks offer them as
 //! samples, and a test replays each against the running service and compares the response.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::extract::BODY_LIMIT_BYTES;
 use crate::health;
 
 /// A request and its response.
@@ -118,6 +119,20 @@ pub enum DependencyFault {
     Nonsense,
 }
 
+/// An error that an operation declares.
+#[derive(Clone, Debug)]
+pub struct DeclaredError {
+    /// The operation's id.
+    pub operation: String,
+    /// The status.
+    pub status: u16,
+    /// The code and its default message.
+    pub error: ErrorExample,
+}
+
+/// The `Idempotency-Key` of examples that are not in a file.
+const KEY: &str = "8e03978e-40d5-43dd-bc93-6894a57f9324";
+
 /// The request id in all examples. Real ones are generated for each request.
 pub const REQUEST_ID: &str = "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11";
 
@@ -135,9 +150,52 @@ impl Example {
     }
 }
 
-/// Reads `examples.json` of an API crate, with the examples of `/health` and `/ready` added.
-pub fn read(json: &str) -> serde_json::Result<Vec<Example>> {
+/// Reads `examples.json` of an API crate and adds those that every service has: of `/health` and `/ready`, and of each
+/// error in `declared` that the operation's successful request meets in another state of the world. An example in the
+/// file takes precedence.
+pub fn read(json: &str, declared: impl IntoIterator<Item = DeclaredError>) -> serde_json::Result<Vec<Example>> {
     let mut examples: Vec<Example> = serde_json::from_str(json)?;
     examples.extend(serde_json::from_str::<Vec<Example>>(health::EXAMPLES)?);
+    for DeclaredError { operation, status, error } in declared {
+        let own = || examples.iter().filter(|example| example.operation == operation);
+        if own().filter_map(|example| example.error.as_ref()).any(|present| present.code == error.code) {
+            continue;
+        }
+        let success = own().find(|example| example.error.is_none());
+        let Some((request, state)) = success.and_then(|success| request_that_meets(&error.code, &success.request))
+        else {
+            continue;
+        };
+        let (given, headers) = (Vec::new(), BTreeMap::new());
+        examples.push(Example { operation, given, state, request, status, headers, body: None, error: Some(error) });
+    }
     Ok(examples)
+}
+
+/// What a request like the `successful` one meets the error `code` with, and in which state; `None` for a code that
+/// depends on the operation.
+fn request_that_meets(code: &str, successful: &Request) -> Option<(Request, State)> {
+    let mut request = successful.clone();
+    let state = match code {
+        "database_unavailable" => State::DatabaseAway,
+        "deadline_exceeded" => State::OutOfTime,
+        "internal_error" => State::DatabaseBroken,
+        "overloaded" => State::Overloaded,
+        "request_timeout" => State::BodyStalls,
+        "idempotency_key_in_use" => {
+            request.headers.insert("Idempotency-Key".to_owned(), KEY.to_owned());
+            State::KeyInUse
+        }
+        "payload_too_large" => {
+            request.body = None;
+            request.body_of_bytes = Some(BODY_LIMIT_BYTES + 1);
+            State::Well
+        }
+        "unsupported_media_type" => {
+            request.content_type = Some("text/plain".to_owned());
+            State::Well
+        }
+        _ => return None,
+    };
+    Some((request, state))
 }

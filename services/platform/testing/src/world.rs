@@ -4,8 +4,10 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use contract::examples::{self, DependencyFault, Example, State};
+use contract::examples::{self, DeclaredError, DependencyFault, ErrorExample, Example, State};
+use contract::paths;
 use httpmock::MockServer;
+use serde_json::Value;
 use service_runtime::Service;
 use service_runtime::server::Server;
 use tokio::net::TcpSocket;
@@ -123,8 +125,29 @@ pub fn examples_of(service: &Service) -> Result<Vec<Example>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let path = root.join(format!("services/{}/api/examples.json", service.name));
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let examples = examples::read(&text)?;
+    let examples = examples::read(&text, declared_errors(&serde_json::from_str(service.document)?))?;
     let own = |example: &Example| !["health", "ready"].contains(&example.operation.as_str());
     ensure!(examples.iter().any(own), "{} has no examples", service.name);
     Ok(examples)
+}
+
+/// The errors that the operations of `document` declare.
+fn declared_errors(document: &Value) -> Vec<DeclaredError> {
+    let mut errors = Vec::new();
+    for operation in paths::operations(document) {
+        for (status, response) in operation.value["responses"].as_object().into_iter().flatten() {
+            let examples = response.pointer("/content/application~1json/examples").and_then(Value::as_object);
+            for (code, example) in examples.into_iter().flatten() {
+                errors.push(DeclaredError {
+                    operation: operation.id().unwrap_or_default().to_owned(),
+                    status: status.parse().unwrap_or_default(),
+                    error: ErrorExample {
+                        code: code.clone(),
+                        message: example["value"]["message"].as_str().unwrap_or_default().to_owned(),
+                    },
+                });
+            }
+        }
+    }
+    errors
 }
