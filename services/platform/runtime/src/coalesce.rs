@@ -1,4 +1,4 @@
-//! Coalescing: items of concurrent callers run together in batches, as in a group commit.
+//! Coalescing: items of concurrent callers run together in batches.
 //!
 //! While a batch is in flight, the next one collects. When none is in flight, a batch starts immediately, after one
 //! yield so that tasks that are already runnable can join it. A lone item therefore does not wait, and the cost of an
