@@ -12,6 +12,7 @@ use order_service_api::{Order, OrderCreate, OrderId, OrderReceipt, OrderStatus, 
 use service_runtime::database::{Connections, Database, DatabaseError};
 use service_runtime::idempotency::{Claim, KeyError, Keys};
 use service_testing::{Kind, TestDatabase, on_both_databases};
+use sqlx::AssertSqlSafe;
 
 use OrderStatus::{Cancelled, Completed, Confirmed};
 
@@ -78,6 +79,39 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
     opened.ping().await.unwrap();
     let statements = service_testing::check_index_scans(&opened).await.unwrap();
     assert_eq!(statements.len(), 10, "{statements:?}");
+}
+
+#[tokio::test]
+async fn a_full_disk_stores_exactly_the_acknowledged_orders() {
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let opened = SERVICE.open(&database.url, 1).await.unwrap();
+    let Connections::Sqlite(pool) = &opened.writer().connections else { panic!("the database is a file") };
+    let limit = async |pages: i64| {
+        let pragma = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(pragma).execute(pool).await.unwrap();
+    };
+    let (store, keys) = (OrderStore::new(opened.clone()), Keys::new(opened.clone()));
+    // SQLite raises it to the number of pages in use.
+    limit(1).await;
+    let orders: Vec<OrderCreate> = (1..=200).map(|user_id| order(user_id, 2)).collect();
+    // With keys, a batch is a transaction of two statements.
+    let claims: Vec<Option<Claim>> =
+        orders.iter().map(|order| (order.user_id.get() > 150).then(|| claim(&keys, &order.user_id.to_string(), order))).collect();
+    let insert_all = || {
+        let inserts = orders.iter().zip(&claims).map(|(order, claim)| store.insert(order, Utc::now(), claim.clone()));
+        join_all(inserts)
+    };
+    let placed = insert_all().await;
+    let acknowledged = placed.iter().filter(|placed| placed.is_ok()).count();
+    assert!(acknowledged < 200);
+    for error in placed.into_iter().filter_map(Result::err) {
+        assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
+    }
+    assert_eq!(store.list_before(i64::MAX, Filter::default(), 1000).await.unwrap().len(), acknowledged);
+    limit(1_000_000).await;
+    let stored = insert_all().await.into_iter().filter(Result::is_ok).count();
+    assert!(stored >= 150, "{stored}");
+    assert_eq!(store.list_before(i64::MAX, Filter::default(), 1000).await.unwrap().len(), acknowledged + stored);
 }
 
 on_both_databases! {
