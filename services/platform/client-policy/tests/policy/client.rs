@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use client_policy::{Circuit, Policy, Refusal, Settings, Snapshot};
+use reqwest::Method;
 use reqwest::header::HeaderMap;
-use reqwest::{Method, Response};
 use serde::Deserialize;
 
 use crate::upstream::{Reply, Upstream};
@@ -61,11 +61,6 @@ impl Client {
         Self { base_url: base_url.to_owned(), http, policy: Policy::none() }
     }
 
-    /// Another client with the policy of this one.
-    pub(crate) fn lend_policy(&self, base_url: &str) -> Self {
-        Self { policy: self.policy.clone(), ..Self::plain(base_url) }
-    }
-
     pub(crate) fn until(&self, deadline: tokio::time::Instant) -> Self {
         Self { policy: self.policy.until(deadline.into_std()), ..self.clone() }
     }
@@ -91,7 +86,11 @@ impl Client {
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str) -> End {
-        let outcome = self.send(method, path).await;
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base_url));
+        if !method.is_safe() {
+            request = request.body(r#"{"name": "John Doe"}"#);
+        }
+        let outcome = self.policy.exec::<Problem>(&self.http, request.build().unwrap()).await;
         if let Some(refusal) = Refusal::of_outcome(&outcome) {
             return End::Refused(refusal);
         }
@@ -101,14 +100,6 @@ impl Client {
             Err(error) if error.is_timeout() => End::TimedOut,
             Err(_) => End::Lost,
         }
-    }
-
-    pub(crate) async fn send(&self, method: Method, path: &str) -> reqwest::Result<Response> {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base_url));
-        if !method.is_safe() {
-            request = request.body(r#"{"name": "John Doe"}"#);
-        }
-        self.policy.exec::<Problem>(&self.http, request.build().unwrap()).await
     }
 }
 

@@ -16,8 +16,6 @@ pub(crate) enum Reply {
     Bytes(String),
     /// Writes this after a delay and keeps the connection open.
     Late(Duration, String),
-    /// Writes this and closes the connection.
-    Last(String),
     /// Closes the connection.
     Close,
     /// Never answers.
@@ -74,11 +72,6 @@ impl Upstream {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// The first line of each request, in lower case, in order of arrival.
-    pub(crate) fn request_lines(&self) -> Vec<String> {
-        self.heads.lock().unwrap().iter().filter_map(|head| head.lines().next().map(str::to_owned)).collect()
-    }
-
     /// The value of a header in each request, in order of arrival.
     pub(crate) fn header(&self, name: &str) -> Vec<String> {
         let value = |head: &String| {
@@ -101,10 +94,6 @@ impl Upstream {
                     tokio::time::sleep(time).await;
                     // The client may be gone.
                     let _ = connection.write_all(bytes.as_bytes()).await;
-                }
-                Reply::Last(bytes) => {
-                    connection.write_all(bytes.as_bytes()).await.unwrap();
-                    return;
                 }
                 Reply::Close => return,
                 Reply::Silence => std::future::pending().await,
