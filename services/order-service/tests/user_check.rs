@@ -236,7 +236,8 @@ async fn with_silent_user_service() -> (TcpListener, TestDatabase, Config) {
 #[tokio::test]
 async fn a_silent_user_service_is_a_timeout() {
     let (_silent, _database, mut config) = with_silent_user_service().await;
-    user_service_in(&mut config).timeout_ms = 50;
+    // Before the call times out, so that the last attempt's error is what is classified.
+    user_service_in(&mut config).attempt_timeout_ms = 50;
     let service = start_with(config).await;
     service.expect_refusal(503, "user_service_timeout", "silence").await;
 }

@@ -68,40 +68,6 @@ fn less_than_half_does_not_open_it() {
 }
 
 #[test]
-fn outcomes_older_than_ten_seconds_do_not_count() {
-    // The next failure would open it: half of twenty failed, and only a failure evaluates the window.
-    for (silence, circuit) in
-        [(0.0, Circuit::Open), (9.0, Circuit::Open), (10.0, Circuit::Closed), (1e6, Circuit::Closed)]
-    {
-        let (breaker, start) = closed();
-        for _ in 0..10 {
-            assert_eq!(attempt(&breaker, false, start), None);
-            assert_eq!(attempt(&breaker, true, start), None);
-        }
-        attempt(&breaker, false, start + seconds(silence));
-        assert_eq!(breaker.circuit(), circuit, "{silence}");
-    }
-}
-
-#[test]
-fn an_open_breaker_admits_one_probe_a_second() {
-    let (breaker, opened) = open();
-    let mut probes = Vec::new();
-    for tenth in 0..=45 {
-        let now = opened + Duration::from_millis(100) * tenth;
-        assert_eq!(breaker.refuses(now), tenth == 0 || tenth % 10 != 0, "{tenth}");
-        // Several concurrent attempts.
-        for _ in 0..5 {
-            if let Some(permit) = breaker.admit(now) {
-                probes.push(tenth);
-                assert_eq!(breaker.record(permit, false, now), None);
-            }
-        }
-    }
-    assert_eq!(probes, [10, 20, 30, 40]);
-}
-
-#[test]
 fn a_successful_probe_closes_it_and_clears_its_history() {
     let (breaker, opened) = open();
     let now = opened + seconds(1.0);
@@ -116,19 +82,12 @@ fn a_successful_probe_closes_it_and_clears_its_history() {
 #[test]
 fn an_inconclusive_probe_is_soon_followed_by_another() {
     let (breaker, opened) = open();
+    assert!(breaker.admit(opened + seconds(0.99)).is_none());
     let probe = breaker.admit(opened + seconds(1.0)).unwrap();
     breaker.forget(probe, opened + seconds(1.1));
     assert!(breaker.admit(opened + seconds(1.14)).is_none());
     assert!(breaker.admit(opened + seconds(1.15)).is_some());
-    assert!(breaker.admit(opened + seconds(1.16)).is_none(), "one a second again");
-}
-
-#[test]
-fn a_dropped_probe_does_not_block_later_probes() {
-    let (breaker, opened) = open();
-    drop(breaker.admit(opened + seconds(1.0)).expect("the probe"));
-    assert!(breaker.admit(opened + seconds(1.9)).is_none());
-    assert_eq!(attempt(&breaker, true, opened + seconds(2.0)), Some(Circuit::Closed));
+    assert!(breaker.admit(opened + seconds(2.14)).is_none(), "one a second again");
 }
 
 #[test]

@@ -1,6 +1,3 @@
-use std::time::Duration;
-
-use httpmock::MockServer;
 use progenitor_client::ResponseValue;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,16 +109,6 @@ async fn a_refused_connection_is_unavailable_with_its_cause() {
     let error = reqwest::get("http://127.0.0.1:1").await.unwrap_err();
     let Failure::Unavailable(cause) = transport(error) else { panic!("not unavailable") };
     assert!(cause.contains("refused"), "{cause}");
-}
-
-#[tokio::test]
-async fn no_answer_in_time_is_a_timeout() {
-    let server = MockServer::start_async().await;
-    server.mock(|_, then| {
-        then.status(200).delay(Duration::from_secs(60));
-    });
-    let http = reqwest::Client::builder().timeout(Duration::from_millis(50)).build().unwrap();
-    assert_eq!(transport(http.get(server.base_url()).send().await.unwrap_err()), Failure::Timeout);
 }
 
 #[tokio::test]

@@ -84,18 +84,6 @@ async fn retry_after_is_honoured_within_the_remaining_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steady_failure_adds_at_most_a_tenth_of_requests() {
-    let (upstream, client) = always(status(503)).await;
-    let calls = 1000;
-    for _ in 0..calls {
-        assert_ne!(client.read().await, End::Item);
-        advance(Duration::from_millis(10)).await;
-    }
-    assert!(upstream.requests() <= calls * 11 / 10, "{}", upstream.requests());
-    assert_eq!(client.snapshot().unwrap().calls, 1000);
-}
-
-#[tokio::test(start_paused = true)]
 async fn partial_failure_adds_at_most_a_tenth_of_requests() {
     // Two of five requests fail.
     let upstream = Upstream::start(|number| if number % 5 < 2 { status(503) } else { item() }).await;
