@@ -1,20 +1,21 @@
 //! Calls that the policy refuses without an attempt.
 
-use std::fmt;
-
 use progenitor_client::Error;
 use reqwest::StatusCode;
 
 use crate::Outcome;
 
 /// Why a call was refused without an attempt. The call fails with an [`Error::Custom`] that holds this text.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// The service has been failing; only one probe a second is sent.
+    #[error("the circuit is open: the service has been failing")]
     CircuitOpen,
     /// The maximum number of attempts was in flight, and none ended in time.
+    #[error("too many calls to the service are under way")]
     TooManyCalls,
     /// The caller's deadline had passed.
+    #[error("the deadline passed before the service could be asked")]
     DeadlinePassed,
 }
 
@@ -24,16 +25,8 @@ impl Refusal {
     /// The refusal behind an error; `None` if the call failed for another reason.
     pub fn of<E>(error: &Error<E>) -> Option<Self> {
         match error {
-            Error::Custom(text) => Self::ALL.into_iter().find(|refusal| refusal.as_str() == text),
+            Error::Custom(text) => Self::ALL.into_iter().find(|refusal| refusal.to_string() == *text),
             _ => None,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::CircuitOpen => "the circuit is open: the service has been failing",
-            Self::TooManyCalls => "too many calls to the service are under way",
-            Self::DeadlinePassed => "the deadline passed before the service could be asked",
         }
     }
 
@@ -51,11 +44,3 @@ impl Refusal {
         Ok(stand_in.into())
     }
 }
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl std::error::Error for Refusal {}
