@@ -14,7 +14,6 @@ mod document;
 pub mod freshness;
 #[path = "generated/contracts.rs"]
 mod generated;
-mod served;
 mod text;
 
 use std::collections::BTreeSet;
@@ -25,7 +24,6 @@ use anyhow::{Context, Result, bail};
 
 pub use coverage::check_coverage;
 pub use document::{Contract, operations};
-pub use served::check_served;
 
 use text::difference;
 

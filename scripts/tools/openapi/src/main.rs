@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use openapi_manager::diff::{check_changelog, differences};
-use openapi_manager::{Contract, check, check_coverage, check_served, contracts, freshness, generate, workspace_root};
+use openapi_manager::{check, check_coverage, contracts, freshness, generate, workspace_root};
 
 /// Writes and verifies the OpenAPI documents and what is generated from them.
 #[derive(Parser)]
@@ -21,12 +21,7 @@ enum Command {
     /// Write every document and every generated client that is missing or stale.
     Generate,
     /// Fail if a document or a generated client is missing, stale or edited by hand.
-    Check {
-        /// Also compare the document that a running service serves, for instance
-        /// `--served user-service=http://127.0.0.1:8001`. Can be repeated.
-        #[arg(long, value_name = "SERVICE=URL", value_parser = service_and_url)]
-        served: Vec<(String, String)>,
-    },
+    Check,
     /// Fail unless the services' JSON logs show every documented (operation, status, error code) and no other.
     Coverage {
         /// Directories whose `*.log` files are read.
@@ -44,14 +39,8 @@ enum Command {
     List,
 }
 
-fn service_and_url(argument: &str) -> Result<(String, String), String> {
-    let (service, url) = argument.split_once('=').ok_or("expected SERVICE=URL")?;
-    Ok((service.to_owned(), url.to_owned()))
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    match run(Arguments::parse().command).await {
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
@@ -60,7 +49,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<ExitCode> {
+fn run(command: Command) -> Result<ExitCode> {
     let root = workspace_root()?;
     if let Some(status) = freshness::run_from_current_sources(&root)? {
         return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -76,12 +65,9 @@ async fn run(command: Command) -> Result<ExitCode> {
                 println!("everything is up to date");
             }
         }
-        Command::Check { served } => {
+        Command::Check => {
             check(&root, &contracts)?;
             check_changelog(&root, &contracts)?;
-            for (service, url) in &served {
-                check_served(&root, named(&contracts, service)?, url).await?;
-            }
             println!("everything is up to date");
         }
         Command::Coverage { directories } => {
@@ -116,11 +102,4 @@ async fn run(command: Command) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn named<'a>(contracts: &'a [Contract], service: &str) -> Result<&'a Contract> {
-    contracts.iter().find(|contract| contract.service == service).with_context(|| {
-        let known: Vec<&str> = contracts.iter().map(|contract| contract.service).collect();
-        format!("there is no service `{service}`; the services are {}", known.join(", "))
-    })
 }
