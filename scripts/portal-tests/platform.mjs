@@ -13,7 +13,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 
 /// The entries of services/platform.toml, in the order in which all-in-one starts the services.
 const { service: services } = JSON.parse(
-  execFileSync('cargo', ['topology', 'list', '--json'], { cwd: root, encoding: 'utf8' }),
+  execFileSync('cargo', ['topology', 'list'], { cwd: root, encoding: 'utf8' }),
 );
 
 /// The checked-in document of `service`.

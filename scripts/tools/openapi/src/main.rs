@@ -35,8 +35,6 @@ enum Command {
         #[arg(default_value = "HEAD")]
         revision: String,
     },
-    /// List the services with their contract versions, documents and clients.
-    List,
 }
 
 fn main() -> ExitCode {
@@ -85,18 +83,6 @@ fn run(command: Command) -> Result<ExitCode> {
             if differences.iter().any(|difference| difference.forbidden) {
                 bail!(
                     "a contract of version 1.0.0 or later only grows within /api/v1; see docs/evolving-the-contract.md"
-                );
-            }
-        }
-        Command::List => {
-            for contract in &contracts {
-                let document = serde_json::from_str::<serde_json::Value>(&contract.document)?;
-                println!(
-                    "{:<14} {:<8} {:<28} clients/{}",
-                    contract.service,
-                    document["info"]["version"].as_str().unwrap_or_default(),
-                    contract.document_path().display(),
-                    contract.client(),
                 );
             }
         }

@@ -21,12 +21,8 @@ enum Command {
     Generate,
     /// Fail if a file or block is missing, stale or edited by hand.
     Check,
-    /// Print the services, each after the services that it calls: name, port, database, called services.
-    List {
-        /// Print services/platform.toml as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Print services/platform.toml as JSON.
+    List,
 }
 
 fn main() -> ExitCode {
@@ -57,13 +53,7 @@ fn run(command: &Command) -> Result<ExitCode> {
             }
             println!("every list of the services matches services/platform.toml");
         }
-        Command::List { json: true } => println!("{}", serde_json::to_string_pretty(platform())?),
-        Command::List { json: false } => {
-            for service in &platform().services {
-                let calls = if service.calls.is_empty() { "-".to_owned() } else { service.calls.join(",") };
-                println!("{}\t{}\t{}\t{calls}", service.name, service.port, service.database);
-            }
-        }
+        Command::List => println!("{}", serde_json::to_string_pretty(platform())?),
     }
     Ok(ExitCode::SUCCESS)
 }
