@@ -4,19 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use openapi_manager::diff::{check_changelog, differences};
 use openapi_manager::{check, check_coverage, contracts, freshness, generate, workspace_root};
 
 /// Writes and verifies the OpenAPI documents and what is generated from them.
 #[derive(Parser)]
 #[command(name = "cargo openapi", bin_name = "cargo openapi")]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
 enum Command {
     /// Write every document and every generated client that is missing or stale.
     Generate,
@@ -38,13 +32,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    run(Command::parse()).unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 fn run(command: Command) -> Result<ExitCode> {

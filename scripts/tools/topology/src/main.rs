@@ -3,19 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use topology::platform;
 use topology_tool::{generate, stale, workspace_root};
 
 /// Generates whatever lists the services from services/platform.toml, and checks it.
 #[derive(Parser)]
 #[command(name = "cargo topology", bin_name = "cargo topology")]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
 enum Command {
     /// Write every file and block that is missing or stale.
     Generate,
@@ -26,13 +20,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().command) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    run(&Command::parse()).unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 fn run(command: &Command) -> Result<ExitCode> {
