@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use contract::paths::operations;
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::{Value, json};
 
-use crate::document::{Contract, operations, resolved};
+use crate::document::{Contract, resolved};
 use crate::text::{NOTICE, capitalized, format};
 
 /// The start and the end of an option that progenitor generates and that has no effect.
@@ -88,11 +89,11 @@ fn cut(code: &mut String, [begin, end]: [&str; 2]) -> Result<()> {
 /// options that a file with the whole body replaces.
 fn entries(service: &str, document: &Value) -> Result<String> {
     let mut arms = String::new();
-    for (_, _, operation) in operations(document) {
-        let id = operation["operationId"].as_str().context("an operation has no operationId")?;
+    for operation in operations(document) {
+        let id = operation.id().context("an operation has no operationId")?;
         let (noun, verb) = id.split_once('_').unwrap_or((service, id));
         let tags = document["tags"].as_array().into_iter().flatten();
-        let tag = tags.into_iter().find(|tag| tag["name"] == operation["tags"][0]);
+        let tag = tags.into_iter().find(|tag| tag["name"] == operation.value["tags"][0]);
         let group = tag.and_then(|tag| tag["description"].as_str()).with_context(|| format!("{id} has no tag"))?;
         arms += &format!(
             "Self::{} => crate::entry::Entry {{ noun: {:?}, group: {group:?}, verb: {:?}, \
@@ -100,7 +101,7 @@ fn entries(service: &str, document: &Value) -> Result<String> {
             id.split('_').map(capitalized).collect::<String>(),
             kebab(noun),
             kebab(verb),
-            body_fields(document, operation),
+            body_fields(document, operation.value),
         );
     }
     Ok(format!("impl CliCommand {{ pub fn entry(self) -> crate::entry::Entry {{ match self {{ {arms} }} }} }}"))

@@ -8,9 +8,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use contract::paths::{Operation, matches, operations};
 use serde_json::Value;
 
-use crate::document::{Contract, operations};
+use crate::document::Contract;
 
 /// An outcome of an operation: service, operation, status, and the error code of a failure.
 type Outcome = (String, String, u16, Option<String>);
@@ -39,14 +40,14 @@ pub fn check_coverage(contracts: &[Contract], directories: &[PathBuf]) -> Result
     if report.is_empty() { Ok(seen.len()) } else { bail!("{report}in the logs in {directories:?}") }
 }
 
-fn id(operation: &Value) -> String {
-    operation["operationId"].as_str().unwrap_or_default().to_owned()
+fn id(operation: Operation<'_>) -> String {
+    operation.id().unwrap_or_default().to_owned()
 }
 
 fn outcomes_of(service: &str, document: &Value) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
-    for (_, _, operation) in operations(document) {
-        for (status, response) in operation["responses"].as_object().into_iter().flatten() {
+    for operation in operations(document) {
+        for (status, response) in operation.value["responses"].as_object().into_iter().flatten() {
             let status = status.parse().unwrap_or_default();
             let outcome = |code| (service.to_owned(), id(operation), status, code);
             match response.pointer("/content/application~1json/examples").and_then(Value::as_object) {
@@ -82,9 +83,8 @@ fn outcome_of(line: &Value, documents: &[(&str, Value)]) -> Option<Outcome> {
     let service = line["service_name"].as_str()?;
     let (_, document) = documents.iter().find(|(name, _)| *name == service)?;
     let (method, path) = (line["method"].as_str()?, line["path"].as_str()?);
-    let mut candidates = operations(document);
-    let (_, _, operation) =
-        candidates.find(|(template, verb, _)| verb.eq_ignore_ascii_case(method) && matches(path, template))?;
+    let is_called = |one: &Operation<'_>| one.method.eq_ignore_ascii_case(method) && matches(path, one.path);
+    let operation = operations(document).find(is_called)?;
     let code = match line["error"].as_str() {
         None => None,
         Some(error) => {
@@ -96,14 +96,6 @@ fn outcome_of(line: &Value, documents: &[(&str, Value)]) -> Option<Outcome> {
         }
     };
     Some((service.to_owned(), id(operation), u16::try_from(line["status"].as_u64()?).ok()?, code))
-}
-
-/// Whether `path`, as logged, matches `template`.
-fn matches(path: &str, template: &str) -> bool {
-    // dropshot ignores empty segments.
-    let parts = |path: &'_ str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    let (path, template) = (parts(path), parts(template));
-    path.len() == template.len() && path.iter().zip(&template).all(|(p, t)| t.starts_with('{') || p == t)
 }
 
 #[cfg(test)]

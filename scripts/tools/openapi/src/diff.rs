@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use contract::paths::{Operation, operations};
 use drift::{Change, ChangeClass};
 use serde_json::Value;
 
-use crate::document::{Contract, operations};
+use crate::document::Contract;
 
 /// From this `info.version` on, a contract only grows within `/api/v1`.
 const FROZEN_FROM: semver::Version = semver::Version::new(1, 0, 0);
@@ -116,7 +117,7 @@ fn is_frozen(document: &Value) -> bool {
 
 /// The operations of a document by method and path.
 fn by_location(document: &Value) -> impl Iterator<Item = (String, &Value)> {
-    operations(document).map(|(path, method, operation)| (format!("`{} {path}`", method.to_uppercase()), operation))
+    operations(document).map(|Operation { path, method, value }| (format!("`{} {path}`", method.to_uppercase()), value))
 }
 
 /// The changes of an operation that drift ignores: its id, authorization, error codes, headers and texts. Returns the
@@ -208,7 +209,7 @@ fn remove_new_fields(old: &Value, new: &mut Value) -> Vec<String> {
 /// The names of the schemas in requests.
 fn sent_schemas(document: &Value) -> BTreeSet<String> {
     let mut open: Vec<&Value> = operations(document)
-        .flat_map(|(_, _, operation)| [&operation["requestBody"], &operation["parameters"]])
+        .flat_map(|operation| [&operation.value["requestBody"], &operation.value["parameters"]])
         .collect();
     let mut sent = BTreeSet::new();
     while let Some(value) = open.pop() {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use contract::paths::operations;
 use serde_json::Value;
 
 /// A service's contract.
@@ -25,15 +26,6 @@ impl Contract {
     }
 }
 
-/// The operations of a document: path, method, operation object.
-pub fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths.flat_map(|(path, item)| {
-        let operations = item.as_object().into_iter().flatten();
-        operations.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
-    })
-}
-
 /// The schema, or the schema that it refers to.
 pub(crate) fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let target = schema["$ref"].as_str().and_then(|reference| document.pointer(reference.trim_start_matches('#')));
@@ -42,9 +34,9 @@ pub(crate) fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value 
 
 /// Every response of the document: the operation's id, the status, the response.
 pub(crate) fn responses(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
-    operations(document).flat_map(|(_, _, operation)| {
-        let id = operation["operationId"].as_str().unwrap_or_default();
-        let responses = operation["responses"].as_object().into_iter().flatten();
+    operations(document).flat_map(|operation| {
+        let id = operation.id().unwrap_or_default();
+        let responses = operation.value["responses"].as_object().into_iter().flatten();
         responses.map(move |(status, response)| (id, status.as_str(), response))
     })
 }

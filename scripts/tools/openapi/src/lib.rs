@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 pub use coverage::check_coverage;
-pub use document::{Contract, operations};
+pub use document::Contract;
 
 use text::difference;
 

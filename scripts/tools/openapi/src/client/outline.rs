@@ -1,10 +1,11 @@
 //! What the templates of a client crate need to know about its contract.
 
 use anyhow::{Context, Result};
+use contract::paths::operations;
 use serde_json::Value;
 
 use super::error_codes::{ErrorCode, error_codes};
-use crate::document::{Contract, operations};
+use crate::document::Contract;
 
 /// The values of the templates' placeholders.
 pub(crate) struct Outline(Vec<(&'static str, String)>);
@@ -21,7 +22,7 @@ impl Outline {
             ("service", contract.service.to_owned()),
             ("client", contract.client()),
             ("module", contract.client().replace('-', "_")),
-            ("base_url", text(&document["servers"][0]["url"]).to_owned()),
+            ("base_url", document["servers"][0]["url"].as_str().unwrap_or_default().to_owned()),
             ("read", read.id.to_owned()),
             ("read_builder", read.id.split('_').map(crate::text::capitalized).collect()),
             ("read_parameter", read.parameter.to_owned()),
@@ -32,9 +33,9 @@ impl Outline {
             ("read_missing", read.missing.to_uppercase()),
             ("read_scenario", scenario(read.missing)),
         ]);
-        let list = operations(document).find(|(_, _, operation)| operation.get("x-dropshot-pagination").is_some());
-        if let Some((_, _, operation)) = list {
-            outline.0.push(("list", text(&operation["operationId"]).to_owned()));
+        let list = operations(document).find(|operation| operation.value.get("x-dropshot-pagination").is_some());
+        if let Some(list) = list {
+            outline.0.push(("list", list.id().unwrap_or_default().to_owned()));
             outline.add_section("lists", include_str!("templates/lists.txt"))?;
             outline.add_section("list_section", include_str!("templates/list.md"))?;
         } else {
@@ -115,17 +116,18 @@ struct Read<'a> {
 
 impl<'a> Read<'a> {
     fn find(document: &'a Value) -> Option<Self> {
-        operations(document).filter(|(_, method, _)| *method == "get").find_map(|(path, _, operation)| {
-            let mut parameters = operation["parameters"].as_array()?.iter().filter(|p| p["in"] == "path");
+        operations(document).filter(|operation| operation.method == "get").find_map(|operation| {
+            let value = operation.value;
+            let mut parameters = value["parameters"].as_array()?.iter().filter(|p| p["in"] == "path");
             let (parameter, None) = (parameters.next()?, parameters.next()) else { return None };
             parameter["schema"].get("$ref")?;
-            let codes = operation["responses"]["404"]["content"]["application/json"]["examples"].as_object()?;
+            let codes = value["responses"]["404"]["content"]["application/json"]["examples"].as_object()?;
             Some(Self {
-                id: operation["operationId"].as_str()?,
-                path,
+                id: operation.id()?,
+                path: operation.path,
                 parameter: parameter["name"].as_str()?,
                 value: crate::document::resolved(document, &parameter["schema"])["example"].to_string(),
-                example: operation["responses"]["200"]["content"]["application/json"].get("example")?,
+                example: value["responses"]["200"]["content"]["application/json"].get("example")?,
                 missing: codes.keys().next()?,
             })
         })
@@ -134,13 +136,14 @@ impl<'a> Read<'a> {
 
 /// The first creation with an idempotency key: its id, and the call that sets its body.
 fn creation<'a>(document: &'a Value, module: &str) -> Option<(&'a str, String)> {
-    operations(document).find_map(|(_, _, operation)| {
-        let parameters = operation["parameters"].as_array()?;
+    operations(document).find_map(|operation| {
+        let value = operation.value;
+        let parameters = value["parameters"].as_array()?;
         parameters.iter().find(|parameter| parameter["name"] == "Idempotency-Key")?;
-        operation["responses"]["201"].as_object()?;
-        let content = operation.pointer("/requestBody/content/application~1json")?;
+        value["responses"]["201"].as_object()?;
+        let content = value.pointer("/requestBody/content/application~1json")?;
         let (schema, example) = (&content["schema"], content.get("example")?);
-        Some((operation["operationId"].as_str()?, body(document, module, schema, example)?))
+        Some((operation.id()?, body(document, module, schema, example)?))
     })
 }
 
@@ -165,8 +168,4 @@ fn body(document: &Value, module: &str, schema: &Value, example: &Value) -> Opti
 /// The scenario in which `code` is answered: `unknown_user` for `user_not_found`.
 fn scenario(code: &str) -> String {
     code.strip_suffix("_not_found").map_or_else(|| code.to_owned(), |noun| format!("unknown_{noun}"))
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
