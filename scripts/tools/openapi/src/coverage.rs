@@ -131,23 +131,15 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_that_was_never_seen_is_reported() {
-        let message = coverage(&[("/things/1", 200, "")]).unwrap_err().to_string();
-        assert!(message.contains("never seen:     things thing_view 404 thing_not_found"), "{message}");
-    }
-
-    #[test]
-    fn a_failure_without_a_code_is_reported() {
-        let seen = [("/things/1", 200, ""), ("/things/*/", 404, "thing_not_found"), ("/things/1", 500, "Boom at 7")];
-        let message = coverage(&seen).unwrap_err().to_string();
-        assert!(message.contains("not documented: things thing_view 500 Boom at 7"), "{message}");
-    }
-
-    #[test]
-    fn an_undocumented_outcome_is_reported() {
-        let seen =
-            [("/things/1", 200, ""), ("/things/*", 404, "thing_not_found"), ("/things/1", 500, "internal_error: x")];
-        let message = coverage(&seen).unwrap_err().to_string();
-        assert!(message.contains("not documented: things thing_view 500 internal_error"), "{message}");
+    fn each_difference_from_the_document_is_reported() {
+        let (found, missing) = (("/things/1", 200, ""), ("/things/*/", 404, "thing_not_found"));
+        for (seen, expected) in [
+            (vec![found], "never seen:     things thing_view 404 thing_not_found"),
+            (vec![found, missing, ("/things/1", 500, "Boom at 7")], "not documented: things thing_view 500 Boom at 7"),
+            (vec![found, missing, ("/things/1", 500, "broken: x")], "not documented: things thing_view 500 broken\n"),
+        ] {
+            let message = coverage(&seen).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 }
