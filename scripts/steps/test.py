@@ -101,7 +101,8 @@ def topology():
 
 
 def python_tests():
-    return command(sys.executable, "-m", "unittest", "discover", "--quiet", "--start-directory", "scripts/steps/tests")
+    return command(sys.executable, "-m", "unittest", "discover", "--quiet", "--start-directory", "scripts/steps/tests",
+                   PYTHONPATH="scripts/steps")
 
 
 def clear_logs():

@@ -1,8 +1,5 @@
-import sys
 import unittest
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from changed import affected, packages
 from services import ROOT
@@ -63,7 +60,3 @@ class Affected(unittest.TestCase):
 
     def test_the_packages_of_the_workspace_are_found(self):
         self.assertIn("contract", affected({"services/platform/contract/src/lib.rs"}, packages(), ROOT))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,14 +1,11 @@
 import copy
 import io
 import os
-import sys
 import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import compose
 from compose import Broken, Platform, environment, not_hardened, unfit_image
@@ -80,7 +77,3 @@ class WithoutAnEngine(unittest.TestCase):
         with redirect_stdout(io.StringIO()) as out:
             self.assertFalse(compose.test(platform))
         self.assertIn("✗ version --short failed", out.getvalue())
-
-
-if __name__ == "__main__":
-    unittest.main()

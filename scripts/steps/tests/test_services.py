@@ -1,9 +1,5 @@
-import sys
 import tomllib
 import unittest
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from services import ROOT, Service, services
 
@@ -21,7 +17,3 @@ class Services(unittest.TestCase):
     def test_a_service_without_a_port_is_an_error(self):
         with self.assertRaisesRegex(ValueError, "without port"):
             services('[[service]]\nname = "a"\n')
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,13 +1,9 @@
 import io
 import json
-import sys
 import threading
 import unittest
 from contextlib import redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from smoke import Response, Smoke, collection, main, urls
 from services import services
@@ -86,7 +82,3 @@ class Fields(unittest.TestCase):
         paths = {"/a/{id}": {"post": {}}, "/a": {"get": {}}, "/b": {"get": {}, "post": {}}}
         self.assertEqual(collection({"paths": paths}), "/b")
         self.assertIsNone(collection(None))
-
-
-if __name__ == "__main__":
-    unittest.main()

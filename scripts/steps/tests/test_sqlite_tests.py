@@ -1,10 +1,7 @@
 import json
-import sys
 import unittest
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sqlite_tests import COUNTS, TestProgram, test_programs
 
@@ -40,7 +37,3 @@ class TestPrograms(unittest.TestCase):
     def test_counts_are_read_from_what_the_program_prints(self):
         line = "test result: ok. 12 passed; 1 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s"
         self.assertEqual(COUNTS.findall(f"\nrunning 12 tests\n............\n{line}\n"), [("12", "1", "3")])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,12 +1,9 @@
 import io
-import sys
 import time
 import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import steps
 from steps import CANNOT_RUN, Failed, NotRun, Runner, command, step
@@ -103,7 +100,3 @@ class Steps(unittest.TestCase):
         with redirect_stdout(io.StringIO()) as out:
             self.assertEqual(steps.main(interrupted), 1)
         self.assertEqual(out.getvalue().splitlines()[-1], "FAILED: interrupted")
-
-
-if __name__ == "__main__":
-    unittest.main()

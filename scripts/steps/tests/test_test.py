@@ -1,10 +1,6 @@
 import subprocess
-import sys
 import unittest
-from pathlib import Path
 from unittest import mock
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import check
 import test
@@ -71,7 +67,3 @@ class Steps(unittest.TestCase):
     def test_a_change_of_prose_needs_no_build(self):
         names = [step.name for step in check.steps({"docs/operations.md"}, set())]
         self.assertNotIn("Lints", names)
-
-
-if __name__ == "__main__":
-    unittest.main()
