@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
-from services import ROOT, services
+from services import ROOT, SERVICES
 from steps import CANNOT_RUN, interrupt
 
 IMAGES = ("rust:1.95-bookworm", "postgres:17-alpine")
@@ -194,7 +194,7 @@ def check_images(platform):
 
 def check_roles(platform):
     """Each service's role reaches its own database and no other."""
-    databases = {service.name: service.database for service in services()}
+    databases = {name: service["database"] for name, service in SERVICES.items()}
     for name, own in databases.items():
         for database in (own, *(set(databases.values()) - {own}), "postgres", "template1"):
             code, output = platform.run("exec", "-T", "postgres", "psql", "--no-psqlrc", "--host=127.0.0.1",
@@ -289,9 +289,8 @@ def main():
     if reason := missing(compose):
         print(reason)
         return CANNOT_RUN
-    names = [service.name for service in services()]
-    passed = test(Platform(compose, "docker-compose.yml", names, ["postgres"]))
-    return 0 if passed and test(Platform(compose, "docker-compose.sqlite.yml", names)) else 1
+    passed = test(Platform(compose, "docker-compose.yml", SERVICES, ["postgres"]))
+    return 0 if passed and test(Platform(compose, "docker-compose.sqlite.yml", SERVICES)) else 1
 
 
 if __name__ == "__main__":

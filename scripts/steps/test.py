@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 
-from services import ROOT, services
+from services import ROOT, SERVICES
 from steps import TARGET, NotRun, check_tools, command, main, step
 
 PROGRAMS = TARGET / "debug"
@@ -112,7 +112,7 @@ def clear_logs():
 
 
 def conformance_logs():
-    return [folder for service in services() for folder in sorted(CONFORMANCE.glob(f"{service.name}-*"))]
+    return [folder for name in SERVICES for folder in sorted(CONFORMANCE.glob(f"{name}-*"))]
 
 
 def coverage():

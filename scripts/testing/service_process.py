@@ -1,17 +1,17 @@
-"""Reads services/platform.toml and starts services, for the tests that are written in Python."""
+"""Starts services, for the tests that are written in Python."""
 
 import json
 import os
 import signal
 import subprocess
+import sys
 import threading
-import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).resolve().parents[1] / "steps"))
+from services import ROOT, SERVICES
+
 PROGRAMS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
-# The entries of services/platform.toml by name, each after the services that it calls.
-SERVICES = {entry["name"]: entry for entry in tomllib.loads((ROOT / "services/platform.toml").read_text())["service"]}
 # A generous timeout: CI may be slow.
 TIMEOUT_S = 90
 

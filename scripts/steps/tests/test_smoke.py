@@ -5,8 +5,10 @@ import unittest
 from contextlib import redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from services import SERVICES
 from smoke import Response, Smoke, collection, main, urls
-from services import services
+
+NAME = next(iter(SERVICES))
 
 
 class Healthy(BaseHTTPRequestHandler):
@@ -53,22 +55,21 @@ class AgainstAService(unittest.TestCase):
 
 class Arguments(unittest.TestCase):
     def test_every_service_has_a_default_url(self):
-        self.assertEqual(list(urls([])), [service.name for service in services()])
+        listed = {name: f"http://127.0.0.1:{service['port']}" for name, service in SERVICES.items()}
+        self.assertEqual(urls([]), listed)
 
     def test_a_url_may_be_given_by_name(self):
-        name = services()[0].name
-        self.assertEqual(urls([f"{name}=http://example.com/"])[name], "http://example.com")
+        self.assertEqual(urls([f"{NAME}=http://example.com/"])[NAME], "http://example.com")
 
     def test_wrong_arguments_end_with_2(self):
-        for argument in ("http://example.com", "no-service=http://example.com", f"{services()[0].name}=ftp://a"):
+        for argument in ("http://example.com", "no-service=http://example.com", f"{NAME}=ftp://a"):
             with self.subTest(argument), redirect_stderr(io.StringIO()):
                 self.assertEqual(main([argument]), 2)
 
     def test_a_service_that_does_not_answer_ends_with_2(self):
-        name = services()[0].name
         with redirect_stderr(io.StringIO()) as err:
-            self.assertEqual(main([f"{name}=http://127.0.0.1:1"]), 2)
-        self.assertIn(f"{name} does not answer at http://127.0.0.1:1", err.getvalue())
+            self.assertEqual(main([f"{NAME}=http://127.0.0.1:1"]), 2)
+        self.assertIn(f"{NAME} does not answer at http://127.0.0.1:1", err.getvalue())
 
 
 class Fields(unittest.TestCase):
