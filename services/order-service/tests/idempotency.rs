@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use httpmock::MockServer;
 use order_service::SERVICE;
@@ -15,14 +16,14 @@ use user_client::mock::MockServerExt;
 use user_client::samples;
 
 async fn start(database: &TestDatabase, user_service_url: &str) -> Server {
-    start_with(database, user_service_url, 60_000).await
+    start_with(database, user_service_url, Duration::from_secs(60)).await
 }
 
 /// Starts order-service with this timeout for calls to user-service.
-async fn start_with(database: &TestDatabase, user_service_url: &str, timeout_ms: u32) -> Server {
+async fn start_with(database: &TestDatabase, user_service_url: &str, timeout: Duration) -> Server {
     let mut config = config_of(&SERVICE, &database.url, &[("user-service", user_service_url.to_owned())]);
     for dependency in config.dependencies.values_mut() {
-        dependency.timeout_ms = timeout_ms;
+        dependency.settings.timeout = timeout;
     }
     SERVICE.start(&config, &CapturedLog::default().logger(&[SERVICE.document])).await.unwrap()
 }
@@ -80,7 +81,8 @@ on_both_databases! {
     async fn a_key_is_in_use_while_its_order_waits_for_user_service(database: TestDatabase) {
         // The kernel accepts the connection; no process answers on it.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = start_with(&database, &format!("http://{}", silent.local_addr().unwrap()), 500).await;
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let server = start_with(&database, &url, Duration::from_millis(500)).await;
         let (one, other) = tokio::join!(post(&server, "k"), post(&server, "k"));
         let mut statuses = [one.status().as_u16(), other.status().as_u16()];
         statuses.sort_unstable();

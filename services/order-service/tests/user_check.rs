@@ -9,11 +9,12 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
+use client_policy::Settings;
 use contract::examples::Request;
 use httpmock::MockServer;
 use order_service::SERVICE;
 use serde_json::{Value, json};
-use service_runtime::config::{Config, DependencyConfig};
+use service_runtime::config::Config;
 use service_runtime::server::Server;
 use service_testing::conformance::check_mock;
 use service_testing::{CapturedLog, Kind, TestDatabase, config_of, on_both_databases};
@@ -38,8 +39,8 @@ fn config(database: &TestDatabase, user_service_url: String) -> Config {
 }
 
 /// The settings of `config` for calls to user-service.
-fn user_service_in(config: &mut Config) -> &mut DependencyConfig {
-    config.dependencies.get_mut("user-service").unwrap()
+fn user_service_in(config: &mut Config) -> &mut Settings {
+    &mut config.dependencies.get_mut("user-service").unwrap().settings
 }
 
 async fn start_with(config: Config) -> Running {
@@ -237,7 +238,7 @@ async fn with_silent_user_service() -> (TcpListener, TestDatabase, Config) {
 async fn a_silent_user_service_is_a_timeout() {
     let (_silent, _database, mut config) = with_silent_user_service().await;
     // Before the call times out, so that the last attempt's error is what is classified.
-    user_service_in(&mut config).attempt_timeout_ms = 50;
+    user_service_in(&mut config).attempt_timeout = Duration::from_millis(50);
     let service = start_with(config).await;
     service.expect_refusal(503, "user_service_timeout", "silence").await;
 }
@@ -360,7 +361,7 @@ async fn the_circuit_opens_on_failures_and_closes_on_recovery() {
 #[tokio::test]
 async fn the_circuit_opens_on_timeouts_however_short() {
     let (_silent, _database, mut config) = with_silent_user_service().await;
-    user_service_in(&mut config).timeout_ms = 50;
+    user_service_in(&mut config).timeout = Duration::from_millis(50);
     let service = start_with(config).await;
     while circuit_events(&service.log).is_empty() {
         assert_eq!(service.place_order().await.0, 503);

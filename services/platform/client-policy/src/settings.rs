@@ -40,9 +40,12 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            // A service that has not accepted a connection by then is down.
             connect_timeout: Duration::from_millis(250),
+            // Longer than a healthy service takes.
             attempt_timeout: Duration::from_millis(400),
             timeout: Duration::from_secs(2),
+            // A healthy service answers thousands of calls a second at this concurrency; one that hangs gets no more.
             concurrency: 64,
             max_response_bytes: MAX_RESPONSE_BYTES,
         }

@@ -134,15 +134,7 @@ impl<C: PolicyClient> Dependency<C> {
         telemetry: &mut Telemetry,
         log: &Logger,
     ) -> Result<Self> {
-        let milliseconds = |number: u32| Duration::from_millis(number.into());
-        let timeout = milliseconds(config.timeout_ms);
-        let settings = Settings {
-            connect_timeout: milliseconds(config.connect_timeout_ms),
-            attempt_timeout: milliseconds(config.attempt_timeout_ms),
-            timeout,
-            concurrency: config.concurrency as usize,
-            max_response_bytes,
-        };
+        let settings = Settings { max_response_bytes, ..config.settings.clone() };
         let log = log.clone();
         let observer = move |circuit| match circuit {
             Circuit::Open => warn!(log, "circuit opened"; "dependency" => name),
@@ -150,9 +142,9 @@ impl<C: PolicyClient> Dependency<C> {
         };
         let client = C::connect(&config.url, settings, observer)
             .with_context(|| format!("cannot make the HTTP client for {name}"))?;
-        let (observed, limit) = (client.clone(), config.concurrency as usize);
+        let (observed, limit) = (client.clone(), config.settings.concurrency);
         let calls = telemetry.dependency(name, move || attempts(&observed, limit));
-        Ok(Self { client, timeout, calls })
+        Ok(Self { client, timeout: config.settings.timeout, calls })
     }
 
     /// Coalesces the lookups `L`.

@@ -12,6 +12,8 @@ mod postgres;
 pub mod suite;
 pub mod world;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use service_runtime::Service;
 use service_runtime::config::Config;
@@ -22,7 +24,7 @@ pub use log::{CapturedLog, KEEP_VARIABLE};
 pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, check_index_scans};
 
 /// The timeout of calls in tests that do not test timeouts: CI may be slow.
-const GENEROUS_MS: u32 = 60_000;
+const GENEROUS: Duration = Duration::from_secs(60);
 
 /// Every kind of database.
 pub const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
@@ -82,8 +84,8 @@ pub fn config_of(service: &Service, database: &DatabaseUrl, called: &[(&str, Str
     for (name, url) in called {
         let dependency = config.dependencies.get_mut(*name).expect("the service calls this one");
         dependency.url.clone_from(url);
-        dependency.attempt_timeout_ms = GENEROUS_MS;
-        dependency.timeout_ms = GENEROUS_MS;
+        dependency.settings.attempt_timeout = GENEROUS;
+        dependency.settings.timeout = GENEROUS;
     }
     config
 }

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use contract::examples::{self, DeclaredError, DependencyFault, ErrorExample, Example, State};
@@ -13,10 +14,10 @@ use service_runtime::server::Server;
 use tokio::net::TcpSocket;
 
 use crate::golden::Replay;
-use crate::{CapturedLog, GENEROUS_MS, Kind, TestDatabase};
+use crate::{CapturedLog, GENEROUS, Kind, TestDatabase};
 
 /// The timeout of calls that get no response.
-const SHORT_MS: u32 = 50;
+const SHORT: Duration = Duration::from_millis(50);
 
 /// The services of the platform, each listed after those that it calls.
 #[derive(Clone, Copy, Debug)]
@@ -68,14 +69,14 @@ impl World {
         }
         let mut called = Vec::new();
         for (name, dependency) in &mut config.dependencies {
-            dependency.attempt_timeout_ms = GENEROUS_MS;
-            dependency.timeout_ms = GENEROUS_MS;
+            dependency.settings.attempt_timeout = GENEROUS;
+            dependency.settings.timeout = GENEROUS;
             let fault = match state {
                 State::Dependency { name: faulty, fault } if faulty == name => Some(*fault),
                 _ => None,
             };
             if fault == Some(DependencyFault::Silent) {
-                dependency.timeout_ms = SHORT_MS;
+                dependency.settings.timeout = SHORT;
             }
             let (url, held) = self.called(name, fault).await.with_context(|| format!("starting {name}"))?;
             dependency.url = url;

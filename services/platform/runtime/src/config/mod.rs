@@ -8,8 +8,10 @@ pub mod values;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use client_policy::Settings;
 use slog::Level;
 
 use crate::database::DatabaseUrl;
@@ -23,15 +25,8 @@ pub use read::read as read_command;
 const DEFAULT_CONNECTIONS: u32 = 10;
 /// Long enough for a server that starts at the same time, or recovers.
 const DEFAULT_START_TIMEOUT_MS: u32 = 30_000;
-
-/// A service on the same network that has not accepted a connection by then is down.
-const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 250;
-/// Longer than a healthy service takes.
-const DEFAULT_ATTEMPT_TIMEOUT_MS: u32 = 400;
 /// Enough for a second and a third attempt, shorter than a person waits.
-const DEFAULT_CALL_TIMEOUT_MS: u32 = 900;
-/// A healthy service answers thousands of calls a second at this concurrency; one that hangs gets no more.
-const DEFAULT_CONCURRENCY: u32 = 64;
+const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// The settings of a service.
 #[derive(Clone, Debug, Args)]
@@ -82,14 +77,8 @@ pub struct Config {
 pub struct DependencyConfig {
     /// Its base URL.
     pub url: String,
-    /// The maximum milliseconds to connect.
-    pub connect_timeout_ms: u32,
-    /// The maximum milliseconds for one attempt, connecting included.
-    pub attempt_timeout_ms: u32,
-    /// The maximum milliseconds for a call, all attempts and the waits between them included.
-    pub timeout_ms: u32,
-    /// The maximum number of concurrent calls.
-    pub concurrency: u32,
+    /// The limits of the calls.
+    pub settings: Settings,
 }
 
 impl Config {
@@ -105,22 +94,15 @@ impl Config {
             log_level: Level::Info,
             migrate_only: false,
             check_ready: false,
-            dependencies: called_by(name)
-                .map(|called| (called.to_owned(), DependencyConfig::new(default_url(called))))
-                .collect(),
+            dependencies: called_by(name).map(|called| (called.to_owned(), DependencyConfig::new(called))).collect(),
         }
     }
 }
 
 impl DependencyConfig {
-    fn new(url: String) -> Self {
-        Self {
-            url,
-            connect_timeout_ms: DEFAULT_CONNECT_TIMEOUT_MS,
-            attempt_timeout_ms: DEFAULT_ATTEMPT_TIMEOUT_MS,
-            timeout_ms: DEFAULT_CALL_TIMEOUT_MS,
-            concurrency: DEFAULT_CONCURRENCY,
-        }
+    fn new(called: &str) -> Self {
+        let settings = Settings { timeout: DEFAULT_CALL_TIMEOUT, ..Settings::default() };
+        Self { url: format!("http://{}", default_address(called)), settings }
     }
 }
 
@@ -136,10 +118,6 @@ pub fn read(name: &'static str, about: &'static str) -> Config {
 pub fn default_address(name: &str) -> SocketAddr {
     let port = topology::platform().service(name).map_or(0, |service| service.port);
     (Ipv4Addr::LOCALHOST, port).into()
-}
-
-fn default_url(name: &str) -> String {
-    format!("http://{}", default_address(name))
 }
 
 /// The services that the service `name` calls.
@@ -166,32 +144,27 @@ fn dependency_args(called: &'static str) -> [Arg; 5] {
         let variable = long.to_uppercase().replace('-', "_");
         Arg::new(long.clone()).long(long).env(variable).value_name(value_name).help(help)
     };
-    let ms = |setting, default: u32, help| {
-        arg(setting, "MS", help).default_value(default.to_string()).value_parser(milliseconds)
+    let ms = |setting: &str, default: Duration, help: String| {
+        arg(setting, "MS", format!("The maximum milliseconds {help}"))
+            .default_value(default.as_millis().to_string())
+            .value_parser(|value: &str| milliseconds(value).map(|number| Duration::from_millis(number.into())))
     };
+    let DependencyConfig { url, settings } = DependencyConfig::new(called);
     [
-        arg("url", "URL", format!("The base URL of {called}"))
-            .default_value(default_url(called))
-            .value_parser(service_url),
-        ms(
-            "connect-timeout-ms",
-            DEFAULT_CONNECT_TIMEOUT_MS,
-            format!("The maximum milliseconds to connect to {called}"),
-        ),
+        arg("url", "URL", format!("The base URL of {called}")).default_value(url).value_parser(service_url),
+        ms("connect-timeout-ms", settings.connect_timeout, format!("to connect to {called}")),
         ms(
             "attempt-timeout-ms",
-            DEFAULT_ATTEMPT_TIMEOUT_MS,
-            format!("The maximum milliseconds for one attempt to call {called}, connecting included"),
+            settings.attempt_timeout,
+            format!("for one attempt to call {called}, connecting included"),
         ),
         ms(
             "timeout-ms",
-            DEFAULT_CALL_TIMEOUT_MS,
-            format!(
-                "The maximum milliseconds for a call of {called}, all attempts and the waits between them included"
-            ),
+            settings.timeout,
+            format!("for a call of {called}, all attempts and the waits between them included"),
         ),
         arg("concurrency", "NUMBER", format!("The maximum number of concurrent calls of {called}"))
-            .default_value(DEFAULT_CONCURRENCY.to_string())
+            .default_value(settings.concurrency.to_string())
             .value_parser(calls),
     ]
 }
@@ -200,21 +173,21 @@ fn from_matches(name: &str, matches: &ArgMatches) -> Config {
     // A value that does not parse, or is missing, has already ended the process.
     let mut config = Config::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
     for called in called_by(name) {
-        let mut dependency = DependencyConfig::new(default_url(called));
-        if let Some(url) = matches.get_one::<String>(&format!("{called}-url")) {
-            dependency.url.clone_from(url);
-        }
-        for (setting, value) in [
-            ("connect-timeout-ms", &mut dependency.connect_timeout_ms),
-            ("attempt-timeout-ms", &mut dependency.attempt_timeout_ms),
-            ("timeout-ms", &mut dependency.timeout_ms),
-            ("concurrency", &mut dependency.concurrency),
-        ] {
-            if let Some(given) = matches.get_one(&format!("{called}-{setting}")) {
-                *value = *given;
-            }
-        }
+        let mut dependency = DependencyConfig::new(called);
+        let DependencyConfig { url, settings } = &mut dependency;
+        set(matches, called, "url", url);
+        set(matches, called, "connect-timeout-ms", &mut settings.connect_timeout);
+        set(matches, called, "attempt-timeout-ms", &mut settings.attempt_timeout);
+        set(matches, called, "timeout-ms", &mut settings.timeout);
+        set(matches, called, "concurrency", &mut settings.concurrency);
         config.dependencies.insert(called.to_owned(), dependency);
     }
     config
+}
+
+/// Sets `value` to the given value of a `setting` of a called service, if there is one.
+fn set<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, called: &str, setting: &str, value: &mut T) {
+    if let Some(given) = matches.get_one::<T>(&format!("{called}-{setting}")) {
+        value.clone_from(given);
+    }
 }

@@ -26,8 +26,8 @@ pub fn requests(value: &str) -> Result<u32, String> {
 }
 
 /// Parses a number of calls to another service, from 1 to 10000.
-pub fn calls(value: &str) -> Result<u32, String> {
-    within(value, 1..=10_000, "calls")
+pub fn calls(value: &str) -> Result<usize, String> {
+    within(value, 1..=10_000, "calls").map(|number| number as usize)
 }
 
 fn within(value: &str, range: RangeInclusive<u32>, unit: &str) -> Result<u32, String> {
