@@ -8,13 +8,11 @@ import sys
 import tempfile
 import time
 import unittest
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
-from service_process import ROOT, SERVICES, TIMEOUT_S, Service
+from service_process import ROOT, SERVICES, TIMEOUT_S, Service, send
 
 FILES = ROOT / "deploy/observability"
 DASHBOARD = json.loads((FILES / "grafana/dashboards/platform.json").read_text())
@@ -40,23 +38,6 @@ def queries():
 def metrics_in(query):
     """Returns the names of the metrics in a query."""
     return set(re.findall(r"\b[a-zA-Z_]\w*", NO_METRIC.sub(" ", query))) - FUNCTIONS
-
-
-def send(service, path, body=None):
-    """Sends a GET, or a POST if there is a body, and returns the status."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(service.url + path, data, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            return response.status
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
-
-
-def read_metrics(service):
-    with urllib.request.urlopen(service.url + "/metrics", timeout=TIMEOUT_S) as response:
-        return response.read().decode()
 
 
 class Prometheus:
@@ -92,17 +73,11 @@ class Prometheus:
 
     def query(self, query):
         """Returns the samples of a query; none while Prometheus is starting."""
-        url = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-                return json.load(response)["data"]["result"]
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code == 503:
-                    return []
-                raise AssertionError(f"{query}: {error.read().decode()}") from None
-        except (urllib.error.URLError, ConnectionError):
+        status, text = send(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
+        if status in (0, 503):
             return []
+        assert status == 200, f"{query}: {text}"
+        return json.loads(text)["data"]["result"]
 
 
 class Observability(unittest.TestCase):
@@ -119,7 +94,7 @@ class Observability(unittest.TestCase):
         cls.addClassCleanup(cls.prometheus.stop)
 
     def place_order(self):
-        return send(self.orders, "/api/v1/orders", {"user_id": 1, "product_id": 456, "quantity": 2})
+        return send(self.orders.url + "/api/v1/orders", {"user_id": 1, "product_id": 456, "quantity": 2})[0]
 
     def until(self, query, holds, meanwhile=lambda: None):
         """Waits until the condition holds for the samples of a query."""
@@ -130,9 +105,9 @@ class Observability(unittest.TestCase):
             time.sleep(0.1)
 
     def test_1_every_queried_metric_exists(self):
-        send(self.users, "/api/v1/users", {"email": "user@example.com", "name": "John Doe"})
+        send(self.users.url + "/api/v1/users", {"email": "user@example.com", "name": "John Doe"})
         self.assertEqual(self.place_order(), 201)
-        texts = "".join(read_metrics(service) for service in self.services.values())
+        texts = "".join(send(service.url + "/metrics")[1] for service in self.services.values())
         existing = {re.match(r"\w+", line)[0] for line in texts.splitlines() if not line.startswith("#")}
         rules = re.findall(r"expr: (?:\|\n)?((?:.|\n)*?)\n +(?:for|labels):", (FILES / "alerts.yml").read_text())
         self.assertEqual(len(rules), 9)
@@ -165,7 +140,7 @@ class Observability(unittest.TestCase):
         self.until('up{job="user-service"}', lambda samples: samples and samples[0]["value"][1] == "0")
         for title, query in queries():
             with self.subTest(title):
-                self.until(query, bool, lambda: (self.place_order(), send(self.orders, "/api/v1/orders/999999")))
+                self.until(query, bool, lambda: (self.place_order(), send(self.orders.url + "/api/v1/orders/999999")))
         pending = lambda samples: {"ServiceDown", "DependencyFails"} <= {s["metric"]["alertname"] for s in samples}
         self.until("ALERTS", pending)
 

@@ -9,29 +9,22 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
-from service_process import ROOT, SERVICES, TIMEOUT_S, Service, variable
+from service_process import ROOT, TIMEOUT_S, Service, variable
 
 CONFIGURATION = ROOT / "deploy/proxy/haproxy.cfg"
-CLUSTER = os.environ["TEST_POSTGRES_SOCKET_DIRECTORY"]
 
 
 class Instance(Service):
-    """An instance of a service on PostgreSQL, with its own IP address."""
+    """An instance of a service with its own IP address."""
 
     # HAProxy connects from 127.0.0.1, so its connections could occupy the port of a stopped instance there.
     ips = (f"127.0.0.{number}" for number in range(2, 250))
 
-    def __init__(self, name, urls):
-        database_url = f"postgres:///{SERVICES[name]['database']}?host={CLUSTER}&user=postgres"
+    def __init__(self, name, database_url, urls):
         super().__init__(name, database_url, tempfile.gettempdir(), urls, address=f"{next(self.ips)}:0")
-
-
-def create_database(name):
-    subprocess.run(["psql", "-qh", CLUSTER, "-U", "postgres", "-c", f"CREATE DATABASE {name}"], check=True)
 
 
 class Proxy:
@@ -139,15 +132,6 @@ class Client:
 
     def create_user(self, connection=None):
         return self.send("POST", "/api/v1/users", {"email": next(emails), "name": "John Doe"}, connection=connection)
-
-
-def until(condition):
-    """Waits until a condition holds."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.02)
 
 
 def read_to_end(connection):

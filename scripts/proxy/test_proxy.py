@@ -9,12 +9,11 @@ import subprocess
 import tempfile
 import threading
 import unittest
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from running import SERVICES, Client, Instance, Proxy, create_database, listener, read_to_end, until
+from running import Client, Instance, Proxy, listener, read_to_end
+from service_process import SERVICES, create_database, send, soon
 
 KIB = 1024
 
@@ -28,15 +27,15 @@ class WithRunningServices(unittest.TestCase):
         urls = dict.fromkeys(SERVICES, cls.internal)
         cls.instances = {}
         for name, service in SERVICES.items():
-            create_database(service["database"])
-            cls.instances[name] = [cls.instance(name, urls) for _ in range(2)]
+            database_url = create_database(service["database"])
+            cls.instances[name] = [cls.instance(name, database_url, urls) for _ in range(2)]
         addresses = {name: [instance.address for instance in both] for name, both in cls.instances.items()}
         cls.proxy = Proxy(public, internal, directory, addresses)
         cls.addClassCleanup(cls.proxy.stop)
 
     @classmethod
-    def instance(cls, name, urls):
-        instance = Instance(name, urls)
+    def instance(cls, *arguments):
+        instance = Instance(*arguments)
         cls.addClassCleanup(lambda: instance.stop(signal.SIGKILL))
         return instance
 
@@ -70,12 +69,7 @@ class WithRunningServices(unittest.TestCase):
     def test_the_internal_frontend_routes_to_called_services_only(self):
         for path, status in [("/api/v1/users", 200), ("/api/v1/orders", 404), ("/ready", 404)]:
             with self.subTest(path):
-                try:
-                    actual = urllib.request.urlopen(self.internal + path).status
-                except urllib.error.HTTPError as error:
-                    actual = error.code
-                    error.close()
-                self.assertEqual(actual, status)
+                self.assertEqual(send(self.internal + path)[0], status)
 
     def test_plain_http_gets_no_response(self):
         plain = self.client().connect_plain()
@@ -89,9 +83,9 @@ class WithRunningServices(unittest.TestCase):
             ("405 of a service", lambda client: client.send("PATCH", "/api/v1/users")),
             ("404 of the proxy", lambda client: client.send("GET", "/nonsense")),
         ]
-        for name, send in cases:
+        for name, request in cases:
             with self.subTest(name):
-                status, headers, _ = send(self.client())
+                status, headers, _ = request(self.client())
                 self.assertEqual(status, int(name[:3]))
                 self.assertEqual(headers.get_all("Strict-Transport-Security"), ["max-age=31536000"])
                 self.assertEqual(headers.get_all("X-Content-Type-Options"), ["nosniff"])
@@ -180,7 +174,7 @@ class WithRunningServices(unittest.TestCase):
             greedy.connect()
         self.assertEqual(other.send("GET", "/api/v1/users")[0], 200)
         connections.pop().close()
-        until(lambda: connects(greedy))
+        self.assertTrue(soon(lambda: connects(greedy)))
 
     def test_silent_clients_do_not_lock_out_others(self):
         for silent in [self.client() for _ in range(20)]:
@@ -259,7 +253,7 @@ class WithRunningServices(unittest.TestCase):
             log = self.proxy.log.read_text()
             return log.rfind(f"{name} is UP") > log.rfind(f"{name} is DOWN") >= 0
 
-        until(used)
+        self.assertTrue(soon(used))
 
 
 class WithFaultyServices(unittest.TestCase):
@@ -304,7 +298,7 @@ class WithFaultyServices(unittest.TestCase):
     def test_no_personal_data_is_logged(self):
         _, _, body = self.client.send("GET", "/api/v1/orders?email=canary@example.com", headers={"Cookie": "canary"})
         self.client.connect_plain().close()
-        until(lambda: body["request_id"] in self.proxy.log.read_text())
+        self.assertTrue(soon(lambda: body["request_id"] in self.proxy.log.read_text()))
         self.assertNotIn("canary", self.proxy.log.read_text())
         self.assertNotIn(self.client.ip, self.proxy.log.read_text())
 

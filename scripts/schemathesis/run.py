@@ -9,16 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
-from service_process import ROOT, SERVICES, Service, with_callees
+from service_process import ROOT, SERVICES, Service, create_database, send, with_callees
 
 HERE = ROOT / "scripts/schemathesis"
 OUTPUT = ROOT / "target/conformance"
-CLUSTER = os.environ["TEST_POSTGRES_SOCKET_DIRECTORY"]
 # Fewer test cases mean that schemathesis skipped something.
 MIN_CASES = 500
 
@@ -51,7 +49,8 @@ def test_pair(service, database):
     urls = {}
     with ExitStack() as stack:
         for name in with_callees(service):
-            running = Service(name, create_database(name, database, output), output, urls, log=output / f"{name}.log")
+            database_url = f"sqlite:{name}.db" if database == "sqlite" else create_database(f"{output.name}_{name}")
+            running = Service(name, database_url, output, urls, log=output / f"{name}.log")
             stack.callback(running.stop)
             urls[name] = running.url
             if name != service:
@@ -59,22 +58,14 @@ def test_pair(service, database):
         return run_schemathesis(service, urls[service], output)
 
 
-def create_database(service, database, output):
-    """Returns the URL of a new database."""
-    if database == "sqlite":
-        return f"sqlite:{service}.db"
-    name = f"{output.name}_{service}"
-    subprocess.run(["psql", "-qh", CLUSTER, "-U", "postgres", "-c", f'CREATE DATABASE "{name}"'], check=True)
-    return f"postgres:///{name}?host={CLUSTER}&user=postgres"
-
-
 def create_examples(service, url):
     """Creates the resources of the examples of a called service, so that its caller finds them."""
     for path, operations in json.loads(document_path(service).read_text())["paths"].items():
         if "post" in operations and "{" not in path:
             example = operations["post"]["requestBody"]["content"]["application/json"]["example"]
-            body, headers = json.dumps(example).encode(), {"Content-Type": "application/json"}
-            urllib.request.urlopen(urllib.request.Request(url + path, body, headers)).close()
+            status, text = send(url + path, example)
+            if not 200 <= status < 300:
+                raise RuntimeError(f"{path} of {service} answered {status}: {text}")
 
 
 def document_path(service):

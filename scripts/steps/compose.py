@@ -8,14 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
+from pathlib import Path
 
 from services import ROOT, SERVICES
 from steps import CANNOT_RUN, interrupt
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
+from service_process import TIMEOUT_S, send, soon
+
 IMAGES = ("rust:1.95-bookworm", "postgres:17-alpine")
-PATIENCE_S = 60
 LARGEST_IMAGE = 25_000_000
 SECRETS = re.compile("password|secret|token|database_url", re.IGNORECASE)
 # Characters that a URL or a shell would mangle.
@@ -61,31 +62,6 @@ def check(name, holds, reason):
     ok(name)
 
 
-def soon(condition):
-    """Whether the condition holds within a minute."""
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True
-
-
-def request(method, url, body=None):
-    """The status of a response and its text; status 0 without one."""
-    data = None if body is None else json.dumps(body).encode()
-    sent = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(sent, timeout=15) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError as error:
-        return 0, str(error)
-
-
 class Platform:
     """The containers of one compose file, in a project of their own."""
 
@@ -109,7 +85,7 @@ class Platform:
         if self.must("version", "--short").startswith("1."):
             self.must("up", "--build", "--detach")
             if not soon(lambda: all(map(self.healthy, self.containers))):
-                raise Broken("not everything is healthy within a minute")
+                raise Broken(f"not everything is healthy within {TIMEOUT_S} s")
         else:
             self.must("up", "--build", "--wait")
 
@@ -130,7 +106,7 @@ class Platform:
     def restart(self, name):
         self.must("restart", name)
         if not soon(lambda: self.healthy(name)):
-            raise Broken(f"{name} is not healthy within a minute of its restart")
+            raise Broken(f"{name} is not healthy within {TIMEOUT_S} s of its restart")
 
 
 def last_lines(output, count=5):
@@ -212,17 +188,15 @@ def check_data(platform):
     url = platform.url
 
     def order(status, words):
-        body = {"user_id": user, "product_id": 456, "quantity": 2}
-        answer = request("POST", f"{url('order-service')}/api/v1/orders", body)
+        answer = send(f"{url('order-service')}/api/v1/orders", {"user_id": user, "product_id": 456, "quantity": 2})
         return answer[0] == status and words in answer[1]
 
     def stored():
-        found = request("GET", f"{url('user-service')}/api/v1/users/{user}")
-        placed = request("GET", f"{url('order-service')}/api/v1/orders?user_id={user}")
+        found = send(f"{url('user-service')}/api/v1/users/{user}")
+        placed = send(f"{url('order-service')}/api/v1/orders?user_id={user}")
         return "kept@example.com" in found[1] and f'"user_id":{user}' in placed[1] and found[0] == placed[0] == 200
 
-    status, created = request("POST", f"{url('user-service')}/api/v1/users",
-                              {"email": "kept@example.com", "name": "Kept"})
+    status, created = send(f"{url('user-service')}/api/v1/users", {"email": "kept@example.com", "name": "Kept"})
     if status != 201:
         raise Broken(f"no user could be created: {created}")
     user = json.loads(created)["id"]

@@ -1,4 +1,4 @@
-"""Starts services, for the tests that are written in Python."""
+"""Starts services and sends requests to them, for the tests that are written in Python."""
 
 import json
 import os
@@ -6,6 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "steps"))
@@ -14,6 +17,38 @@ from services import ROOT, SERVICES
 PROGRAMS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 # A generous timeout: CI may be slow.
 TIMEOUT_S = 90
+# Without a proxy that the environment may name: everything is on this machine.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def send(url, body=None):
+    """Sends a GET, or a POST with JSON if there is a body. Returns the status and the text of the response; status 0 and
+    the reason if there is none."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with OPENER.open(request, timeout=TIMEOUT_S) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+
+
+def soon(condition):
+    """Waits until the condition holds. Returns whether it did in time."""
+    end = time.monotonic() + TIMEOUT_S
+    while not (holds := condition()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds
+
+
+def create_database(name):
+    """Creates a database in the cluster of with-postgres, and returns its URL."""
+    cluster = os.environ["TEST_POSTGRES_SOCKET_DIRECTORY"]
+    subprocess.run(["psql", "-qh", cluster, "-U", "postgres", "-c", f'CREATE DATABASE "{name}"'], check=True)
+    return f"postgres:///{name}?host={cluster}&user=postgres"
 
 
 def variable(service, suffix):
