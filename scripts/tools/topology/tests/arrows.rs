@@ -7,16 +7,16 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use topology::{Platform, Service, platform};
+use topology::{Platform, platform};
 use topology_tool::workspace_root;
 
 /// What a crate is, by its directory.
 #[derive(Debug)]
-enum Kind<'a> {
+enum Kind {
     /// `services/<service>`
-    Service(&'a Service),
+    Service,
     /// `services/<service>/api`
-    Api(&'a Service),
+    Api,
     /// `services/platform/all-in-one`, which starts every service
     AllInOne,
     /// `services/platform/client-policy`, which every client uses
@@ -35,16 +35,15 @@ enum Kind<'a> {
     Tool,
 }
 
-impl<'a> Kind<'a> {
-    fn of(directory: &str, platform: &'a Platform) -> Self {
-        let segments: Vec<_> = directory.split('/').collect();
-        let service = |name| platform.service(name);
-        match segments[..] {
+impl Kind {
+    fn of(directory: &str, platform: &Platform) -> Self {
+        let is_service = |name| platform.service(name).is_some();
+        match directory.split('/').collect::<Vec<_>>()[..] {
             ["services", "platform", "all-in-one"] => Self::AllInOne,
             ["services", "platform", "client-policy"] => Self::ClientPolicy,
             ["services", "platform", _] => Self::Platform,
-            ["services", name] if service(name).is_some() => Self::Service(service(name).unwrap()),
-            ["services", name, "api"] if service(name).is_some() => Self::Api(service(name).unwrap()),
+            ["services", name] if is_service(name) => Self::Service,
+            ["services", name, "api"] if is_service(name) => Self::Api,
             ["clients", "cli"] => Self::CommandLine,
             ["clients", name] if name.ends_with("-client") => Self::Client,
             ["scripts", "tools", "openapi"] => Self::ContractTool,
@@ -68,24 +67,25 @@ struct Crate {
 /// Whether `from` may be built from `to`.
 fn is_arrow(from: &Crate, to: &Crate, platform: &Platform) -> bool {
     match (Kind::of(&from.directory, platform), Kind::of(&to.directory, platform)) {
-        (Kind::Service(service), Kind::Api(api)) => service.name == api.name,
-        (Kind::Service(service), Kind::Client) => service.calls.iter().any(|callee| client_of(callee) == to.name),
-        (Kind::Service(_), Kind::Platform | Kind::ClientPolicy) => to.name != "service-testing",
-        (Kind::Api(_), Kind::Platform) => to.name == "contract",
-        (Kind::AllInOne, Kind::Service(_) | Kind::Platform) => true,
+        (Kind::Service, Kind::Api) => to.name == format!("{}-api", from.name),
+        (Kind::Service, Kind::Client) => called_clients(&from.name, platform).contains(&to.name),
+        (Kind::Service, Kind::Platform | Kind::ClientPolicy) => to.name != "service-testing",
+        (Kind::Api, Kind::Platform) => to.name == "contract",
+        (Kind::AllInOne, Kind::Service | Kind::Platform) => true,
         (Kind::Platform | Kind::ClientPolicy, Kind::Platform | Kind::ClientPolicy) => true,
         (Kind::Client, Kind::ClientPolicy) => true,
         (Kind::CommandLine, Kind::Client | Kind::ClientPolicy) => true,
         (Kind::CommandLine, Kind::Platform) => to.name == "topology",
-        (Kind::ContractTool, Kind::Api(_)) => true,
+        (Kind::ContractTool, Kind::Api) => true,
         (Kind::TopologyTool, _) => to.name == "topology",
         (Kind::ContractTool | Kind::Tool, Kind::Platform | Kind::ClientPolicy | Kind::Client | Kind::Tool) => true,
         _ => false,
     }
 }
 
-fn client_of(service: &str) -> String {
-    platform().service(service).map(Service::client).unwrap_or_default()
+fn called_clients(name: &str, platform: &Platform) -> BTreeSet<String> {
+    let service = |name: &str| platform.service(name).unwrap();
+    service(name).calls.iter().map(|callee| service(callee).client()).collect()
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn clients_and_contracts_do_not_reach_the_runtime() {
     for from in &crates {
         let reached = reachable(from, &crates);
         match Kind::of(&from.directory, platform()) {
-            Kind::Api(_) => assert!(!reached.contains("service-runtime"), "{} reaches {reached:?}", from.name),
+            Kind::Api => assert!(!reached.contains("service-runtime"), "{} reaches {reached:?}", from.name),
             // Its tests too: the documents are all that a client is built and tested from.
             Kind::Client => {
                 let reached: Vec<_> = reached.iter().chain(&from.test_dependencies).collect();
@@ -125,7 +125,7 @@ fn a_service_uses_the_clients_of_exactly_what_it_calls() {
     for service in &platform().services {
         let own = crates.iter().find(|own| own.name == service.name).unwrap();
         let used: BTreeSet<_> = own.dependencies.iter().filter(|name| name.ends_with("-client")).cloned().collect();
-        let called: BTreeSet<_> = service.calls.iter().map(|callee| client_of(callee)).collect();
+        let called = called_clients(&service.name, platform());
         assert_eq!(used, called, "{}: its clients, and `calls` of services/platform.toml", service.name);
     }
 }
