@@ -126,9 +126,4 @@ tps = 5784.25 (without initial connection time)
             .collect();
         assert_eq!(parse(&older).map(|ceiling| (ceiling.transactions, ceiling.failed)), Some((17345.0, 0)));
     }
-
-    #[test]
-    fn a_missing_value_is_an_error() {
-        assert_eq!(parse("tps = 1.0\n"), None);
-    }
 }

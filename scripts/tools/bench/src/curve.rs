@@ -124,15 +124,3 @@ pub(crate) async fn measure(
     }
     Ok(points)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_grow_tenfold_up_to_the_largest() {
-        assert_eq!(sizes(1_000_000), [1000, 10_000, 100_000, 1_000_000]);
-        assert_eq!(sizes(20_000), [1000, 10_000, 20_000]);
-        assert_eq!(sizes(1000), [1000]);
-    }
-}

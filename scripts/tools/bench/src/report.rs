@@ -213,12 +213,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [row(["a", "bb", "c"]), row(["long", "b", "c"])];
-        assert_eq!(table(&rows), "a     bb  c\nlong  b   c\n");
-    }
-
-    #[test]
     fn the_report_has_no_table_without_measurements() {
         let results = Results { missing: vec!["instructions: no valgrind".to_owned()], ..Default::default() };
         let text = report(&results);

@@ -90,22 +90,3 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()
         head.clear();
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use harness::http::{Client, get};
-
-    #[tokio::test]
-    async fn it_knows_every_user_unless_it_fails() {
-        let stub = StubUserService::start().await.unwrap();
-        let mut client = Client::new(stub.address, std::time::Duration::from_secs(5));
-        let reply = client.send(&get("/api/v1/users/7")).await.unwrap();
-        assert_eq!((reply.status, reply.json()["id"].as_i64()), (200, Some(7)));
-        let reply = client.send(&get("/api/v1/users?ids=7,8")).await.unwrap();
-        assert_eq!((reply.status, reply.json()["items"][1]["id"].as_i64()), (200, Some(8)));
-        stub.set_failing(true);
-        assert_eq!(client.send(&get("/api/v1/users/7")).await.unwrap().status, 503);
-        assert_eq!(stub.calls(), 3);
-    }
-}

@@ -151,16 +151,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_is_the_value_of_its_nearest_rank() {
-        let hundred: Latencies = (1..=100).rev().map(Duration::from_micros).collect();
-        for (percent, expected) in [(1.0, 1), (50.0, 50), (99.0, 99), (99.1, 100), (100.0, 100)] {
-            assert_eq!(hundred.percentile(percent), Duration::from_micros(expected), "{percent}");
-        }
-        assert_eq!((hundred.max(), hundred.count()), (Duration::from_micros(100), 100));
-        assert_eq!((Latencies::default().percentile(99.0), Latencies::default().max()), Default::default());
-    }
-
-    #[test]
     fn the_slope_of_noise_around_a_constant_is_near_zero() {
         let line: Vec<_> = (0..10).map(|x| (f64::from(x), 3.0 + 2.0 * f64::from(x))).collect();
         assert!((slope(&line) - 2.0).abs() < 1e-9);
