@@ -17,9 +17,7 @@ mod stub_user_service;
 mod verdict;
 mod writers;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -53,10 +51,6 @@ struct Arguments {
     /// The seed of all random choices; the same seed makes the same choices.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-
-    /// Also write the table to this file, as Markdown.
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -102,10 +96,6 @@ async fn run(arguments: Arguments) -> Result<bool> {
         rows.len(),
         run.elapsed().as_secs_f64()
     );
-    if let Some(file) = arguments.report {
-        std::fs::write(&file, report::markdown(&rows, form, seed, run.elapsed()))
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
     let excused = |row: &&Row| arguments.shared_machine && row.timed;
     let failed = rows.iter().filter(|row| !row.verdict.failures.is_empty() && !excused(row)).count();
     if failed < broken {
@@ -127,9 +117,7 @@ async fn test_all(run: &Run, promises: &[&'static Promise]) -> Vec<Row> {
     for &promise in promises {
         let Promise { number, text, .. } = *promise;
         run.progress(format_args!("promise {number}: {text}"));
-        let begin = Instant::now();
-        let outcome = (promise.test)(run).await;
-        let row = Row::new(promise, outcome, begin.elapsed());
+        let row = Row::new(promise, (promise.test)(run).await);
         let result = if row.verdict.failures.is_empty() { "kept" } else { "BROKEN" };
         run.progress(format_args!("promise {number}: {result}. {}", row.verdict.measurements));
         for failure in &row.verdict.failures {

@@ -1,7 +1,6 @@
 //! The table of promises and results.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::fmt::Write;
 
 use anyhow::Result;
 use procfs::{CpuInfo, Current, Meminfo};
@@ -16,18 +15,17 @@ pub(crate) struct Row {
     /// Whether a shared machine excuses that the promise is broken.
     pub(crate) timed: bool,
     pub(crate) verdict: Verdict,
-    took: Duration,
 }
 
 impl Row {
     /// A promise whose test did not complete is broken, on a shared machine too.
-    pub(crate) fn new(promise: &'static Promise, outcome: Result<Verdict>, took: Duration) -> Self {
+    pub(crate) fn new(promise: &'static Promise, outcome: Result<Verdict>) -> Self {
         let timed = promise.timed && outcome.is_ok();
         let verdict = outcome.unwrap_or_else(|error| {
             let failures = vec![format!("the test did not complete: {error:#}")];
             Verdict { failures, ..Verdict::default() }
         });
-        Self { promise, timed, verdict, took }
+        Self { promise, timed, verdict }
     }
 
     fn result(&self) -> &'static str {
@@ -44,33 +42,12 @@ pub(crate) fn machine() -> String {
     format!("{cores} cores ({model}), {:.1} GiB of memory", bytes as f64 / 1024.0 / 1024.0 / 1024.0)
 }
 
-/// The table as Markdown.
-pub(crate) fn markdown(rows: &[Row], form: &str, seed: u64, took: Duration) -> String {
-    let mut text = format!(
-        "# Promises and results\n\n{form} form, seed {seed}, {:.0} s on {}\n\n\
-         | # | promise | how it was tested | pass | result | |\n|---|---|---|---|---|---|\n",
-        took.as_secs_f64(),
-        machine()
-    );
-    for row in rows {
-        let (promise, verdict, seconds) = (row.promise, &row.verdict, row.took.as_secs_f64());
-        let mut result = verdict.measurements.clone();
-        for failure in &verdict.failures {
-            // Writing to a String cannot fail.
-            let _ = write!(result, "{}**{failure}**", if result.is_empty() { "" } else { "; " });
-        }
-        let cells = [promise.text, &verdict.method, promise.pass, &result];
-        let cells = cells.map(|cell| cell.replace('|', "/").replace('\n', " ")).join(" | ");
-        let _ = writeln!(text, "| {} | {cells} | {} ({seconds:.0} s) |", promise.number, row.result());
-    }
-    text
-}
-
 /// The table as lines for a terminal.
 pub(crate) fn plain(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
         let (promise, verdict) = (row.promise, &row.verdict);
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{:>3}  {}  {} (pass: {})", promise.number, row.result(), promise.text, promise.pass);
         for (name, content) in [("tested", &verdict.method), ("result", &verdict.measurements)] {
             if !content.is_empty() {
