@@ -55,18 +55,13 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("scripts/chaos: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    run(Arguments::parse()).await.unwrap_or_else(|error| {
+        eprintln!("scripts/chaos: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-async fn run(arguments: Arguments) -> Result<bool> {
+async fn run(arguments: Arguments) -> Result<ExitCode> {
     let selected = select(&arguments.promises)?;
     let program = std::env::current_exe()?;
     let binaries = program.parent().context("this program is in a directory")?.to_owned();
@@ -101,7 +96,7 @@ async fn run(arguments: Arguments) -> Result<bool> {
     if failed < broken {
         println!("{} of them are about times, on a shared machine: excused", broken - failed);
     }
-    Ok(failed == 0)
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn select(numbers: &[u8]) -> Result<Vec<&'static Promise>> {
