@@ -47,7 +47,6 @@ struct Counters {
     accepted: AtomicU64,
     open: AtomicUsize,
     max_open: AtomicUsize,
-    requests: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -110,11 +109,6 @@ impl Proxy {
         let open = self.shared.counters.open.load(Ordering::Relaxed);
         self.shared.counters.max_open.store(open, Ordering::Relaxed);
     }
-
-    /// How many HTTP/1.1 requests were received, forwarded or not.
-    pub fn requests(&self) -> u64 {
-        self.shared.counters.requests.load(Ordering::Relaxed)
-    }
 }
 
 impl Drop for Proxy {
@@ -173,7 +167,6 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>, turn: usize) {
 }
 
 async fn relay(client: &mut TcpStream, shared: &Shared, turn: usize) -> io::Result<()> {
-    let mut requests = RequestCounter { counters: &shared.counters, matched: 0 };
     let mut mode = shared.mode.subscribe();
     let (mut from_client, to_client) = client.split();
     let mut buffered = Vec::with_capacity(READ_BYTES);
@@ -182,17 +175,15 @@ async fn relay(client: &mut TcpStream, shared: &Shared, turn: usize) -> io::Resu
         tokio::select! {
             _ = mode.changed() => {}
             read = from_client.read_buf(&mut buffered), if buffered.len() < MAX_BUFFER_BYTES => {
-                let length = read?;
-                if length == 0 {
+                if read? == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                requests.count(&buffered[buffered.len() - length..]);
             }
         }
     }
     let (from_server, to_server) = connect(shared, turn).await?;
-    let up = pump(from_client, to_server, buffered, mode.clone(), Some(requests));
-    let down = pump(from_server, to_client, Vec::with_capacity(READ_BYTES), mode, None);
+    let up = pump(from_client, to_server, buffered, mode.clone(), true);
+    let down = pump(from_server, to_client, Vec::with_capacity(READ_BYTES), mode, false);
     tokio::try_join!(up, down).map(|_| ())
 }
 
@@ -218,28 +209,27 @@ async fn connect(shared: &Shared, turn: usize) -> io::Result<Halves> {
     Err(io::ErrorKind::ConnectionRefused.into())
 }
 
-/// Forwards `from` to `to`, beginning with the bytes in `buffered`, until `from` ends. Only the direction to the server
-/// has `requests`, which are counted.
+/// Forwards `from` to `to`, beginning with the bytes in `buffered`, until `from` ends.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut buffered: Vec<u8>,
     mut mode: watch::Receiver<Mode>,
-    mut requests: Option<RequestCounter<'_>>,
+    to_server: bool,
 ) -> io::Result<()> {
     let mut ended = false;
     let mut half_closed = false;
     loop {
         let current = *mode.borrow_and_update();
         match current {
-            Mode::HalfClose if requests.is_none() => {
+            Mode::HalfClose if !to_server => {
                 if !half_closed {
                     to.shutdown().await?;
                     half_closed = true;
                 }
                 buffered.clear();
             }
-            Mode::BlackHole if ended && requests.is_some() => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Mode::BlackHole if ended && to_server => return Err(io::ErrorKind::UnexpectedEof.into()),
             Mode::BlackHole => {}
             _ if buffered.is_empty() => {}
             _ => {
@@ -256,32 +246,7 @@ async fn pump(
         }
         tokio::select! {
             _ = mode.changed() => {}
-            read = from.read_buf(&mut buffered), if !ended && buffered.len() < MAX_BUFFER_BYTES => {
-                let length = read?;
-                ended = length == 0;
-                if let Some(requests) = &mut requests {
-                    requests.count(&buffered[buffered.len() - length..]);
-                }
-            }
-        }
-    }
-}
-
-/// Recognises requests by the end of their first line.
-struct RequestCounter<'a> {
-    counters: &'a Counters,
-    matched: usize,
-}
-
-impl RequestCounter<'_> {
-    fn count(&mut self, bytes: &[u8]) {
-        const MARK: &[u8] = b" HTTP/1.1\r\n";
-        for byte in bytes {
-            self.matched = if *byte == MARK[self.matched] { self.matched + 1 } else { usize::from(*byte == MARK[0]) };
-            if self.matched == MARK.len() {
-                self.matched = 0;
-                self.counters.requests.fetch_add(1, Ordering::Relaxed);
-            }
+            read = from.read_buf(&mut buffered), if !ended && buffered.len() < MAX_BUFFER_BYTES => ended = read? == 0,
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let proxy = platform.services[USER_SERVICE].proxy()?;
     proxy.set_mode(Mode::BlackHole);
     proxy.reset_max_open();
-    let (calls_before, connections_before) = (proxy.requests(), proxy.accepted());
+    let connections_before = proxy.accepted();
     let load = Load::start(CONNECTIONS, Duration::from_secs(10), Duration::ZERO, source);
     let begin = Instant::now();
     let mut peak = before;
@@ -46,7 +46,6 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     }
     let samples = load.finish().await;
     let max_open = proxy.max_open();
-    let calls = proxy.requests() - calls_before;
     let connections = proxy.accepted() - connections_before;
 
     let first = latencies(samples.iter().filter(|sample| sample.first)).max();
@@ -56,7 +55,7 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let growth = peak.saturating_sub(before);
     let mut verdict = Verdict::new(format!(
         "{} answers, {} other than 503; first ones within {}, then p99 {} (max {}); at most {max_open} calls open, \
-         {calls} in all, {connections} new connections; memory + {} MiB (from {}); the answers: {}",
+         {connections} new connections; memory + {} MiB (from {}); the answers: {}",
         samples.len(),
         others.len(),
         ms(first),
