@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -20,7 +20,7 @@ struct Shared {
 pub(crate) struct StubUserService {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
-    acceptor: JoinHandle<()>,
+    _acceptor: JoinSet<()>,
 }
 
 impl StubUserService {
@@ -28,8 +28,9 @@ impl StubUserService {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::<Shared>::default();
-        let acceptor = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { address, shared, acceptor })
+        let mut acceptor = JoinSet::new();
+        acceptor.spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, _acceptor: acceptor })
     }
 
     /// Begins or ends failing.
@@ -40,12 +41,6 @@ impl StubUserService {
     /// How many requests it received.
     pub(crate) fn calls(&self) -> u64 {
         self.shared.calls.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for StubUserService {
-    fn drop(&mut self) {
-        self.acceptor.abort();
     }
 }
 

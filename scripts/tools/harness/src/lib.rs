@@ -1,6 +1,5 @@
 //! Starts, breaks, loads and measures the services: what `scripts/chaos` and `scripts/bench` share.
 
-pub mod balancer;
 pub mod cpus;
 pub mod http;
 pub mod load;

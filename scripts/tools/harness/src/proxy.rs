@@ -11,7 +11,7 @@ use anyhow::Result;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 /// How many bytes of one direction a black hole buffers; beyond that the sender is blocked.
 const MAX_BUFFER_BYTES: usize = 256 * 1024;
@@ -61,7 +61,7 @@ struct Shared {
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-    acceptor: JoinHandle<()>,
+    _acceptor: JoinSet<()>,
 }
 
 impl Proxy {
@@ -75,8 +75,9 @@ impl Proxy {
             targets: Mutex::new(targets),
             counters: Counters::default(),
         });
-        let acceptor = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { address, shared, acceptor })
+        let mut acceptor = JoinSet::new();
+        acceptor.spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, _acceptor: acceptor })
     }
 
     /// Where it listens.
@@ -108,12 +109,6 @@ impl Proxy {
     pub fn reset_max_open(&self) {
         let open = self.shared.counters.open.load(Ordering::Relaxed);
         self.shared.counters.max_open.store(open, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.acceptor.abort();
     }
 }
 

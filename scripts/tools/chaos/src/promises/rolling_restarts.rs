@@ -1,14 +1,18 @@
 //! Promise 9: replacing the instances one by one under load loses nothing.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use harness::balancer::Balancer;
 use harness::measurements::ms;
 use harness::process::{Instance, POLL_INTERVAL, Settings};
+use harness::proxy::{Proxy, Target};
 use harness::topology::{self, Service};
 use service_testing::Kind;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::kill_results::Audit;
 use crate::platform::{Databases, ORDER_SERVICE, USER_SERVICE, Users, service_of};
@@ -23,6 +27,8 @@ const INSTANCES: usize = 2;
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How long an instance may take to stop after SIGTERM.
 const MAX_STOP: Duration = Duration::from_secs(15);
+/// The interval between health checks of an instance.
+const HEALTH_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let mut random = run.random(9);
@@ -30,10 +36,10 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let mut groups = BTreeMap::<&str, Group>::new();
     // Each service is listed below those that it calls.
     for service in &topology::platform().services {
-        let settings = databases.settings(service, |name| Some(groups.get(name)?.balancer.address()));
+        let settings = databases.settings(service, |name| Some(groups.get(name)?.proxy.address()));
         groups.insert(&service.name, Group::start(run, service, settings).await?);
     }
-    let fronts = (groups[ORDER_SERVICE].balancer.address(), groups[USER_SERVICE].balancer.address());
+    let fronts = (groups[ORDER_SERVICE].proxy.address(), groups[USER_SERVICE].proxy.address());
     let user_ids = Users::create(fronts.1).await?.all();
     let writers = Writers::start(WRITERS, fronts, user_ids, TIME_LIMIT, &mut random);
     writers.progress(WRITERS).await?;
@@ -73,12 +79,15 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     )))
 }
 
-/// The instances of one service.
+/// The instances of one service. Its proxy is a load balancer with health checks: it sends new connections to the
+/// instances that are ready, and open connections stay where they are.
 struct Group {
     service: &'static Service,
     settings: Settings,
     instances: Vec<Instance>,
-    balancer: Balancer,
+    proxy: Arc<Proxy>,
+    addresses: Arc<Mutex<Vec<SocketAddr>>>,
+    _health_checks: JoinSet<()>,
 }
 
 impl Group {
@@ -87,8 +96,12 @@ impl Group {
         for _ in 0..INSTANCES {
             instances.push(run.start(service, false, &settings).await?);
         }
-        let balancer = Balancer::start(instances.iter().map(|instance| instance.address).collect()).await?;
-        Ok(Self { service, settings, instances, balancer })
+        let addresses: Vec<SocketAddr> = instances.iter().map(|instance| instance.address).collect();
+        let proxy = Arc::new(Proxy::start(addresses.iter().copied().map(Target::Tcp).collect()).await?);
+        let addresses = Arc::new(Mutex::new(addresses));
+        let mut health_checks = JoinSet::new();
+        health_checks.spawn(check(Arc::clone(&proxy), Arc::clone(&addresses)));
+        Ok(Self { service, settings, instances, proxy, addresses, _health_checks: health_checks })
     }
 
     /// Stops an instance as an orchestrator does and starts another in its place. Returns how long it took to stop, and
@@ -100,11 +113,25 @@ impl Group {
         let took = begin.elapsed();
         let failure = (!status.success()).then(|| format!("{} ended with {status}", self.service.name));
         let new = run.start(self.service, false, &self.settings).await?;
-        self.balancer.replace(old.address, new.address);
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)[instance] = new.address;
         while !Instance::is_ready(new.address).await {
-            tokio::time::sleep(POLL_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
         }
         *old = new;
         Ok((took, failure))
+    }
+}
+
+async fn check(proxy: Arc<Proxy>, addresses: Arc<Mutex<Vec<SocketAddr>>>) {
+    loop {
+        let all = addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut ready = Vec::new();
+        for address in all {
+            if Instance::is_ready(address).await {
+                ready.push(Target::Tcp(address));
+            }
+        }
+        proxy.set_targets(ready);
+        sleep(HEALTH_CHECK_INTERVAL).await;
     }
 }
