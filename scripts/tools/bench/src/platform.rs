@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use harness::http;
-use harness::platform::Platform;
-use harness::process::{Output, Process, Settings};
+use harness::platform::{Member, Platform, settings};
+use harness::process::{Output, Process};
 use harness::topology::{self, Service};
 
 use crate::data::{Environment, Store, USERS};
@@ -62,14 +62,17 @@ pub(crate) async fn start(
     prefix: impl Fn(&Service) -> Vec<OsString>,
 ) -> Result<Platform> {
     let is_implemented = |name: &str| side != Side::Peer || PEER_SERVICES.contains(&name);
-    let databases = stores.iter().filter(|(name, _)| is_implemented(name));
-    let databases = databases.map(|(name, store)| (*name, store.setting.clone())).collect();
-    let launch = async |service: &'static Service, settings: &Settings| {
+    let mut platform = Platform::default();
+    // Callees before callers.
+    for service in topology::platform().services.iter().filter(|service| is_implemented(&service.name)) {
+        let address = |name: &str| Some(platform.get(name)?.instance.address);
+        let settings = settings(service, &stores[service.name.as_str()].setting, address);
         let command = command(environment, side, service, prefix(service));
-        let process = Process::spawn(command, environment.directory.path(), settings, Output::Counted)?;
-        process.serving(START_TIME_LIMIT).await
-    };
-    Platform::start(&databases, false, launch).await
+        let process = Process::spawn(command, environment.directory.path(), &settings, Output::Counted)?;
+        let instance = process.serving(START_TIME_LIMIT).await?;
+        platform.members.push(Member { service, instance });
+    }
+    Ok(platform)
 }
 
 fn command(environment: &Environment, side: Side, service: &Service, prefix: Vec<OsString>) -> Command {

@@ -1,5 +1,6 @@
 //! The platform under test, behind proxies that can break what connects its parts, and requests to it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,13 +8,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::cpus::Split;
 use harness::http::{Client, post};
-use harness::platform::{self, DatabaseUrls, settings};
+use harness::platform::{self, Member, settings};
 use harness::process::{Instance, Settings};
-use harness::proxy::Proxy;
+use harness::proxy::{Proxy, Target};
 use harness::topology::{self, Service};
 use rustix::thread::sched_getaffinity;
 use service_testing::Kind;
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use crate::canary;
 use crate::run::Run;
@@ -55,7 +57,7 @@ pub(crate) fn service(name: &str) -> Result<&'static Service> {
 /// An empty database for each service.
 #[derive(Debug)]
 pub(crate) struct Databases {
-    urls: DatabaseUrls,
+    urls: BTreeMap<&'static str, String>,
     /// In front of PostgreSQL.
     pub(crate) proxy: Option<Proxy>,
     _directory: Option<TempDir>,
@@ -65,7 +67,7 @@ impl Databases {
     /// Creates databases of `kind`.
     pub(crate) async fn new(run: &Run, kind: Kind) -> Result<Self> {
         let services = &topology::platform().services;
-        let mut urls = DatabaseUrls::new();
+        let mut urls = BTreeMap::<&str, String>::new();
         if kind == Kind::Sqlite {
             let directory = tempfile::tempdir()?;
             for service in services {
@@ -104,6 +106,8 @@ pub(crate) struct Platform<'a> {
     run: &'a Run,
     setup: Setup,
     pub(crate) services: platform::Platform,
+    /// In front of each service, at an address that stays when the service restarts; none if they are unproxied.
+    proxies: BTreeMap<&'static str, Proxy>,
     pub(crate) databases: Databases,
 }
 
@@ -116,21 +120,47 @@ impl<'a> Platform<'a> {
             // An earlier promise may have pinned it.
             run.postgres().await?.pin(&own.map_or_else(|| sched_getaffinity(None), Ok)?)?;
         }
-        let launch = async |service: &Service, settings: &Settings| run.start(service, setup.pinned, settings).await;
-        let services = platform::Platform::start(&databases.urls, !setup.unproxied, launch).await?;
-        Ok(Self { run, setup, services, databases })
+        let services = platform::Platform::default();
+        let mut platform = Self { run, setup, services, proxies: BTreeMap::new(), databases };
+        // Callees before callers.
+        for service in &topology::platform().services {
+            let instance = platform.start_another(&service.name).await?;
+            if !setup.unproxied {
+                let proxy = Proxy::start(vec![Target::Tcp(instance.address)]).await?;
+                platform.proxies.insert(&service.name, proxy);
+            }
+            platform.services.members.push(Member { service, instance });
+        }
+        Ok(platform)
     }
 
     /// Kills a service as a crash does, and starts it again on the same data after `pause`.
     pub(crate) async fn crash(&mut self, name: &str, pause: Duration) -> Result<()> {
-        let (run, pinned) = (self.run, self.setup.pinned);
-        let launch = async |service: &Service, settings: &Settings| run.start(service, pinned, settings).await;
-        self.services.crash(name, pause, launch).await
+        let at = self.services.members.iter().position(|member| member.service.name == name);
+        let at = at.with_context(|| format!("{name} does not run"))?;
+        self.services.members[at].instance.process.kill()?;
+        sleep(pause).await;
+        let instance = self.start_another(name).await?;
+        if let Some(proxy) = self.proxies.get(name) {
+            proxy.set_targets(vec![Target::Tcp(instance.address)]);
+        }
+        self.services.members[at].instance = instance;
+        Ok(())
     }
 
-    /// A second instance of a service, on the same database.
-    pub(crate) async fn start_second(&self, name: &str) -> Result<Instance> {
-        self.run.start(service(name)?, self.setup.pinned, &self.services.settings(name)).await
+    /// Another instance of a service, on the same database.
+    pub(crate) async fn start_another(&self, name: &str) -> Result<Instance> {
+        let service = service(name)?;
+        let address = |name: &str| {
+            let direct = self.services.get(name)?.instance.address;
+            Some(self.proxies.get(name).map_or(direct, Proxy::address))
+        };
+        self.run.start(service, self.setup.pinned, &self.databases.settings(service, address)).await
+    }
+
+    /// The proxy in front of a service; an error if the platform has none.
+    pub(crate) fn proxy(&self, name: &str) -> Result<&Proxy> {
+        self.proxies.get(name).with_context(|| format!("{name} has no proxy"))
     }
 
     /// Where the instance of a service listens.

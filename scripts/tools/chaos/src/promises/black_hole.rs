@@ -33,7 +33,7 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     warm_up.finish().await;
     let before = memory_bytes(process)?;
 
-    let proxy = platform.services[USER_SERVICE].proxy()?;
+    let proxy = platform.proxy(USER_SERVICE)?;
     proxy.set_mode(Mode::BlackHole);
     proxy.reset_max_open();
     let connections_before = proxy.accepted();

@@ -86,8 +86,7 @@ async fn kill_on(run: &Run, kind: Kind, results: &mut KillResults) -> Result<()>
     for _ in 0..5 {
         user_ids.push(platform.create_user().await?);
     }
-    let fronts =
-        (platform.services[ORDER_SERVICE].proxy()?.address(), platform.services[USER_SERVICE].proxy()?.address());
+    let fronts = (platform.proxy(ORDER_SERVICE)?.address(), platform.proxy(USER_SERVICE)?.address());
     let writers = Writers::start(WRITERS, fronts, user_ids, TIME_LIMIT, &mut random);
     writers.progress(WRITERS).await?;
     // Callers before callees.
@@ -147,7 +146,7 @@ async fn race_all(run: &Run) -> Result<Races> {
         let (orders, users) = (platform.address(ORDER_SERVICE), platform.address(USER_SERVICE));
         // A second instance shares no memory with the first. Two on one SQLite file are not supported.
         let second = match kind {
-            Kind::Postgres => Some(platform.start_second(ORDER_SERVICE).await?),
+            Kind::Postgres => Some(platform.start_another(ORDER_SERVICE).await?),
             Kind::Sqlite => None,
         };
         let orders = [orders, second.as_ref().map_or(orders, |second| second.address)];
