@@ -18,37 +18,13 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 const BATCH: usize = 100;
 
 /// A kind of abuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Abuse {
     SlowHeaders,
     SlowBodies,
     EndlessBodies,
     Idle,
     Http2Resets,
-}
-
-impl Abuse {
-    /// Its name in the report.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::SlowHeaders => "slow headers",
-            Self::SlowBodies => "slow bodies",
-            Self::EndlessBodies => "endless bodies",
-            Self::Idle => "idle connections",
-            Self::Http2Resets => "HTTP/2 resets",
-        }
-    }
-
-    /// Its number of concurrent connections.
-    pub(crate) fn connections(self) -> usize {
-        match self {
-            // More than the concurrency limit of a service.
-            Self::SlowHeaders | Self::SlowBodies => 1100,
-            Self::EndlessBodies => 16,
-            Self::Idle => 10_000,
-            Self::Http2Resets => 4,
-        }
-    }
 }
 
 /// What the clients have done so far.

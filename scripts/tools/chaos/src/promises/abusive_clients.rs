@@ -19,8 +19,15 @@ use crate::run::Run;
 use crate::verdict::Verdict;
 
 const MAX_FACTOR: f64 = 2.0;
-const ABUSES: [Abuse; 5] =
-    [Abuse::SlowHeaders, Abuse::SlowBodies, Abuse::EndlessBodies, Abuse::Idle, Abuse::Http2Resets];
+/// Each abuse, its name in the report, and its number of concurrent connections.
+const ABUSES: [(Abuse, &str, usize); 5] = [
+    // More than the concurrency limit of a service.
+    (Abuse::SlowHeaders, "slow headers", 1100),
+    (Abuse::SlowBodies, "slow bodies", 1100),
+    (Abuse::EndlessBodies, "endless bodies", 16),
+    (Abuse::Idle, "idle connections", 10_000),
+    (Abuse::Http2Resets, "HTTP/2 resets", 4),
+];
 /// The connections of the well-behaved client, and the pause of each between requests.
 const CLIENTS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(8);
@@ -54,11 +61,10 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     run.progress(&measurements[0]);
     let mut verdict = Verdict::new("");
     let mut attacks = Vec::new();
-    for abuse in ABUSES {
-        let connections = abuse.connections().min(spare_connections());
-        verdict.expect(connections == abuse.connections(), || {
-            format!("only {connections} {}: the limit of descriptors is lower", abuse.name())
-        });
+    for (abuse, name, wanted) in ABUSES {
+        let connections = wanted.min(spare_connections());
+        verdict
+            .expect(connections == wanted, || format!("only {connections} {name}: the limit of descriptors is lower"));
         let (attackers, activity) = (LoadRuntime::new(10)?, Arc::new(Activity::default()));
         attackers.spawn(attack(abuse, connections, address, Arc::clone(&activity)));
         settle(&activity, connections).await;
@@ -66,29 +72,21 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
         drop(attackers);
         let latencies = latencies(&samples);
         let requests = activity.requests.load(Ordering::Relaxed);
-        let measurement = format!("{}: {} ({requests} abusive requests)", abuse.name(), summary(&latencies));
+        let measurement = format!("{name}: {} ({requests} abusive requests)", summary(&latencies));
         run.progress(&measurement);
         measurements.push(measurement);
-        attacks.push(format!("{connections} × {}", abuse.name()));
-        verdict.expect(activity.refused.load(Ordering::Relaxed) == 0, || {
-            format!("{}: connections were refused", abuse.name())
-        });
+        attacks.push(format!("{connections} × {name}"));
+        verdict.expect(activity.refused.load(Ordering::Relaxed) == 0, || format!("{name}: connections were refused"));
         verdict.expect(latencies.percentile(99.0) <= limit, || {
             format!(
-                "{}: p99 {} is {:.1} × the baseline",
-                abuse.name(),
+                "{name}: p99 {} is {:.1} × the baseline",
                 ms(latencies.percentile(99.0)),
                 latencies.percentile(99.0).as_secs_f64() / baseline.percentile(99.0).as_secs_f64()
             )
         });
         let refused: Vec<_> = samples.iter().filter(|s| s.status.is_none_or(|status| status >= 300)).collect();
         verdict.expect(refused.is_empty(), || {
-            format!(
-                "{}: the well-behaved client got {} of {}",
-                abuse.name(),
-                results(refused.iter().copied()),
-                samples.len()
-            )
+            format!("{name}: the well-behaved client got {} of {}", results(refused.iter().copied()), samples.len())
         });
     }
     verdict.measurements = measurements.join("; ");
