@@ -8,7 +8,6 @@ use anyhow::{Result, bail, ensure};
 use harness::http::{Client, Reply, get, post};
 use serde_json::Value;
 
-use crate::kill_results::Audit;
 use crate::platform::{ORDERS, USERS};
 
 /// A request with an idempotency key that was acknowledged.
@@ -18,6 +17,15 @@ pub(crate) struct Acknowledged {
     pub(crate) key: String,
     pub(crate) body: String,
     pub(crate) reply: Reply,
+}
+
+/// The comparison of acknowledged writes with the stored rows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Audit {
+    /// Acknowledged, but not stored, or not as acknowledged.
+    pub(crate) lost: usize,
+    /// Rows of one request beyond the first, acknowledged or not.
+    pub(crate) duplicates: usize,
 }
 
 /// Every acknowledged write of a run.

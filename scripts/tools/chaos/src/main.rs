@@ -7,8 +7,6 @@ mod abusive_clients;
 mod acknowledged;
 mod canary;
 mod fuzz;
-mod idempotent;
-mod kill_results;
 mod platform;
 mod promises;
 mod report;

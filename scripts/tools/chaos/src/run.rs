@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use harness::cpus::{Split, with_affinity};
+use harness::measurements::Counts;
 use harness::postgres::Postgres;
 use harness::process::{Instance, Output, Process};
 use harness::topology::Service;
@@ -14,10 +15,22 @@ use tokio::sync::OnceCell;
 use tokio::task::block_in_place;
 
 use crate::canary::Logs;
-use crate::kill_results::KillResults;
 
 /// How long a service may take until it serves.
 pub(crate) const START_TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// The results of all runs in which services and PostgreSQL were killed, which promises 1 and 2 share.
+#[derive(Debug, Default)]
+pub(crate) struct KillResults {
+    pub(crate) kills: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) lost: usize,
+    pub(crate) duplicates: usize,
+    /// The last error of each request that was given up.
+    pub(crate) failed: Counts,
+    pub(crate) replays: usize,
+    pub(crate) different_replays: usize,
+}
 
 /// One call of `scripts/chaos`.
 #[derive(Debug)]

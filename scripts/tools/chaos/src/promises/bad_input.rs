@@ -1,12 +1,12 @@
 //! Promise 6: no input causes an internal error, and both databases give the same answers.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::future::join_all;
 use harness::http::{Client, post, read_answer};
+use harness::measurements::Counts;
 use service_testing::Kind;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -24,8 +24,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Default)]
 struct Outcome {
-    statuses: BTreeMap<u16, usize>,
-    unanswered: usize,
+    statuses: Counts,
     faults: Vec<String>,
 }
 
@@ -42,18 +41,11 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     });
     let mut all = Outcome::default();
     for outcome in join_all(workers).await {
-        outcome.statuses.into_iter().for_each(|(status, count)| *all.statuses.entry(status).or_default() += count);
-        all.unanswered += outcome.unanswered;
+        all.statuses.merge(outcome.statuses);
         all.faults.extend(outcome.faults);
     }
     all.faults.iter().take(10).for_each(|fault| run.progress(fault));
-    let statuses: Vec<_> = all.statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect();
-    let mut verdict = Verdict::new(format!(
-        "{} faults of {requests} requests; {}, {} were not HTTP and closed the connection",
-        all.faults.len(),
-        statuses.join(", "),
-        all.unanswered
-    ));
+    let mut verdict = Verdict::new(format!("{} faults of {requests} requests; {}", all.faults.len(), all.statuses));
     verdict.expect(all.faults.is_empty(), || format!("{} faults, such as {}", all.faults.len(), all.faults[0]));
     Ok(verdict.with_method(format!(
         "{requests} requests generated from the seed, each sent to both services' operations on both databases"
@@ -96,10 +88,10 @@ async fn fuzz(
             let to = request.to;
             outcome.faults.push(format!("{on_sqlite:?} on SQLite, {on_postgres:?} on PostgreSQL from {to} for {text}"));
         }
-        match on_sqlite {
-            Some(status) => *outcome.statuses.entry(status).or_default() += 1,
-            None => outcome.unanswered += 1,
-        }
+        outcome.statuses.add(match on_sqlite {
+            Some(status) => status.to_string(),
+            None => "not HTTP, and closed the connection".to_owned(),
+        });
         if shows_progress && number % (requests / 4).max(1) == 0 {
             run.progress(format_args!("about {} requests", number * WORKERS as usize));
         }

@@ -24,14 +24,17 @@ const PAUSE: Duration = Duration::from_millis(10);
 enum Fault {
     Suspended,
     Killed,
-    BlackHoled,
-    Reset,
-    HalfClosed,
+    /// Of the connections.
+    Proxied(Mode),
 }
 
-impl Fault {
-    const ALL: [Self; 5] = [Self::Suspended, Self::Killed, Self::BlackHoled, Self::Reset, Self::HalfClosed];
-}
+const FAULTS: [Fault; 5] = [
+    Fault::Suspended,
+    Fault::Killed,
+    Fault::Proxied(Mode::BlackHole),
+    Fault::Proxied(Mode::Reset),
+    Fault::Proxied(Mode::HalfClose),
+];
 
 pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let time = Duration::from_secs(run.choose(2, 15));
@@ -39,7 +42,7 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let mut measurements = Vec::new();
     let mut verdict = Verdict::new("");
     let mut platform = Platform::start(run, Kind::Postgres, Setup::default()).await?;
-    for fault in Fault::ALL {
+    for fault in FAULTS {
         for _ in 0..repetitions {
             let seen = inject(run, &platform, fault, time).await?;
             let slowest = latencies(&seen.during).max();
@@ -117,15 +120,10 @@ async fn inject(run: &Run, platform: &Platform<'_>, fault: Fault, time: Duration
             block_in_place(|| postgres.restart())?;
             (begin, end, Instant::now())
         }
-        Fault::BlackHoled | Fault::Reset | Fault::HalfClosed => {
+        Fault::Proxied(mode) => {
             // So slow that nearly every request is waiting for a query.
             proxy.inspect(|proxy| proxy.set_mode(Mode::Delay(Duration::from_millis(25))));
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let mode = match fault {
-                Fault::Reset => Mode::Reset,
-                Fault::HalfClosed => Mode::HalfClose,
-                _ => Mode::BlackHole,
-            };
             proxy.inspect(|proxy| proxy.set_mode(mode));
             let begin = Instant::now();
             tokio::time::sleep(time).await;

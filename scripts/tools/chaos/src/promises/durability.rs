@@ -9,14 +9,12 @@ use harness::measurements::Counts;
 use service_testing::{KINDS, Kind};
 use tokio::task::block_in_place;
 
-use crate::acknowledged::{list, same_answer};
+use crate::acknowledged::{Audit, list, same_answer};
 use crate::canary::email;
-use crate::idempotent::until_acknowledged;
-use crate::kill_results::{Audit, KillResults};
 use crate::platform::{ORDER_SERVICE, ORDERS, Platform, Setup, USER_SERVICE, USERS, order, service_of, unique, user};
-use crate::run::Run;
+use crate::run::{KillResults, Run};
 use crate::verdict::Verdict;
-use crate::writers::Writers;
+use crate::writers::{Writers, until_acknowledged};
 
 /// Enough that requests are always in flight in every service.
 const WRITERS: usize = 12;
@@ -37,9 +35,9 @@ pub(crate) async fn nothing_is_lost(run: &Run) -> Result<Verdict> {
     let results = run.kill_results.get_or_try_init(|| kill_everything(run)).await?;
     let mut verdict = Verdict::new(format!(
         "{} lost of {} acknowledged orders and users, {} kills",
-        results.audit.lost, results.acknowledged, results.kills
+        results.lost, results.acknowledged, results.kills
     ));
-    verdict.expect(results.audit.lost == 0, || format!("{} lost", results.audit.lost));
+    verdict.expect(results.lost == 0, || format!("{} lost", results.lost));
     verdict.expect(results.failed.total() == 0, || {
         format!("requests with idempotency keys were given up: {}", results.failed)
     });
@@ -55,7 +53,7 @@ pub(crate) async fn nothing_is_duplicated(run: &Run) -> Result<Verdict> {
     let mut verdict = Verdict::new(format!(
         "{} duplicates and {} of {} replays different after {} kills; of {} races of {RACERS} equal keys {} did not \
          create exactly one row, {} had different answers",
-        results.audit.duplicates,
+        results.duplicates,
         results.different_replays,
         results.replays,
         results.kills,
@@ -63,7 +61,7 @@ pub(crate) async fn nothing_is_duplicated(run: &Run) -> Result<Verdict> {
         races.not_one_row,
         races.different_answers,
     ));
-    verdict.expect(results.audit.duplicates == 0, || format!("{} duplicates", results.audit.duplicates));
+    verdict.expect(results.duplicates == 0, || format!("{} duplicates", results.duplicates));
     verdict.expect(results.different_replays == 0, || format!("{} replays differ", results.different_replays));
     verdict.expect(races.not_one_row == 0, || format!("{} races without exactly one row", races.not_one_row));
     verdict
@@ -121,8 +119,8 @@ async fn kill_on(run: &Run, kind: Kind, results: &mut KillResults) -> Result<()>
     if audit != Audit::default() {
         run.progress(format_args!("{kind:?}: {audit:?}"));
     }
-    results.audit.lost += audit.lost;
-    results.audit.duplicates += audit.duplicates;
+    results.lost += audit.lost;
+    results.duplicates += audit.duplicates;
     let (replays, different) = written.acknowledged.replay(address, run.choose(500, 5000)).await?;
     results.acknowledged += written.acknowledged.len();
     results.failed.merge(written.failed);

@@ -14,7 +14,7 @@ use service_testing::Kind;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::kill_results::Audit;
+use crate::acknowledged::Audit;
 use crate::platform::{Databases, ORDER_SERVICE, USER_SERVICE, Users, service_of};
 use crate::run::Run;
 use crate::verdict::Verdict;
