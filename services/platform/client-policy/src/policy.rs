@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub shed: u64,
     /// Attempts in flight now.
     pub in_flight: usize,
+    /// The maximum number of attempts in flight.
+    pub concurrency: usize,
     /// The state of the circuit breaker.
     pub circuit: Circuit,
 }
@@ -123,6 +125,7 @@ impl Policy {
             short_circuited: count(&shared.short_circuited),
             shed: count(&shared.shed),
             in_flight: shared.settings.concurrency - shared.permits.available_permits(),
+            concurrency: shared.settings.concurrency,
             circuit: shared.breaker.circuit(),
         })
     }

@@ -19,7 +19,7 @@ use slog::{Logger, info, warn};
 use crate::coalesce::{CoalesceError, Coalescer};
 use crate::config::DependencyConfig;
 use crate::guard::RequestScope;
-use crate::telemetry::{Attempts, DependencyCalls, Telemetry};
+use crate::telemetry::{DependencyCalls, Telemetry};
 use crate::trace::TraceContext;
 
 /// How long a request in flight blocks the next one; after that they run in parallel, because it may hang.
@@ -142,8 +142,8 @@ impl<C: PolicyClient> Dependency<C> {
         };
         let client = C::connect(&config.url, settings, observer)
             .with_context(|| format!("cannot make the HTTP client for {name}"))?;
-        let (observed, limit) = (client.clone(), config.settings.concurrency);
-        let calls = telemetry.dependency(name, move || attempts(&observed, limit));
+        let observed = client.clone();
+        let calls = telemetry.dependency(name, move || observed.snapshot());
         Ok(Self { client, timeout: config.settings.timeout, calls })
     }
 
@@ -211,20 +211,6 @@ async fn look_up<L: Lookup>(client: L::Client, mut lookups: Vec<Pending<L::Key>>
         [only] => HashMap::from([(only.key, L::one(&client, only.key).await)]),
         _ => L::many(&client, lookups.iter().map(|lookup| lookup.key).collect()).await,
     }
-}
-
-/// The client's counters, as metrics.
-fn attempts(client: &impl PolicyClient, in_flight_limit: usize) -> Attempts {
-    client.snapshot().map_or_else(Attempts::default, |seen| Attempts {
-        calls: seen.calls,
-        attempts: seen.attempts,
-        retries: seen.retries,
-        refused_circuit_open: seen.short_circuited,
-        refused_too_many: seen.shed,
-        in_flight: seen.in_flight,
-        in_flight_limit,
-        circuit_open: seen.circuit == Circuit::Open,
-    })
 }
 
 impl<L: Lookup> fmt::Debug for Lookups<L> {

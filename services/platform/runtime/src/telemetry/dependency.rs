@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
+use client_policy::{Circuit, Snapshot};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use prometheus_client::collector::Collector;
@@ -103,32 +104,11 @@ impl Drop for Call {
     }
 }
 
-/// The counters of the client of another service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attempts {
-    /// Calls, including refused ones.
-    pub calls: u64,
-    /// Requests sent.
-    pub attempts: u64,
-    /// Requests sent after the first one of a call.
-    pub retries: u64,
-    /// Calls refused because the circuit was open.
-    pub refused_circuit_open: u64,
-    /// Calls refused because too many were in flight.
-    pub refused_too_many: u64,
-    /// Requests in flight now.
-    pub in_flight: usize,
-    /// The maximum number of requests in flight.
-    pub in_flight_limit: usize,
-    /// Whether the circuit is open: only probes are sent.
-    pub circuit_open: bool,
-}
-
-type ReadAttempts = Box<dyn Fn() -> Attempts + Send + Sync>;
+type ReadSnapshot = Box<dyn Fn() -> Option<Snapshot> + Send + Sync>;
 
 /// The client counters of all dependencies, read on each scrape.
 #[derive(Default)]
-pub(super) struct AttemptMetrics(pub(super) Vec<(&'static str, ReadAttempts)>);
+pub(super) struct AttemptMetrics(pub(super) Vec<(&'static str, ReadSnapshot)>);
 
 impl fmt::Debug for AttemptMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,43 +121,41 @@ impl Collector for AttemptMetrics {
         if self.0.is_empty() {
             return Ok(());
         }
-        let all: Vec<_> = self.0.iter().map(|(name, read)| ([("dependency", *name)], read())).collect();
+        let all: Vec<_> = self.0.iter().filter_map(|(name, read)| Some(([("dependency", *name)], read()?))).collect();
         macro_rules! each {
-            ($value:expr) => {
-                all.iter().map(|(labels, attempts)| (labels.as_slice(), $value(attempts)))
+            (|$seen:ident| $value:expr) => {
+                all.iter().map(|(labels, $seen)| (labels.as_slice(), $value))
             };
         }
-        let refused: Vec<_> = self
-            .0
+        let refused: Vec<_> = all
             .iter()
-            .zip(&all)
-            .flat_map(|((name, _), (_, attempts))| {
-                [("circuit_open", attempts.refused_circuit_open), ("too_many_calls", attempts.refused_too_many)]
-                    .map(|(reason, calls)| ([("dependency", *name), ("reason", reason)], calls))
+            .flat_map(|([dependency], seen)| {
+                [("circuit_open", seen.short_circuited), ("too_many_calls", seen.shed)]
+                    .map(|(reason, calls)| ([*dependency, ("reason", reason)], calls))
             })
             .collect();
-        encoder.counters("dependency_calls", "Calls, including refused ones.", each!(|a: &Attempts| a.calls))?;
-        encoder.counters("dependency_attempts", "Requests sent.", each!(|a: &Attempts| a.attempts))?;
+        encoder.counters("dependency_calls", "Calls, including refused ones.", each!(|seen| seen.calls))?;
+        encoder.counters("dependency_attempts", "Requests sent.", each!(|seen| seen.attempts))?;
         encoder.counters(
             "dependency_retries",
             "Requests sent after the first one of a call.",
-            each!(|a: &Attempts| a.retries),
+            each!(|seen| seen.retries),
         )?;
         encoder.counters(
             "dependency_calls_refused",
             "Calls refused by the client policy.",
             refused.iter().map(|(labels, calls)| (labels.as_slice(), *calls)),
         )?;
-        encoder.gauges("dependency_active_attempts", "Requests in flight.", each!(|a: &Attempts| a.in_flight))?;
+        encoder.gauges("dependency_active_attempts", "Requests in flight.", each!(|seen| seen.in_flight))?;
         encoder.gauges(
             "dependency_active_attempts_limit",
             "The maximum number of requests in flight.",
-            each!(|a: &Attempts| a.in_flight_limit),
+            each!(|seen| seen.concurrency),
         )?;
         encoder.gauges(
             "dependency_circuit_open",
             "1 while the circuit is open.",
-            each!(|a: &Attempts| i64::from(a.circuit_open)),
+            each!(|seen| i64::from(seen.circuit == Circuit::Open)),
         )
     }
 }

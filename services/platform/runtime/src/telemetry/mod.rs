@@ -16,11 +16,12 @@ mod spans;
 use std::fmt;
 
 use anyhow::Result;
+use client_policy::Snapshot;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use slog::Logger;
 
-pub use dependency::{Attempts, Call, DependencyCalls};
+pub use dependency::{Call, DependencyCalls};
 pub(crate) use encode::Encode;
 pub(crate) use endpoint::register;
 pub(crate) use requests::RequestMetricsDrain;
@@ -62,14 +63,14 @@ impl Telemetry {
         Ok(Self { registry, calls, attempts: AttemptMetrics::default(), spans })
     }
 
-    /// Declares the service `name` as one that this service calls. `attempts` gives the counters of its client on each
+    /// Declares the service `name` as one that this service calls. `snapshot` gives the counters of its client on each
     /// scrape.
     pub fn dependency(
         &mut self,
         name: &'static str,
-        attempts: impl Fn() -> Attempts + Send + Sync + 'static,
+        snapshot: impl Fn() -> Option<Snapshot> + Send + Sync + 'static,
     ) -> DependencyCalls {
-        self.attempts.0.push((name, Box::new(attempts)));
+        self.attempts.0.push((name, Box::new(snapshot)));
         DependencyCalls::new(name, self.calls.clone(), self.spans.clone())
     }
 
