@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use service_runtime::database::{
-    BatchConnection, Batches, Connections, Database, DatabaseError, InList, Migration, Migrations, read_by_id,
-};
+use service_runtime::database::{Batches, Connections, Database, DatabaseError, Migration, Migrations, read_by_id};
 use service_runtime::{with_batch_connection, with_pool};
 use service_testing::{Kind, TestDatabase, on_both_databases};
 use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
@@ -57,25 +55,13 @@ impl TryFrom<&rusqlite::Row<'_>> for SlowItem {
 }
 
 #[tokio::test]
-async fn sqlite_commits_durably_and_does_not_block_readers() {
+async fn sqlite_commits_durably() {
     let file = TestDatabase::new(Kind::Sqlite).await;
     let database = Database::open(&file.url, 2, &NEW).await.unwrap();
     let Connections::Sqlite(pool) = &database.writer().connections else { panic!("the database is a file") };
     // FULL: SQLite waits for the disk at each commit (sqlite.org/pragma, synchronous).
     assert_eq!(sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(pool).await.unwrap(), 2);
     assert_eq!(sqlx::query_scalar::<_, String>("PRAGMA journal_mode").fetch_one(pool).await.unwrap(), "wal");
-    let mut writing = pool.begin().await.unwrap();
-    sqlx::query("INSERT INTO items VALUES (8, 'eight')").execute(&mut *writing).await.unwrap();
-    assert_eq!(count(&database).await, 1, "read during a write");
-    writing.rollback().await.unwrap();
-}
-
-#[tokio::test]
-async fn postgres_has_no_inline_reads() {
-    let database = TestDatabase::new(Kind::Postgres).await;
-    let database = Database::open(&database.url, 2, &NEW).await.unwrap();
-    let rows: Option<Vec<Option<(i64,)>>> = database.read_inline("SELECT $1", [7].into_iter());
-    assert_eq!(rows, None);
 }
 
 #[tokio::test]
@@ -119,20 +105,6 @@ async fn an_unreachable_postgres_is_backed_off_from_and_found_again() {
 }
 
 on_both_databases! {
-    async fn one_statement_finds_the_rows_of_many_keys(database: TestDatabase) {
-        let opened = Database::open(&database.url, 2, &NEW).await.unwrap();
-        let cases: [(&[i64], &[i64]); 4] = [(&[7], &[7]), (&[8], &[]), (&[8, 7, 9, 7], &[7]), (&[], &[])];
-        for (keys, expected) in cases {
-            let found: Vec<i64> = with_batch_connection!(opened.reader(), |connection| async {
-                let mut query = BatchConnection::query_for(&connection, "SELECT id FROM items WHERE id");
-                InList::push_in_list(&mut query, keys.to_vec())?;
-                query.build_query_scalar().fetch_all(&mut *connection).await
-            })
-            .unwrap();
-            assert_eq!(found, expected, "{keys:?}");
-        }
-    }
-
     async fn each_id_gets_its_row_or_none(database: TestDatabase) {
         let opened = Database::open(&database.url, 2, &NEW).await.unwrap();
         let select = "SELECT id, name FROM items WHERE id";

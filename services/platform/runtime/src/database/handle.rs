@@ -65,22 +65,21 @@ impl Database {
         &self.writer
     }
 
-    /// Whether [`read_inline`](Self::read_inline) can succeed: on SQLite.
-    pub(super) fn has_inline_reads(&self) -> bool {
-        self.inline_reads.is_some()
-    }
-
     /// Reads the row for each of `keys` on the calling thread, without a hop to another thread. Returns `None` on
     /// PostgreSQL, and on SQLite for any failure: the caller then runs an ordinary statement, which reports the error.
     ///
-    /// `sql` has one parameter and looks up at most one row through an index: it blocks the thread meanwhile. It must
-    /// be text of the program, never input.
-    pub fn read_inline<R>(&self, sql: &str, keys: impl ExactSizeIterator<Item = i64>) -> Option<Vec<Option<R>>>
+    /// `select` is a statement up to the condition, by which an index finds at most one row: it blocks the thread
+    /// meanwhile. It must be text of the program, never input.
+    pub(super) fn read_inline<R>(
+        &self,
+        select: &str,
+        keys: impl ExactSizeIterator<Item = i64>,
+    ) -> Option<Vec<Option<R>>>
     where
         R: for<'row> TryFrom<&'row rusqlite::Row<'row>, Error = rusqlite::Error>,
     {
         let began = Instant::now();
-        let rows = self.inline_reads.as_ref()?.rows(sql, keys)?;
+        let rows = self.inline_reads.as_ref()?.rows(&format!("{select} = $1"), keys)?;
         self.reader.durations.record(durations::SUCCESS, began.elapsed());
         Some(rows)
     }

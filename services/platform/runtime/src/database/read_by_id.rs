@@ -25,9 +25,7 @@ where
     R: Clone + for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow>,
     R: for<'row> TryFrom<&'row rusqlite::Row<'row>, Error = rusqlite::Error>,
 {
-    if database.has_inline_reads()
-        && let Some(rows) = database.read_inline(&format!("{select} = $1"), ids.iter().copied())
-    {
+    if let Some(rows) = database.read_inline(select, ids.iter().copied()) {
         return rows.into_iter().map(Ok).collect();
     }
     let rows = crate::with_batch_connection!(database.reader(), |connection| async {
