@@ -4,7 +4,6 @@
 //! all of them. The client's policy adds time limits, retries, a circuit breaker and a bulkhead.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -26,7 +25,6 @@ use crate::trace::TraceContext;
 const MAX_BLOCKING: Duration = Duration::from_millis(25);
 
 /// Another service, ready to be called.
-#[derive(Debug)]
 pub struct Dependency<C> {
     client: C,
     timeout: Duration,
@@ -210,11 +208,5 @@ async fn look_up<L: Lookup>(client: L::Client, mut lookups: Vec<Pending<L::Key>>
     match lookups.as_slice() {
         [only] => HashMap::from([(only.key, L::one(&client, only.key).await)]),
         _ => L::many(&client, lookups.iter().map(|lookup| lookup.key).collect()).await,
-    }
-}
-
-impl<L: Lookup> fmt::Debug for Lookups<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lookups").field("operation", &L::OPERATION).finish_non_exhaustive()
     }
 }

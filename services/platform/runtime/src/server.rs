@@ -1,6 +1,5 @@
 //! A dropshot server: starts with everything that every service serves, and stops gracefully.
 
-use std::fmt;
 use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -44,17 +43,7 @@ pub struct Server {
     log: Logger,
 }
 
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("service_name", &self.service_name)
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
-}
-
 /// What the runtime gives a service to make its state from.
-#[derive(Debug)]
 pub struct Parts<'a> {
     /// The service's database, its schema up to date.
     pub database: Database,

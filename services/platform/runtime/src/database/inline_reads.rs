@@ -3,7 +3,6 @@
 //! sqlx runs each SQLite connection on a thread of its own, and the hop there and back takes longer than a lookup by
 //! key. Here rusqlite, on the same SQLite library, looks the row up on the thread that serves the request.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +18,7 @@ const DISABLED_FOR: Duration = Duration::from_secs(1);
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// Read-only connections to one file, as many as threads read at the same time.
+#[derive(Debug)]
 pub(super) struct InlineReads {
     path: PathBuf,
     settings: &'static [(&'static str, &'static str)],
@@ -117,12 +117,6 @@ where
 /// Runs `sql`, which returns no rows, as a cached prepared statement.
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
-}
-
-impl fmt::Debug for InlineReads {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InlineReads").finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

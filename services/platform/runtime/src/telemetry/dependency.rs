@@ -35,7 +35,7 @@ pub(super) fn histogram() -> Histogram {
 }
 
 /// A service that this one calls.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DependencyCalls {
     name: &'static str,
     durations: CallDurations,
@@ -43,7 +43,6 @@ pub struct DependencyCalls {
 }
 
 /// A call in progress. It is recorded when it [succeeds](Self::succeed), [fails](Self::fail) or is dropped.
-#[derive(Debug)]
 pub struct Call {
     /// The trace context of the call; its headers go to the other service.
     pub trace: TraceContext,

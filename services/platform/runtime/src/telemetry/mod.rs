@@ -13,8 +13,6 @@ mod process;
 mod requests;
 mod spans;
 
-use std::fmt;
-
 use anyhow::Result;
 use client_policy::Snapshot;
 use prometheus_client::metrics::info::Info;
@@ -82,11 +80,5 @@ impl Telemetry {
         #[cfg(target_os = "linux")]
         registry.register_collector(Box::new(process::ProcessMetrics));
         StartedTelemetry { registry, requests, spans }
-    }
-}
-
-impl fmt::Debug for Telemetry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Telemetry").finish_non_exhaustive()
     }
 }

@@ -14,14 +14,12 @@ use crate::unpublished::ENDPOINTS;
 const NONE: &str = "none";
 
 /// The operations of a service.
-#[derive(Debug)]
 pub(super) struct Operations {
     known: Vec<Operation>,
     none: Operation,
 }
 
 /// An operation.
-#[derive(Debug)]
 pub(super) struct Operation {
     /// Its name.
     pub(super) id: Arc<str>,

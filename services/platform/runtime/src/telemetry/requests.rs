@@ -47,7 +47,6 @@ struct DurationLabels {
 }
 
 /// The metrics and spans of the requests to a service.
-#[derive(Debug)]
 pub(crate) struct Requests {
     operations: Operations,
     total: Family<RequestLabels, Counter>,

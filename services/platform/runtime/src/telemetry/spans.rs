@@ -4,7 +4,6 @@
 //! dedicated thread exports the spans in batches; when its queue is full, spans are dropped, and requests do not wait.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -111,12 +110,6 @@ impl Spans {
         let last = tokio::task::spawn_blocking(move || processor.shutdown_with_timeout(FLUSH_TIMEOUT));
         // The exporter logs a failure itself. A collector that hangs must not delay the stop.
         let _ = tokio::time::timeout(FLUSH_TIMEOUT, last).await;
-    }
-}
-
-impl fmt::Debug for Spans {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Spans").field(&self.are_exported()).finish()
     }
 }
 
