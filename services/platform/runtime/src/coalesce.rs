@@ -16,13 +16,7 @@ const MAX_PENDING: usize = 4096;
 /// Runs the items of many callers in batches, one batch at a time, first in first out. Clones share the queue.
 #[derive(Debug)]
 pub struct Coalescer<I, O> {
-    queue: mpsc::Sender<Pending<I, O>>,
-}
-
-#[derive(Debug)]
-struct Pending<I, O> {
-    item: I,
-    reply: oneshot::Sender<O>,
+    queue: mpsc::Sender<(I, oneshot::Sender<O>)>,
 }
 
 /// The reason why an item has no outcome.
@@ -44,7 +38,7 @@ impl<I: Send + 'static, O: Send + 'static> Coalescer<I, O> {
     where
         F: Future<Output = Vec<O>> + Send,
     {
-        let (queue, mut queued) = mpsc::channel(MAX_PENDING);
+        let (queue, mut queued) = mpsc::channel::<(I, oneshot::Sender<O>)>(MAX_PENDING);
         tokio::spawn(async move {
             let mut batch = Vec::new();
             while queued.recv_many(&mut batch, max_batch).await > 0 {
@@ -57,7 +51,7 @@ impl<I: Send + 'static, O: Send + 'static> Coalescer<I, O> {
                 }
                 // An item without a caller is left out.
                 let (items, replies): (Vec<I>, Vec<_>) =
-                    batch.drain(..).filter(Pending::is_awaited).map(|pending| (pending.item, pending.reply)).unzip();
+                    batch.drain(..).filter(|(_, reply)| !reply.is_closed()).unzip();
                 if items.is_empty() {
                     continue;
                 }
@@ -75,14 +69,8 @@ impl<I: Send + 'static, O: Send + 'static> Coalescer<I, O> {
     /// the item is left out; after that the batch continues, and the outcome is lost.
     pub async fn run(&self, item: I) -> Result<O, CoalesceError> {
         let (reply, outcome) = oneshot::channel();
-        self.queue.try_send(Pending { item, reply }).map_err(|_| CoalesceError::Full)?;
+        self.queue.try_send((item, reply)).map_err(|_| CoalesceError::Full)?;
         outcome.await.map_err(|_| CoalesceError::BrokeOff)
-    }
-}
-
-impl<I, O> Pending<I, O> {
-    fn is_awaited(&self) -> bool {
-        !self.reply.is_closed()
     }
 }
 

@@ -14,6 +14,7 @@ use dropshot::{
 };
 use http::{Response, header};
 use slog::{Logger, info, warn};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -21,7 +22,7 @@ use crate::database::Database;
 use crate::dependency::Dependency;
 use crate::docs;
 use crate::guard::{self, Guard};
-use crate::idempotency::{Keys, Purge};
+use crate::idempotency::{Keys, purge_hourly};
 use crate::readiness::ReadinessProbe;
 use crate::telemetry::{self, RequestMetricsDrain, Spans, StartedTelemetry, Telemetry};
 use crate::trace::TRACEPARENT;
@@ -38,7 +39,7 @@ pub struct Server {
     finished: ShutdownWaitFuture,
     failed: bool,
     spans: Spans,
-    _purge: Purge,
+    _purge: JoinSet<()>,
     close: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
     log: Logger,
 }
@@ -116,7 +117,7 @@ impl Parts<'_> {
             finished: server.wait_for_shutdown(),
             failed: false,
             spans,
-            _purge: Purge::start(keys, log.clone()),
+            _purge: purge_hourly(keys, log.clone()),
             close: Box::pin(server.close()),
             log,
         })

@@ -128,17 +128,3 @@ async fn the_queue_is_bounded() {
     assert_eq!(first.await, Ok(10));
     assert!(join_all(waiting).await.into_iter().all(|outcome| outcome == Ok(20)));
 }
-
-#[tokio::test]
-async fn clones_keep_the_task_running() {
-    let (coalescer, batches, gate) = tenfold();
-    let clone = coalescer.clone();
-    drop(coalescer);
-    gate.add_permits(1);
-    assert_eq!(clone.run(1).await, Ok(10));
-    drop(clone);
-    // The task, which holds the other reference, ends.
-    while Arc::strong_count(&batches) > 1 {
-        tokio::task::yield_now().await;
-    }
-}

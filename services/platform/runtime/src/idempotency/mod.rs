@@ -11,5 +11,5 @@ mod table;
 
 pub use claim::Claim;
 pub use keys::{CreateError, KeyError, Keys};
-pub(crate) use purge::Purge;
+pub(crate) use purge::purge_hourly;
 pub(crate) use table::MIGRATION;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use slog::{Logger, info, warn};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::keys::Keys;
 use crate::database::{DatabaseError, Pool};
@@ -16,30 +16,20 @@ const INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// The number of keys removed by one statement: few, so that requests hardly wait for it.
 const BATCH: u64 = 500;
 
-/// The hourly purge; stops when dropped.
-#[derive(Debug)]
-pub(crate) struct Purge(JoinHandle<()>);
-
-impl Purge {
-    /// Removes expired keys now and every hour.
-    pub(crate) fn start(keys: Keys, log: Logger) -> Self {
-        Self(tokio::spawn(async move {
-            loop {
-                match keys.purge(Utc::now() - RETENTION).await {
-                    Ok(0) => {}
-                    Ok(number) => info!(log, "purged idempotency keys"; "number" => number),
-                    Err(error) => warn!(log, "purge of idempotency keys failed"; "error" => error.to_string()),
-                }
-                tokio::time::sleep(INTERVAL).await;
+/// Removes expired keys now and every hour, until the returned task is dropped.
+pub(crate) fn purge_hourly(keys: Keys, log: Logger) -> JoinSet<()> {
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        loop {
+            match keys.purge(Utc::now() - RETENTION).await {
+                Ok(0) => {}
+                Ok(number) => info!(log, "purged idempotency keys"; "number" => number),
+                Err(error) => warn!(log, "purge of idempotency keys failed"; "error" => error.to_string()),
             }
-        }))
-    }
-}
-
-impl Drop for Purge {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    });
+    task
 }
 
 impl Keys {
