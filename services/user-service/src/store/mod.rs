@@ -63,7 +63,7 @@ impl UserStore {
             let Some(claim) = &claim else { return created(insert.fetch_all(pool).await?) };
             let mut transaction = pool.begin().await?;
             let (user, response) = created(insert.fetch_all(&mut *transaction).await?)?;
-            claim.store_response(&mut transaction, &response, created_at).await?;
+            Claim::store_responses(&mut transaction, vec![(claim, &response, created_at)]).await?;
             transaction.commit().await?;
             Ok((user, response))
         })

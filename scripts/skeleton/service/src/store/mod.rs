@@ -56,7 +56,7 @@ impl WidgetStore {
             let response = Created::new(&widget, format!("/api/v1/widgets/{}", widget.id));
             let response = response.map_err(DatabaseError::decode_error)?;
             if let Some(claim) = &claim {
-                claim.store_response(&mut transaction, &response, created_at).await?;
+                Claim::store_responses(&mut transaction, vec![(claim, &response, created_at)]).await?;
             }
             transaction.commit().await?;
             Ok((widget, response))

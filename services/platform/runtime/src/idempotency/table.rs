@@ -49,24 +49,6 @@ pub(super) async fn look_up(
 }
 
 impl Claim {
-    /// Stores `response` under the key, in the transaction that writes what it is about.
-    /// [`DatabaseError::UniqueViolation`]: another process was first.
-    pub async fn store_response<T, DB>(
-        &self,
-        transaction: &mut Transaction<'_, DB>,
-        response: &Created<T>,
-        time: DateTime<Utc>,
-    ) -> sqlx::Result<()>
-    where
-        DB: sqlx::Database + HasStatementCache,
-        DB::Arguments: IntoArguments<DB>,
-        for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-        for<'q> &'q str: Encode<'q, DB> + Type<DB>,
-        for<'q> DateTime<Utc>: Encode<'q, DB> + Type<DB>,
-    {
-        Self::store_responses(transaction, vec![(self, response, time)]).await
-    }
-
     /// Stores each response under its key, with its time, in the transaction that writes what they are about.
     /// [`DatabaseError::UniqueViolation`]: another process has stored one of the keys first.
     pub async fn store_responses<T, DB>(
