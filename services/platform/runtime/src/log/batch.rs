@@ -16,16 +16,15 @@ const MAX_BUFFERED: usize = 1024 * 1024;
 const RETAINED_CAPACITY: usize = 64 * 1024;
 
 static BUFFER: LazyLock<Buffer> = LazyLock::new(|| {
-    let has_writer = thread::Builder::new().name("log".to_owned()).spawn(write_forever).is_ok();
-    Buffer { lines: Mutex::default(), not_empty: Condvar::new(), not_full: Condvar::new(), has_writer }
+    thread::spawn(write_forever);
+    Buffer::default()
 });
 
+#[derive(Default)]
 struct Buffer {
     lines: Mutex<Vec<u8>>,
     not_empty: Condvar,
     not_full: Condvar,
-    /// Whether the writer thread could be started. Without it every line is written immediately.
-    has_writer: bool,
 }
 
 impl Buffer {
@@ -41,17 +40,13 @@ impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let buffer = &*BUFFER;
         let mut lines = buffer.lines();
-        while lines.len() >= MAX_BUFFERED && buffer.has_writer {
+        while lines.len() >= MAX_BUFFERED {
             lines = buffer.not_full.wait(lines).unwrap_or_else(PoisonError::into_inner);
         }
         if lines.is_empty() {
             buffer.not_empty.notify_one();
         }
         lines.extend_from_slice(bytes);
-        drop(lines);
-        if !buffer.has_writer {
-            flush_stdout();
-        }
         Ok(bytes.len())
     }
 

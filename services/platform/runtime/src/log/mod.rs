@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::Utc;
 use contract::paths;
 use serde_json::Value;
 use slog::{Drain, Level, Logger, Never, OwnedKVList, Record, o};
@@ -93,51 +92,41 @@ impl<W: Write + Send> Drain for Lines<W> {
         if record.msg().as_str().is_some_and(|message| REDUNDANT.contains(&message)) {
             return Ok(());
         }
-        Fields::with(|fields, line| {
-            fields.collect(record, values);
-            self.format.begin(line, Utc::now(), record, fields);
-            for (name, value) in fields.in_order() {
-                match name {
-                    "path" => self.format.add(line, name, |line| self.add_safe_path(value.text(), line)),
-                    "method" => {
-                        self.format.add(line, name, |line| line.extend_from_slice(safe_method(value.text()).as_bytes()))
-                    }
-                    _ => self.format.add_value(line, name, value),
-                }
-                if name == "request_id" {
-                    let trace = TraceContext::of(value.text(), fields.text(TRACEPARENT), false);
-                    self.format.add(line, "trace_id", |line| trace.add_trace_id(line));
-                }
+        let (mut fields, mut line) = (Fields::of(record, values), Vec::with_capacity(512));
+        self.format.begin(&mut line, record, &mut fields);
+        for (name, value) in fields.in_order() {
+            match name {
+                "path" => self.format.add(&mut line, name, |line| self.add_safe_path(value.text(), line)),
+                "method" => self
+                    .format
+                    .add(&mut line, name, |line| line.extend_from_slice(safe_method(value.text()).as_bytes())),
+                _ => self.format.add_value(&mut line, name, value),
             }
-            self.format.end(line);
-            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            // A failure to write the log cannot be logged.
-            let _ = writer.write_all(line).and_then(|()| writer.flush());
-        });
+            if name == "request_id" {
+                let trace = TraceContext::of(value.text(), fields.text(TRACEPARENT), false);
+                self.format.add(&mut line, "trace_id", |line| trace.add_trace_id(line));
+            }
+        }
+        self.format.end(&mut line);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // A failure to write the log cannot be logged.
+        let _ = writer.write_all(&line).and_then(|()| writer.flush());
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use service_testing::CapturedLog;
+
     use super::*;
 
     const DOCUMENT: &str = r#"{"paths": {"/api/v1/users/{user_id}": {"get": {}}}}"#;
 
     fn lines(format: Format, log_some: impl FnOnce(&Logger)) -> String {
-        #[derive(Clone, Default)]
-        struct Shared(Arc<Mutex<Vec<u8>>>);
-        impl Write for Shared {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().unwrap().write(bytes)
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let out = Shared::default();
+        let out = CapturedLog::default();
         log_some(&logger("some-service", Level::Info, Lines::new(out.clone(), format, &[DOCUMENT])));
-        String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
+        out.text()
     }
 
     #[test]

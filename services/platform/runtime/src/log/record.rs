@@ -1,11 +1,10 @@
 //! The fields of a log record, and the formatting of a line.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io::Write;
 use std::ops::Range;
 
-use chrono::{DateTime, Utc};
+use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
 use slog::{Key, OwnedKVList, Record, Serializer};
 
@@ -36,7 +35,6 @@ pub(super) struct Fields {
     json: Vec<u8>,
     named: [Option<Range<usize>>; NAMES.len()],
     others: Vec<(Key, Range<usize>)>,
-    clock: Clock,
 }
 
 /// A value as JSON.
@@ -52,31 +50,13 @@ impl<'a> Json<'a> {
 }
 
 impl Fields {
-    /// Runs `f` with the empty field and line buffers of this thread, so that logging does not allocate.
-    pub(super) fn with(f: impl FnOnce(&mut Self, &mut Vec<u8>)) {
-        thread_local!(static BUFFERS: RefCell<(Fields, Vec<u8>)> = RefCell::default());
-        BUFFERS.with(|buffers| match buffers.try_borrow_mut() {
-            Ok(mut buffers) => {
-                let (fields, line) = &mut *buffers;
-                fields.clear();
-                line.clear();
-                f(fields, line);
-            }
-            // The value of a field logs while it is serialized.
-            Err(_) => f(&mut Self::default(), &mut Vec::new()),
-        });
-    }
-
-    fn clear(&mut self) {
-        self.json.clear();
-        self.named.fill(None);
-        self.others.clear();
-    }
-
-    pub(super) fn collect(&mut self, record: &Record<'_>, values: &OwnedKVList) {
-        // Serializing cannot fail: it only fills `self`.
-        let _ = slog::KV::serialize(&record.kv(), record, self);
-        let _ = slog::KV::serialize(values, record, self);
+    /// The fields of `record` and the `values` of its logger.
+    pub(super) fn of(record: &Record<'_>, values: &OwnedKVList) -> Self {
+        let mut fields = Self::default();
+        // Serializing cannot fail: it only fills `fields`.
+        let _ = slog::KV::serialize(&record.kv(), record, &mut fields);
+        let _ = slog::KV::serialize(values, record, &mut fields);
+        fields
     }
 
     /// The text of the field with `name` in the record.
@@ -106,7 +86,7 @@ impl Fields {
             return Ok(());
         }
         let start = self.json.len();
-        // Cannot fail: the value is no map, and memory can be line_name.
+        // Cannot fail: the value is no map, and memory can be written.
         let _ = serde_json::to_writer(&mut self.json, &value);
         let range = start..self.json.len();
         match named {
@@ -142,26 +122,6 @@ impl Serializer for Fields {
     }
 }
 
-/// Formats times. Many lines share all but the milliseconds, which are therefore cached.
-#[derive(Default)]
-struct Clock {
-    second: i64,
-    text: String,
-}
-
-impl Clock {
-    /// Adds `time` to `line` in the format of RFC 3339, in UTC, with milliseconds.
-    fn add(&mut self, line: &mut Vec<u8>, time: DateTime<Utc>) {
-        if self.second != time.timestamp() || self.text.is_empty() {
-            self.second = time.timestamp();
-            self.text = time.format("%Y-%m-%dT%H:%M:%S").to_string();
-        }
-        line.extend_from_slice(self.text.as_bytes());
-        // chrono counts a leap second as more than 999 ms; POSIX clocks do not have them.
-        let _ = write!(line, ".{:03}Z", time.timestamp_subsec_millis().min(999));
-    }
-}
-
 fn add_all<const N: usize>(line: &mut Vec<u8>, parts: [&str; N]) {
     parts.iter().for_each(|part| line.extend_from_slice(part.as_bytes()));
 }
@@ -176,19 +136,16 @@ pub(super) enum Format {
 // Writing to memory cannot fail.
 impl Format {
     /// Adds time, level and message. A readable line has the service name here instead of as a field.
-    pub(super) fn begin(self, line: &mut Vec<u8>, time: DateTime<Utc>, record: &Record<'_>, fields: &mut Fields) {
-        let level = record.level();
+    pub(super) fn begin(self, line: &mut Vec<u8>, record: &Record<'_>, fields: &mut Fields) {
+        let (time, level) = (Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true), record.level());
         match self {
             Self::Json => {
-                line.extend_from_slice(br#"{"timestamp":""#);
-                fields.clock.add(line, time);
-                add_all(line, [r#"","level":""#, level.as_str(), r#"","message":"#]);
+                add_all(line, [r#"{"timestamp":""#, &time, r#"","level":""#, level.as_str(), r#"","message":"#]);
                 let _ = serde_json::to_writer(&mut *line, record.msg());
             }
             Self::Readable => {
-                fields.clock.add(line, time);
                 let service = fields.text("service_name").unwrap_or("-");
-                let _ = write!(line, " {:<5} {service}: {}", level.as_short_str(), record.msg());
+                let _ = write!(line, "{time} {:<5} {service}: {}", level.as_short_str(), record.msg());
                 fields.named[0] = None;
             }
         }
