@@ -107,6 +107,7 @@ mod tests {
             ("GET", "/api/v1/users/?limit=5", "user_list"),
             ("POST", "/api/v1/users", "user_create"),
             ("GET", "/api/v1/users/7", "user_view"),
+            ("GET", "//api/v1/users/7", "user_view"),
             ("GET", "http://example.com/api/v1/users/7?limit=5", "user_view"),
             ("GET", "/api/v1/users/canary@example.com", "user_view"),
             ("DELETE", "/api/v1/users", "none"),
