@@ -116,6 +116,8 @@ fn check_ready_succeeds_only_while_the_service_is_ready() {
 fn a_bad_value_is_reported_with_its_variable_and_format() {
     let directory = TempDir::new().unwrap();
     for (variable, value, expected) in [
+        ("LISTEN_ADDRESS", "8001", "expected an IP address and a port"),
+        ("LOG_LEVEL", "loud", "expected one of critical, error, warning"),
         ("DATABASE_URL", "mysql://app@host/orders", "expected sqlite:PATH or postgres://"),
         ("DATABASE_URL", "", "expected sqlite:PATH or postgres://"),
         ("USER_SERVICE_URL", "user-service:8000", "expected http://HOST"),

@@ -136,15 +136,6 @@ fn sigint_and_sigterm_stop_it_despite_an_idle_connection() {
 }
 
 #[test]
-fn it_stores_its_databases_in_the_data_directory() {
-    let directory = TempDir::new().unwrap();
-    start(directory.path()).interrupt();
-    for service in ["user-service", "order-service"] {
-        assert!(directory.path().join(format!("data/{service}.db")).exists());
-    }
-}
-
-#[test]
 fn a_port_in_use_is_reported_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -174,18 +165,6 @@ fn a_file_that_is_not_a_database_is_reported() {
 }
 
 #[test]
-fn a_bad_value_is_reported_with_its_variable_and_format() {
-    let directory = TempDir::new().unwrap();
-    let line = startup_error(program(directory.path()).env("USER_SERVICE_LISTEN_ADDRESS", "8001"), 2);
-    assert!(
-        line.contains("USER_SERVICE_LISTEN_ADDRESS") && line.contains("\"8001\"") && line.contains("127.0.0.1:"),
-        "{line}"
-    );
-    let line = startup_error(program(directory.path()).args(["--log-level", "loud"]), 2);
-    assert!(line.contains("LOG_LEVEL") && line.contains("\"loud\"") && line.contains("warning"), "{line}");
-}
-
-#[test]
 fn the_environment_takes_precedence_over_a_dotenv_file() {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join(".env"), "LOG_LEVEL=loud\n").unwrap();
@@ -196,15 +175,6 @@ fn the_environment_takes_precedence_over_a_dotenv_file() {
     std::fs::write(directory.path().join(".env"), "this is secret\n").unwrap();
     let line = startup_error(&mut program(directory.path()), 2);
     assert!(line.contains(".env") && !line.contains("secret"), "{line}");
-}
-
-#[test]
-fn help_lists_the_variable_of_every_setting() {
-    let output = program(TempDir::new().unwrap().path()).arg("--help").output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    for variable in ["DATA_DIRECTORY", "USER_SERVICE_LISTEN_ADDRESS", "ORDER_SERVICE_LISTEN_ADDRESS", "LOG_LEVEL"] {
-        assert!(help.contains(variable), "{help}");
-    }
 }
 
 #[test]
