@@ -23,7 +23,7 @@ static PLATFORM: LazyLock<Platform> = LazyLock::new(|| match Platform::parse(inc
 ///
 /// # Panics
 ///
-/// If the file breaks a rule of [`Platform::parse`]; a test of this crate fails then.
+/// If the file breaks a rule of [`Platform::parse`]; every service and its tests fail then.
 #[must_use]
 pub fn platform() -> &'static Platform {
     &PLATFORM
@@ -119,16 +119,10 @@ impl Platform {
 }
 
 impl Service {
-    /// Its address on the host, such as `127.0.0.1:8001`.
-    #[must_use]
-    pub fn local_address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
     /// Its URL on the host, such as `http://127.0.0.1:8001`.
     #[must_use]
     pub fn local_url(&self) -> String {
-        format!("http://{}", self.local_address())
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Its name as an identifier, such as `user_service`: its crate in Rust and its role in PostgreSQL.

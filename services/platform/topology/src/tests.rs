@@ -16,28 +16,6 @@ const TWO: &str = r#"
 "#;
 
 #[test]
-fn the_file_of_the_platform_is_valid() {
-    assert!(!platform().services.is_empty());
-}
-
-#[test]
-fn a_service_is_found_by_its_name() {
-    let platform = Platform::parse(TWO).unwrap();
-    assert_eq!(platform.service("order-service").unwrap().database, "orders");
-    assert!(platform.service("orders").is_none());
-}
-
-#[test]
-fn names_are_derived_from_the_name_of_the_service() {
-    let platform = Platform::parse(TWO).unwrap();
-    let service = platform.service("user-service").unwrap();
-    assert_eq!(service.local_url(), "http://127.0.0.1:8001");
-    assert_eq!(service.identifier(), "user_service");
-    assert_eq!(service.variable(), "USER_SERVICE");
-    assert_eq!(service.client(), "user-client");
-}
-
-#[test]
 fn each_broken_rule_is_named() {
     let cases = [
         (r#"name = "order-service""#, r#"name = "user-service""#, "`user-service` is listed twice"),
