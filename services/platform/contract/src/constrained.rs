@@ -165,8 +165,11 @@ macro_rules! string_type {
         }
     ) => {
         $(#[doc = $doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, $crate::macro_support::serde::Serialize)]
-        #[serde(crate = "contract::macro_support::serde", transparent)]
+        #[derive(
+            Clone, Debug, PartialEq, Eq, Hash,
+            $crate::macro_support::serde::Serialize, $crate::macro_support::serde::Deserialize,
+        )]
+        #[serde(crate = "contract::macro_support::serde", try_from = "String")]
         $vis struct $name(String);
 
         impl $name {
@@ -207,16 +210,6 @@ macro_rules! string_type {
         impl From<$name> for String {
             fn from(value: $name) -> String {
                 value.0
-            }
-        }
-
-        impl<'de> $crate::macro_support::serde::Deserialize<'de> for $name {
-            fn deserialize<D>(deserializer: D) -> Result<Self, D::Error>
-            where
-                D: $crate::macro_support::serde::Deserializer<'de>,
-            {
-                let value = <String as $crate::macro_support::serde::Deserialize>::deserialize(deserializer)?;
-                Self::try_from(value).map_err($crate::macro_support::serde::de::Error::custom)
             }
         }
 
