@@ -1,5 +1,5 @@
-//! Tests the batched inserts of orders while PostgreSQL crashes, blocks or closes connections. For SQLite, the tests of
-//! `group_commit` in service-runtime cover the same.
+//! Tests the batched inserts of orders under faults that only PostgreSQL can have: a crash, a lock, lost connections.
+//! The tests on SQLite are in `tests/store.rs`.
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
