@@ -8,33 +8,26 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use service_runtime::server::Server;
-use service_testing::{CapturedLog, Kind, TestDatabase, config_of};
+use service_testing::{Started, start_all};
 
 /// An address at which nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
 /// Both services, each with its own database.
 struct Platform {
-    users: Server,
-    orders: Server,
-    _databases: [TestDatabase; 2],
+    users: Started,
+    orders: Started,
 }
 
 impl Platform {
     async fn start() -> Self {
-        let databases = [TestDatabase::new(Kind::Sqlite).await, TestDatabase::new(Kind::Sqlite).await];
-        let log = CapturedLog::default().logger(&[]);
-        let config = config_of(&user_service::SERVICE, &databases[0].url, &[]);
-        let users = user_service::SERVICE.start(&config, &log).await.unwrap();
-        let config = config_of(&order_service::SERVICE, &databases[1].url, &[("user-service", users.url())]);
-        let orders = order_service::SERVICE.start(&config, &log).await.unwrap();
-        Self { users, orders, _databases: databases }
+        let [users, orders] = start_all([&user_service::SERVICE, &order_service::SERVICE], |_| ()).await;
+        Self { users, orders }
     }
 
     fn program(&self, arguments: &str) -> Command {
         let mut program = program(arguments);
-        program.env("USER_SERVICE_URL", self.users.url()).env("ORDER_SERVICE_URL", self.orders.url());
+        program.env("USER_SERVICE_URL", self.users.server.url()).env("ORDER_SERVICE_URL", self.orders.server.url());
         program
     }
 
@@ -45,7 +38,7 @@ impl Platform {
     /// Creates a user with `count` orders.
     async fn place_orders(&self, email: &str, count: usize) {
         let user = self.run(&format!("user create --email {email} --name John")).await.json();
-        let client = order_client::Client::plain(&self.orders.url());
+        let client = order_client::Client::plain(&self.orders.server.url());
         for _ in 0..count {
             let order = |body: order_client::types::builder::OrderCreate| {
                 body.user_id(user["id"].as_u64().unwrap()).product_id(456).quantity(2)
@@ -160,10 +153,10 @@ async fn a_refused_request_exits_with_4_and_the_services_error() {
 
 #[tokio::test]
 async fn a_failure_of_the_service_exits_with_5() {
-    let platform = Platform::start().await;
-    let Platform { users, orders, _databases } = platform;
-    users.stop().await;
-    let create = format!("order create --user-id 1 --product-id 1 --quantity 1 --order-service-url {}", orders.url());
+    let Platform { users, orders } = Platform::start().await;
+    users.server.stop().await;
+    let url = orders.server.url();
+    let create = format!("order create --user-id 1 --product-id 1 --quantity 1 --order-service-url {url}");
     assert_eq!(run(program(&create)).await.error(5)["error_code"], "user_service_unavailable");
 }
 
@@ -171,7 +164,7 @@ async fn a_failure_of_the_service_exits_with_5() {
 async fn an_answer_from_another_program_exits_with_5() {
     let platform = Platform::start().await;
     // user-service has no orders: its 404 must not be taken for an answer of order-service.
-    let other_service = format!("order view --order-id 1 --order-service-url {}", platform.users.url());
+    let other_service = format!("order view --order-id 1 --order-service-url {}", platform.users.server.url());
     assert_eq!(platform.run(&other_service).await.error(5)["error_code"], Value::Null);
 
     for answer in

@@ -3,37 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use std::collections::BTreeMap;
-use std::io;
 
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::json;
-use service_runtime::log::to_writer;
-use service_runtime::server::Server;
-use service_testing::{Kind, TestDatabase, config_of};
-use slog::Level;
+use service_testing::{Started, start_all};
 
-struct Platform {
-    users: Server,
-    orders: Server,
-    _databases: [TestDatabase; 2],
-}
-
-/// Starts both services with a log of errors only.
-async fn start() -> Platform {
-    let databases = [TestDatabase::new(Kind::Sqlite).await, TestDatabase::new(Kind::Sqlite).await];
-    let log = to_writer("test", Level::Error, &[], io::sink());
-    let users = config_of(&user_service::SERVICE, &databases[0].url, &[]);
-    let users = user_service::SERVICE.start(&users, &log).await.unwrap();
-    // Sets only the URL: the test needs the default timeouts.
-    let mut orders = config_of(&order_service::SERVICE, &databases[1].url, &[]);
-    orders.dependencies.get_mut("user-service").unwrap().url = users.url();
-    let orders = order_service::SERVICE.start(&orders, &log).await.unwrap();
-    Platform { users, orders, _databases: databases }
+/// Starts both services.
+async fn start() -> [Started; 2] {
+    start_all([&user_service::SERVICE, &order_service::SERVICE], |_| ()).await
 }
 
 /// The name with labels and the value of every sample. Panics if a line is not a sample in the expected format.
-async fn metrics(server: &Server) -> BTreeMap<String, f64> {
-    let response = reqwest::get(format!("{}/metrics", server.url())).await.unwrap();
+async fn metrics(service: &Started) -> BTreeMap<String, f64> {
+    let response = reqwest::get(format!("{}/metrics", service.server.url())).await.unwrap();
     assert_eq!(response.status(), 200);
     let content_type = response.headers()["content-type"].to_str().unwrap();
     assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -47,8 +29,8 @@ async fn metrics(server: &Server) -> BTreeMap<String, f64> {
     all
 }
 
-fn request(server: &Server, method: Method, path: &str) -> RequestBuilder {
-    Client::new().request(method, format!("{}{path}", server.url()))
+fn request(service: &Started, method: Method, path: &str) -> RequestBuilder {
+    Client::new().request(method, format!("{}{path}", service.server.url()))
 }
 
 async fn status(request: RequestBuilder) -> u16 {
@@ -61,7 +43,7 @@ fn requests(operation: &str, status: u16, error_code: &str) -> String {
 
 #[tokio::test]
 async fn every_request_is_counted_whatever_its_outcome() {
-    let Platform { users, .. } = &start().await;
+    let [users, _] = &start().await;
     let john = json!({"email": "user@example.com", "name": "John Doe"});
     for (method, path, body, operation, expected, error_code) in [
         (Method::POST, "/api/v1/users", Some(&john), "user_create", 201, ""),
@@ -94,7 +76,7 @@ async fn every_request_is_counted_whatever_its_outcome() {
 
 #[tokio::test]
 async fn made_up_paths_and_methods_add_no_time_series() {
-    let Platform { users, .. } = &start().await;
+    let [users, _] = &start().await;
     let request_made_up = async |number: u32| {
         let method = if number.is_multiple_of(2) {
             Method::GET
@@ -117,7 +99,7 @@ async fn made_up_paths_and_methods_add_no_time_series() {
 
 #[tokio::test]
 async fn order_service_measures_its_calls_to_user_service() {
-    let Platform { users, orders, _databases } = start().await;
+    let [users, orders] = start().await;
     let place = async || {
         let order = json!({"user_id": 1, "product_id": 456, "quantity": 2});
         status(request(&orders, Method::POST, "/api/v1/orders").json(&order)).await
@@ -129,7 +111,7 @@ async fn order_service_measures_its_calls_to_user_service() {
         .await
         .unwrap();
     assert_eq!(place().await, 201);
-    users.stop().await;
+    users.server.stop().await;
     for _ in 0..21 {
         assert_eq!(place().await, 503);
     }
@@ -154,7 +136,7 @@ fn refused_calls(samples: &BTreeMap<String, f64>) -> f64 {
 
 #[tokio::test]
 async fn services_in_one_process_have_separate_metrics() {
-    let Platform { users, orders, .. } = &start().await;
+    let [users, orders] = &start().await;
     let (users, orders) = (metrics(users).await, metrics(orders).await);
     assert!(users.contains_key(&requests("user_view", 200, "")), "a series without requests is missing");
     assert!(!orders.contains_key(&requests("user_view", 200, "")));
@@ -165,7 +147,7 @@ async fn services_in_one_process_have_separate_metrics() {
 
 #[tokio::test]
 async fn process_and_connection_metrics_are_reported() {
-    let Platform { users, .. } = &start().await;
+    let [users, _] = &start().await;
     let samples = metrics(users).await;
     for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"] {
         assert!(samples[name] > 0.0, "{name}");

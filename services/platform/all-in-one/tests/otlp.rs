@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use httpmock::{HttpMockResponse, MockServer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -11,21 +12,16 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message;
 use reqwest::{Client, RequestBuilder};
 use serde_json::json;
-use service_runtime::config::Config;
-use service_runtime::server::Server;
-use service_runtime::telemetry::Traces;
-use service_testing::{CapturedLog, Kind, TestDatabase, config_of};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use service_testing::{Started, start_all};
+use tokio::net::{TcpListener, TcpSocket};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// A collector that stores the requests it receives.
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Export>>>);
-
-/// The path and body of a request.
-type Export = (String, Vec<u8>);
+/// A collector that stores the bodies of the requests it receives.
+struct Collector {
+    server: MockServer,
+    exports: Arc<Mutex<Vec<Vec<u8>>>>,
+}
 
 /// The parts of a span that the tests check.
 #[derive(Clone, Debug)]
@@ -41,41 +37,22 @@ struct Span {
 }
 
 impl Collector {
-    async fn start(&self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let collector = self.clone();
-        tokio::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(collector.clone().serve(connection));
-            }
+    async fn start() -> Self {
+        let (server, exports) = (MockServer::start_async().await, Arc::new(Mutex::new(Vec::new())));
+        let received = exports.clone();
+        server.mock(|when, then| {
+            when.method("POST").path("/v1/traces").header("content-type", "application/x-protobuf");
+            then.respond_with(move |request| {
+                received.lock().unwrap().push(request.body_vec());
+                HttpMockResponse::builder().status(200).build()
+            });
         });
-        url
-    }
-
-    async fn serve(self, connection: TcpStream) {
-        let mut connection = BufReader::new(connection);
-        loop {
-            let mut head = String::new();
-            while !head.ends_with("\r\n\r\n") {
-                if connection.read_line(&mut head).await.unwrap_or_default() == 0 {
-                    return;
-                }
-            }
-            let head = head.to_lowercase();
-            assert!(head.contains("content-type: application/x-protobuf"), "{head}");
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-            let mut body = vec![0; length.parse().unwrap()];
-            connection.read_exact(&mut body).await.unwrap();
-            self.0.lock().unwrap().push((head.split(' ').nth(1).unwrap().to_owned(), body));
-            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-        }
+        Self { server, exports }
     }
 
     fn spans(&self) -> Vec<Span> {
         let mut spans = Vec::new();
-        for (path, body) in self.0.lock().unwrap().iter() {
-            assert_eq!(path, "/v1/traces");
+        for body in self.exports.lock().unwrap().iter() {
             assert!(!String::from_utf8_lossy(body).contains("canary"), "personal data");
             for of_resource in ExportTraceServiceRequest::decode(body.as_slice()).unwrap().resource_spans {
                 let resource = texts(of_resource.resource.unwrap().attributes);
@@ -122,51 +99,42 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 struct Platform {
-    users: Server,
-    orders: Server,
-    log: CapturedLog,
-    _databases: [TestDatabase; 2],
+    users: Started,
+    orders: Started,
 }
 
 impl Platform {
     async fn start(collector_url: &str) -> Self {
-        let databases = [TestDatabase::new(Kind::Sqlite).await, TestDatabase::new(Kind::Sqlite).await];
-        let log = CapturedLog::default();
-        let (user_service, order_service) = (user_service::SERVICE, order_service::SERVICE);
-        let logger = log.logger(&[user_service.document, order_service.document]);
-        let traces = Traces { otlp_endpoint: Some(collector_url.to_owned()) };
-        let config = Config { traces: traces.clone(), ..config_of(&user_service, &databases[0].url, &[]) };
-        let users = user_service.start(&config, &logger).await.unwrap();
-        let mut config = Config { traces, ..config_of(&order_service, &databases[1].url, &[]) };
-        config.dependencies.get_mut("user-service").unwrap().url = users.url();
-        let orders = order_service.start(&config, &logger).await.unwrap();
-        Self { users, orders, log, _databases: databases }
+        let [users, orders] = start_all([&user_service::SERVICE, &order_service::SERVICE], |config| {
+            config.traces.otlp_endpoint = Some(collector_url.to_owned());
+        })
+        .await;
+        Self { users, orders }
     }
 
     fn order(&self) -> RequestBuilder {
         let order = json!({"user_id": 1, "product_id": 456, "quantity": 2});
-        Client::new().post(format!("{}/api/v1/orders", self.orders.url())).json(&order)
+        Client::new().post(format!("{}/api/v1/orders", self.orders.server.url())).json(&order)
     }
 
     async fn create_user(&self) {
         let user = json!({"email": "canary@example.com", "name": "canary"});
         let response =
-            Client::new().post(format!("{}/api/v1/users", self.users.url())).json(&user).send().await.unwrap();
+            Client::new().post(format!("{}/api/v1/users", self.users.server.url())).json(&user).send().await.unwrap();
         assert_eq!(response.status(), 201);
     }
 
-    /// Stops both services; returns their log.
-    async fn stop(self) -> String {
-        self.orders.stop().await;
-        self.users.stop().await;
-        self.log.text()
+    /// Stops both services.
+    async fn stop(self) {
+        self.orders.server.stop().await;
+        self.users.server.stop().await;
     }
 }
 
 #[tokio::test]
 async fn an_order_is_one_trace_of_three_spans() {
-    let collector = Collector::default();
-    let platform = Platform::start(&collector.start().await).await;
+    let collector = Collector::start().await;
+    let platform = Platform::start(&collector.server.base_url()).await;
     platform.create_user().await;
     let sent = platform.order().header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01")).send().await.unwrap();
     assert_eq!(sent.status(), 201);
@@ -191,10 +159,10 @@ async fn an_order_is_one_trace_of_three_spans() {
 
 #[tokio::test]
 async fn a_span_has_the_error_code_but_no_client_input() {
-    let collector = Collector::default();
-    let platform = Platform::start(&collector.start().await).await;
+    let collector = Collector::start().await;
+    let platform = Platform::start(&collector.server.base_url()).await;
     assert_eq!(platform.order().send().await.unwrap().status(), 404);
-    let path = format!("{}/canary@example.com?email=canary", platform.orders.url());
+    let path = format!("{}/canary@example.com?email=canary", platform.orders.server.url());
     Client::new().request("CANARY".parse().unwrap(), path).header("traceparent", "canary").send().await.unwrap();
     platform.stop().await;
 
@@ -207,12 +175,12 @@ async fn a_span_has_the_error_code_but_no_client_input() {
 
 #[tokio::test]
 async fn unsampled_traces_and_health_checks_are_not_exported() {
-    let collector = Collector::default();
-    let platform = Platform::start(&collector.start().await).await;
+    let collector = Collector::start().await;
+    let platform = Platform::start(&collector.server.base_url()).await;
     platform.create_user().await;
     platform.order().header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-00")).send().await.unwrap();
     for path in ["health", "ready", "metrics"] {
-        reqwest::get(format!("{}/{path}", platform.users.url())).await.unwrap();
+        reqwest::get(format!("{}/{path}", platform.users.server.url())).await.unwrap();
     }
     platform.stop().await;
     let names: Vec<_> = collector.spans().into_iter().map(|span| span.name).collect();
@@ -220,25 +188,19 @@ async fn unsampled_traces_and_health_checks_are_not_exported() {
 }
 
 #[tokio::test]
-async fn a_missing_collector_delays_neither_requests_nor_shutdown() {
+async fn an_unreachable_collector_delays_neither_requests_nor_shutdown() {
     // Bound without listening, so that connections are refused.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let platform = Platform::start(&format!("http://{}", socket.local_addr().unwrap())).await;
-    platform.create_user().await;
-    for _ in 0..20 {
-        assert_eq!(platform.order().send().await.unwrap().status(), 201);
-    }
-    assert!(platform.stop().await.contains("stopped"));
-}
-
-#[tokio::test]
-async fn a_silent_collector_delays_neither_requests_nor_shutdown() {
+    let refused = TcpSocket::new_v4().unwrap();
+    refused.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let platform = Platform::start(&format!("http://{}", silent.local_addr().unwrap())).await;
-    platform.create_user().await;
-    for _ in 0..20 {
-        assert_eq!(platform.order().send().await.unwrap().status(), 201);
+    for address in [refused.local_addr(), silent.local_addr()] {
+        let platform = Platform::start(&format!("http://{}", address.unwrap())).await;
+        platform.create_user().await;
+        for _ in 0..20 {
+            assert_eq!(platform.order().send().await.unwrap().status(), 201);
+        }
+        let log = platform.users.log.clone();
+        platform.stop().await;
+        assert!(log.text().contains("stopped"));
     }
-    assert!(platform.stop().await.contains("stopped"));
 }

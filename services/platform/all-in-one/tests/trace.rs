@@ -3,36 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use serde_json::{Value, json};
-use service_runtime::server::Server;
-use service_testing::{CapturedLog, Kind, TestDatabase, config_of};
+use service_testing::{CapturedLog, Started, start_all};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-struct Platform {
-    users: Server,
-    orders: Server,
-    users_log: CapturedLog,
-    orders_log: CapturedLog,
-    _databases: [TestDatabase; 2],
-}
-
-async fn start() -> Platform {
-    let databases = [TestDatabase::new(Kind::Sqlite).await, TestDatabase::new(Kind::Sqlite).await];
-    let (users_log, orders_log) = (CapturedLog::default(), CapturedLog::default());
-    let (user_service, order_service) = (user_service::SERVICE, order_service::SERVICE);
-    let config = config_of(&user_service, &databases[0].url, &[]);
-    let users = user_service.start(&config, &users_log.logger(&[user_service.document])).await.unwrap();
-    let config = config_of(&order_service, &databases[1].url, &[("user-service", users.url())]);
-    let orders = order_service.start(&config, &orders_log.logger(&[order_service.document])).await.unwrap();
-    Platform { users, orders, users_log, orders_log, _databases: databases }
+async fn start() -> [Started; 2] {
+    start_all([&user_service::SERVICE, &order_service::SERVICE], |_| ()).await
 }
 
 /// Places an order for an existing user; returns the request id of order-service.
-async fn place_order(platform: &Platform, traceparent: Option<&str>) -> String {
+async fn place_order([users, orders]: &[Started; 2], traceparent: Option<&str>) -> String {
     let client = reqwest::Client::new();
-    let user = client.post(format!("{}/api/v1/users", platform.users.url()));
+    let user = client.post(format!("{}/api/v1/users", users.server.url()));
     user.json(&json!({"email": "user@example.com", "name": "John Doe"})).send().await.unwrap();
-    let mut order = client.post(format!("{}/api/v1/orders", platform.orders.url()));
+    let mut order = client.post(format!("{}/api/v1/orders", orders.server.url()));
     if let Some(traceparent) = traceparent {
         order = order.header("traceparent", traceparent);
     }
@@ -56,8 +40,9 @@ fn messages(log: &CapturedLog, trace_id: &str) -> Vec<String> {
 async fn both_logs_have_the_trace_id_of_the_client() {
     let platform = start().await;
     place_order(&platform, Some(&format!("00-{TRACE}-00f067aa0ba902b7-01"))).await;
-    assert_eq!(messages(&platform.orders_log, TRACE), ["order created", "request completed"]);
-    assert_eq!(messages(&platform.users_log, TRACE), ["request completed"]);
+    let [users, orders] = &platform;
+    assert_eq!(messages(&orders.log, TRACE), ["order created", "request completed"]);
+    assert_eq!(messages(&users.log, TRACE), ["request completed"]);
 }
 
 #[tokio::test]
@@ -65,8 +50,9 @@ async fn without_a_trace_id_both_logs_have_the_request_id() {
     for traceparent in [None, Some("00-canary-00f067aa0ba902b7-01")] {
         let platform = start().await;
         let trace_id = place_order(&platform, traceparent).await.replace('-', "");
-        assert_eq!(messages(&platform.orders_log, &trace_id), ["order created", "request completed"]);
-        assert_eq!(messages(&platform.users_log, &trace_id), ["request completed"]);
-        assert!(!platform.orders_log.text().contains("canary"), "{}", platform.orders_log.text());
+        let [users, orders] = &platform;
+        assert_eq!(messages(&orders.log, &trace_id), ["order created", "request completed"]);
+        assert_eq!(messages(&users.log, &trace_id), ["request completed"]);
+        assert!(!orders.log.text().contains("canary"), "{}", orders.log.text());
     }
 }

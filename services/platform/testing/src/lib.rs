@@ -8,6 +8,7 @@
 pub mod conformance;
 pub mod golden;
 mod log;
+mod platform;
 mod postgres;
 pub mod suite;
 pub mod world;
@@ -16,15 +17,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use service_runtime::Service;
-use service_runtime::config::Config;
+use service_runtime::config::{Config, DependencyConfig};
 use service_runtime::database::DatabaseUrl;
 use tempfile::TempDir;
 
 pub use log::{CapturedLog, KEEP_VARIABLE};
+pub use platform::{Started, start_all};
 pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, check_index_scans};
-
-/// The timeout of calls in tests that do not test timeouts: CI may be slow.
-const GENEROUS: Duration = Duration::from_secs(60);
 
 /// Every kind of database.
 pub const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
@@ -84,10 +83,15 @@ pub fn config_of(service: &Service, database: &DatabaseUrl, called: &[(&str, Str
     for (name, url) in called {
         let dependency = config.dependencies.get_mut(*name).expect("the service calls this one");
         dependency.url.clone_from(url);
-        dependency.settings.attempt_timeout = GENEROUS;
-        dependency.settings.timeout = GENEROUS;
+        call_patiently(dependency);
     }
     config
+}
+
+/// Sets the timeouts of calls in tests that do not test timeouts: CI may be slow.
+pub(crate) fn call_patiently(dependency: &mut DependencyConfig) {
+    dependency.settings.attempt_timeout = Duration::from_secs(60);
+    dependency.settings.timeout = Duration::from_secs(60);
 }
 
 /// Declares tests that run once on SQLite and once on PostgreSQL, each time on an empty database.

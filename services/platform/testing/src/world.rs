@@ -14,7 +14,7 @@ use service_runtime::server::Server;
 use tokio::net::TcpSocket;
 
 use crate::golden::Replay;
-use crate::{CapturedLog, GENEROUS, Kind, TestDatabase};
+use crate::{CapturedLog, Kind, TestDatabase, call_patiently};
 
 /// The timeout of calls that get no response.
 const SHORT: Duration = Duration::from_millis(50);
@@ -69,8 +69,7 @@ impl World {
         }
         let mut called = Vec::new();
         for (name, dependency) in &mut config.dependencies {
-            dependency.settings.attempt_timeout = GENEROUS;
-            dependency.settings.timeout = GENEROUS;
+            call_patiently(dependency);
             let fault = match state {
                 State::Dependency { name: faulty, fault } if faulty == name => Some(*fault),
                 _ => None,
