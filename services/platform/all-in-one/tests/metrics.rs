@@ -75,29 +75,6 @@ async fn every_request_is_counted_whatever_its_outcome() {
 }
 
 #[tokio::test]
-async fn made_up_paths_and_methods_add_no_time_series() {
-    let [users, _] = &start().await;
-    let request_made_up = async |number: u32| {
-        let method = if number.is_multiple_of(2) {
-            Method::GET
-        } else {
-            Method::from_bytes(format!("M{number}").as_bytes()).unwrap()
-        };
-        status(request(users, method, &format!("/canary-{number}/{number}?canary={number}"))).await;
-        status(request(users, Method::GET, &format!("/api/v1/users/canary-{number}"))).await;
-    };
-    for number in 0..4 {
-        request_made_up(number).await;
-    }
-    metrics(users).await;
-    let before: Vec<String> = metrics(users).await.into_keys().collect();
-    for number in 4..500 {
-        request_made_up(number).await;
-    }
-    assert_eq!(metrics(users).await.into_keys().collect::<Vec<_>>(), before);
-}
-
-#[tokio::test]
 async fn order_service_measures_its_calls_to_user_service() {
     let [users, orders] = start().await;
     let place = async || {
