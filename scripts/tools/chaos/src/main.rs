@@ -82,7 +82,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         _ = terminate.recv() => anyhow::bail!("terminated"),
     };
 
-    println!("\n{}", report::plain(&rows));
+    println!("\n{}", report::table(&rows));
     let broken = rows.iter().filter(|row| !row.verdict.failures.is_empty()).count();
     println!(
         "{broken} of {} promises broken; {form} form, --seed {seed}, {:.0} s",
@@ -112,7 +112,7 @@ async fn test_all(run: &Run, promises: &[&'static Promise]) -> Vec<Row> {
         run.progress(format_args!("promise {number}: {text}"));
         let row = Row::new(promise, (promise.test)(run).await);
         let result = if row.verdict.failures.is_empty() { "kept" } else { "BROKEN" };
-        run.progress(format_args!("promise {number}: {result}. {}", row.verdict.measurements));
+        run.progress(format_args!("promise {number}: {result}. {}", row.verdict.measurements.join("; ")));
         for failure in &row.verdict.failures {
             run.progress(format_args!("promise {number}: {failure} (--seed {})", run.seed));
         }

@@ -43,13 +43,13 @@ pub(crate) fn machine() -> String {
 }
 
 /// The table as lines for a terminal.
-pub(crate) fn plain(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
         let (promise, verdict) = (row.promise, &row.verdict);
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{:>3}  {}  {} (pass: {})", promise.number, row.result(), promise.text, promise.pass);
-        for (name, content) in [("tested", &verdict.method), ("result", &verdict.measurements)] {
+        for (name, content) in [("tested", &verdict.method), ("result", &verdict.measurements.join("; "))] {
             if !content.is_empty() {
                 let _ = writeln!(text, "           {name}  {content}");
             }

@@ -124,8 +124,9 @@ async fn write(shared: Arc<Shared>, mut random: fastrand::Rng) -> Written {
     written
 }
 
-/// Sends `request` until it is answered with 201 or refused for good, or `time_limit` has passed. Counts every failure
-/// in `failures`, and returns the last one if there was no 201.
+/// Sends `request`, which has an idempotency key, as the contract asks of clients: until it is answered with 201 or
+/// refused for good, or `time_limit` has passed. Counts every failure in `failures`, and returns the last one if there
+/// was no 201.
 pub(crate) async fn until_acknowledged(
     client: &mut Client,
     request: &[u8],

@@ -57,9 +57,8 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     measure(WARM_UP).await?;
     let baseline = latencies(&measure(time).await?);
     let limit = baseline.percentile(99.0).mul_f64(MAX_FACTOR);
-    let mut measurements = vec![format!("baseline: {}", summary(&baseline))];
-    run.progress(&measurements[0]);
-    let mut verdict = Verdict::new("");
+    let mut verdict = Verdict::default();
+    verdict.measured(run, format!("baseline: {}", summary(&baseline)));
     let mut attacks = Vec::new();
     for (abuse, name, wanted) in ABUSES {
         let connections = wanted.min(spare_connections());
@@ -72,24 +71,16 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
         drop(attackers);
         let latencies = latencies(&samples);
         let requests = activity.requests.load(Ordering::Relaxed);
-        let measurement = format!("{name}: {} ({requests} abusive requests)", summary(&latencies));
-        run.progress(&measurement);
-        measurements.push(measurement);
+        verdict.measured(run, format!("{name}: {} ({requests} abusive requests)", summary(&latencies)));
         attacks.push(format!("{connections} × {name}"));
         verdict.expect(activity.refused.load(Ordering::Relaxed) == 0, || format!("{name}: connections were refused"));
-        verdict.expect(latencies.percentile(99.0) <= limit, || {
-            format!(
-                "{name}: p99 {} is {:.1} × the baseline",
-                ms(latencies.percentile(99.0)),
-                latencies.percentile(99.0).as_secs_f64() / baseline.percentile(99.0).as_secs_f64()
-            )
-        });
+        let p99 = latencies.percentile(99.0);
+        verdict.expect(p99 <= limit, || format!("{name}: p99 {}, more than {MAX_FACTOR} × the baseline", ms(p99)));
         let refused: Vec<_> = samples.iter().filter(|s| s.status.is_none_or(|status| status >= 300)).collect();
         verdict.expect(refused.is_empty(), || {
             format!("{name}: the well-behaved client got {} of {}", results(refused.iter().copied()), samples.len())
         });
     }
-    verdict.measurements = measurements.join("; ");
     let attacks = attacks.join(", ");
     Ok(verdict.with_method(format!("{attacks}, for {} s each alongside a well-behaved client, SQLite", time.as_secs())))
 }

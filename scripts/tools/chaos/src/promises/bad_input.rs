@@ -44,9 +44,10 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
         all.statuses.merge(outcome.statuses);
         all.faults.extend(outcome.faults);
     }
-    all.faults.iter().take(10).for_each(|fault| run.progress(fault));
-    let mut verdict = Verdict::new(format!("{} faults of {requests} requests; {}", all.faults.len(), all.statuses));
-    verdict.expect(all.faults.is_empty(), || format!("{} faults, such as {}", all.faults.len(), all.faults[0]));
+    let mut verdict = Verdict::default();
+    verdict.measured(run, format!("{requests} requests: {}", all.statuses));
+    verdict.none("faults", all.faults.len());
+    verdict.failures.extend(all.faults.into_iter().take(10));
     Ok(verdict.with_method(format!(
         "{requests} requests generated from the seed, each sent to both services' operations on both databases"
     )))

@@ -1,5 +1,6 @@
 //! Promise 3: a user-service that black-holes its connections costs order-service little.
 
+use std::convert::identity;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -45,30 +46,18 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
         peak = peak.max(memory_bytes(process)?);
     }
     let samples = load.finish().await;
-    let max_open = proxy.max_open();
-    let connections = proxy.accepted() - connections_before;
-
-    let first = latencies(samples.iter().filter(|sample| sample.first)).max();
-    let later = latencies(samples.iter().filter(|sample| !sample.first));
-    let later_p99 = later.percentile(99.0);
-    let others: Vec<_> = samples.iter().filter(|sample| sample.status != Some(503)).collect();
+    let (first, later): (Vec<_>, Vec<_>) = samples.iter().partition(|sample| sample.first);
+    let later = latencies(later);
+    let others = samples.iter().filter(|sample| sample.status != Some(503)).count();
+    let mut verdict = Verdict::default();
+    verdict.measured(run, format!("{} answers: {}", samples.len(), results(&samples)));
+    verdict.none("answers other than 503", others);
+    verdict.at_most("the slowest first answer", latencies(first).max(), MAX_FIRST, ms);
+    verdict.at_most("p99 of the later ones", later.percentile(99.0), MAX_LATER_P99, ms);
+    verdict.measured(run, format!("the slowest of them: {}", ms(later.max())));
+    verdict.at_most("calls open at a time", proxy.max_open(), MAX_OPEN_CALLS, identity);
+    verdict.measured(run, format!("new connections: {}", proxy.accepted() - connections_before));
     let growth = peak.saturating_sub(before);
-    let mut verdict = Verdict::new(format!(
-        "{} answers, {} other than 503; first ones within {}, then p99 {} (max {}); at most {max_open} calls open, \
-         {connections} new connections; memory + {} MiB (from {}); the answers: {}",
-        samples.len(),
-        others.len(),
-        ms(first),
-        ms(later_p99),
-        ms(later.max()),
-        mib(growth),
-        mib(before),
-        results(&samples),
-    ));
-    verdict.expect(others.is_empty(), || format!("not 503: {}", results(others.iter().copied())));
-    verdict.expect(first <= MAX_FIRST, || format!("a first answer took {}", ms(first)));
-    verdict.expect(later_p99 <= MAX_LATER_P99, || format!("later p99 {}", ms(later_p99)));
-    verdict.expect(max_open <= MAX_OPEN_CALLS, || format!("{max_open} calls open"));
-    verdict.expect(growth <= MAX_GROWTH_BYTES, || format!("memory + {} MiB", mib(growth)));
+    verdict.at_most(format_args!("MiB more than the {} before", mib(before)), growth, MAX_GROWTH_BYTES, mib);
     Ok(verdict.with_method(format!("{CONNECTIONS} connections that place orders for {} s, SQLite", time.as_secs())))
 }

@@ -39,40 +39,23 @@ const FAULTS: [Fault; 5] = [
 pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let time = Duration::from_secs(run.choose(2, 15));
     let repetitions = run.choose(1, 5);
-    let mut measurements = Vec::new();
-    let mut verdict = Verdict::new("");
+    let mut verdict = Verdict::default();
     let mut platform = Platform::start(run, Kind::Postgres, Setup::default()).await?;
     for fault in FAULTS {
         for _ in 0..repetitions {
             let seen = inject(run, &platform, fault, time).await?;
-            let slowest = latencies(&seen.during).max();
-            let measurement = format!(
-                "{fault:?}: {} answers, the slowest after {} (p99 {}), healed after {}",
-                seen.during.len(),
-                ms(slowest),
-                ms(latencies(&seen.during).percentile(99.0)),
-                ms(seen.healed)
-            );
-            run.progress(format_args!("{measurement}; {}", results(&seen.during)));
-            measurements.push(measurement);
-            let others: Vec<_> = seen.during.iter().filter(|sample| sample.status != Some(503)).collect();
-            verdict.expect(others.is_empty(), || format!("{fault:?}: not 503: {}", results(others.iter().copied())));
-            let late: Vec<_> = seen.during.iter().filter(|sample| sample.took > MAX_LATENCY).collect();
-            verdict.expect(late.is_empty(), || {
-                format!(
-                    "{fault:?}: {} answers took up to {}: {}",
-                    late.len(),
-                    ms(slowest),
-                    results(late.iter().copied())
-                )
-            });
-            verdict.expect(seen.healed <= MAX_RECOVERY, || format!("{fault:?}: healed after {}", ms(seen.healed)));
+            let p99 = ms(latencies(&seen.during).percentile(99.0));
+            verdict.measured(run, format!("{fault:?}: p99 {p99} of {}: {}", seen.during.len(), results(&seen.during)));
+            let others = seen.during.iter().filter(|sample| sample.status != Some(503)).count();
+            verdict.none(format_args!("{fault:?}: answers other than 503"), others);
+            let slowest = seen.during.iter().map(|sample| sample.took).max().unwrap_or_default();
+            verdict.at_most(format_args!("{fault:?}: the slowest answer"), slowest, MAX_LATENCY, ms);
+            verdict.at_most(format_args!("{fault:?}: healed after"), seen.healed, MAX_RECOVERY, ms);
         }
     }
     for member in platform.services.members.iter_mut() {
         verdict.expect(member.instance.process.is_running()?, || format!("{} ended", member.service.name));
     }
-    verdict.measurements = measurements.join("; ");
     Ok(verdict.with_method(format!(
         "SIGSTOP, kill -9, and during queries a black hole, resets and half-closed connections, {} s each under load, \
          {repetitions} ×, both services",

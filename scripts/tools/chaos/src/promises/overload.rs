@@ -27,8 +27,7 @@ const MAX_SHED_P99: Duration = Duration::from_millis(50);
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn test(run: &Run) -> Result<Verdict> {
-    let mut verdict = Verdict::new("");
-    let mut measurements = Vec::new();
+    let mut verdict = Verdict::default();
     for kind in KINDS {
         let platform = Platform::start(run, kind, Setup { unproxied: true, pinned: true }).await?;
         let users = platform.create_users().await?;
@@ -39,9 +38,7 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
             let samples = on_load_cpus(orders(clients, address, users, step)).await?;
             peak = peak.max(rate(&samples, step));
         }
-        let measurement = format!("{kind:?}: peak {peak:.0}/s");
-        run.progress(&measurement);
-        measurements.push(measurement);
+        verdict.measured(run, format!("{kind:?}: peak {peak:.0}/s"));
         let mut total_shed = 0;
         let time = Duration::from_secs(run.choose(3, 60));
         for clients in OVERLOAD_CLIENTS {
@@ -56,33 +53,25 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
             let (placed, others): (Vec<_>, Vec<_>) = samples.iter().partition(|sample| sample.status == Some(201));
             let (shed, wrong): (Vec<_>, Vec<_>) = others.into_iter().partition(|sample| sample.status == Some(503));
             total_shed += shed.len();
-            let shed_p99 = latencies(shed.iter().copied()).percentile(99.0);
+            let of = format!("{kind:?}, {clients} clients");
             let measurement = format!(
-                "{kind:?}, {clients} clients: sent {sent:.1} × the peak, placed {goodput:.0}/s ({:.0}% of it, p99 {}), \
-                 {} shed (p99 {})",
+                "{of}: sent {sent:.1} × the peak, placed {goodput:.0}/s ({:.0}% of it, p99 {}), {} shed; {}",
                 100.0 * goodput / peak,
                 ms(latencies(placed).percentile(99.0)),
                 shed.len(),
-                ms(shed_p99),
+                results(&samples),
             );
-            run.progress(format_args!("{measurement}; {}", results(&samples)));
-            measurements.push(measurement);
+            verdict.measured(run, measurement);
             verdict.expect(goodput >= MIN_GOODPUT * peak, || {
-                format!("{kind:?}, {clients} clients: goodput {:.0}% of the peak", 100.0 * goodput / peak)
+                format!("{of}: goodput {:.0}% of the peak", 100.0 * goodput / peak)
             });
-            verdict.expect(shed_p99 <= MAX_SHED_P99, || {
-                format!("{kind:?}, {clients} clients: shed answers p99 {}", ms(shed_p99))
-            });
-            verdict.expect(sent >= 0.9 * OVERLOAD, || {
-                format!("{kind:?}, {clients} clients: only {sent:.1} × the peak could be sent")
-            });
-            verdict.expect(wrong.is_empty(), || {
-                format!("{kind:?}, {clients} clients: neither placed nor shed: {}", results(wrong.iter().copied()))
-            });
+            let shed_p99 = latencies(shed).percentile(99.0);
+            verdict.at_most(format_args!("{of}: p99 of shed answers"), shed_p99, MAX_SHED_P99, ms);
+            verdict.expect(sent >= 0.9 * OVERLOAD, || format!("{of}: only {sent:.1} × the peak could be sent"));
+            verdict.none(format_args!("{of}: neither placed nor shed"), wrong.len());
         }
         verdict.expect(total_shed > 0, || format!("{kind:?}: nothing was shed"));
     }
-    verdict.measurements = measurements.join("; ");
     let method = format!(
         "orders placed by {} and by {} closed-loop clients, compared with the peak of {} to {} clients; the services \
          have one half of the processors, the clients the other",

@@ -21,8 +21,7 @@ const LOADS: [(usize, Duration); 2] = [(50, Duration::from_millis(5)), (2, Durat
 pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     let steady = Duration::from_secs(run.choose(5, 60));
     let flaps = run.choose(2, 30);
-    let mut measurements = Vec::new();
-    let mut verdict = Verdict::new("");
+    let mut verdict = Verdict::default();
     for (clients, pause) in LOADS {
         let databases = Databases::new(run, Kind::Sqlite).await?;
         let stub = StubUserService::start().await?;
@@ -51,7 +50,6 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
         // Flapping, then recovered.
         let calls = stub.calls();
         let load = Load::start(clients, time_limit, pause, source);
-        let mut slowest = Duration::ZERO;
         for _ in 0..flaps {
             stub.set_failing(false);
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -63,21 +61,20 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
         let recovered = Instant::now();
         tokio::time::sleep(MAX_RECOVERY + Duration::from_secs(1)).await;
         let samples = load.finish().await;
-        slowest = slowest.max(last_failure(&samples, recovered));
         let succeeded = samples.iter().filter(|sample| sample.status == Some(201)).count();
 
-        measurements.push(format!(
-            "{clients} clients: {ratio:.3} calls per request in steady failure ({} requests), {flapping_ratio:.3} \
-             flapping ({succeeded} of {} succeeded), the last failure {} after recovery",
+        let measurement = format!(
+            "{clients} clients: {} requests in steady failure; {flapping_ratio:.3} calls per request while flapping \
+             ({succeeded} of {} succeeded)",
             failing.len(),
             samples.len(),
-            ms(slowest)
-        ));
-        verdict.expect(ratio <= MAX_AMPLIFICATION, || format!("{ratio:.3} calls per request"));
-        verdict.expect(slowest <= MAX_RECOVERY, || format!("still failing {} after recovery", ms(slowest)));
-        run.progress(measurements.last().map(String::as_str).unwrap_or_default());
+        );
+        verdict.measured(run, measurement);
+        let what = format_args!("{clients} clients: calls per request in steady failure");
+        verdict.at_most(what, ratio, MAX_AMPLIFICATION, |ratio| format!("{ratio:.3}"));
+        let what = format_args!("{clients} clients: the last failure after recovery");
+        verdict.at_most(what, last_failure(&samples, recovered), MAX_RECOVERY, ms);
     }
-    verdict.measurements = measurements.join("; ");
     Ok(verdict.with_method(format!(
         "user-service answers 503 for {} s, then recovers and fails again each second, {flaps} times",
         steady.as_secs()

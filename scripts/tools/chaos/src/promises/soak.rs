@@ -89,8 +89,8 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     finish(loads).await;
 
     let rate = requests as f64 / time.as_secs_f64();
-    let mut verdict = Verdict::new("");
-    let mut measurements = vec![format!("{rate:.0} requests/s ({:.0}% of full load)", 100.0 * rate / full_rate)];
+    let mut verdict = Verdict::default();
+    verdict.measured(run, format!("{rate:.0} requests/s ({:.0}% of full load)", 100.0 * rate / full_rate));
     let max_memory = run.choose(MAX_MEMORY_BYTES.0, MAX_MEMORY_BYTES.1);
     for (name, growth) in &growths {
         // Pools, caches and the allocator fill in the first third.
@@ -99,21 +99,20 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
         let seconds = time.as_secs_f64() * 2.0 / 3.0;
         let (more_descriptors, more_memory) = (slope(&descriptors) * seconds, slope(&memory) * seconds);
         let last = |points: &[(f64, f64)]| points.last().map_or(0.0, |point| point.1);
-        measurements.push(format!(
-            "{name}: {:.0} descriptors ({more_descriptors:+.1} in {seconds:.0} s), {} MiB ({:+.2} MiB, {:+.1} MiB/h)",
+        let measurement = format!(
+            "{name}: {:.0} descriptors ({more_descriptors:+.1} in {seconds:.0} s), {} MiB ({:+.1} MiB/h)",
             last(&descriptors),
             mib(last(&memory) as u64),
-            more_memory / 1024.0 / 1024.0,
             more_memory / 1024.0 / 1024.0 / seconds * 3600.0,
-        ));
+        );
+        verdict.measured(run, measurement);
         verdict.expect(more_descriptors.abs() <= MAX_DESCRIPTORS, || {
             format!("{name}: descriptors {more_descriptors:+.1}")
         });
-        verdict
-            .expect(more_memory <= max_memory, || format!("{name}: memory {:+.2} MiB", more_memory / 1024.0 / 1024.0));
+        let show = |bytes: f64| format!("{:+.2} MiB", bytes / 1024.0 / 1024.0);
+        verdict.at_most(format_args!("{name}: more memory"), more_memory, max_memory, show);
     }
     verdict.expect(failures.total() == 0, || format!("not every request succeeded: {failures}"));
-    verdict.measurements = measurements.join("; ");
     let limit = max_memory / 1024.0 / 1024.0;
     Ok(verdict.with_method(format!(
         "half load on both databases concurrently for {} s; in the last two thirds the trend may be {MAX_DESCRIPTORS} \

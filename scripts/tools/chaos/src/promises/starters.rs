@@ -35,9 +35,9 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     }
     let all = KINDS.len() * rounds * STARTERS;
     let times: Latencies = times.into_iter().collect();
-    let mut verdict = Verdict::new(format!("{} of {all} started, the slowest in {}", times.count(), ms(times.max())));
     failures.dedup();
-    verdict.failures = failures;
+    let mut verdict = Verdict { failures, ..Verdict::default() };
+    verdict.measured(run, format!("{} of {all} started, the slowest in {}", times.count(), ms(times.max())));
     Ok(verdict.with_method(format!("{STARTERS} concurrent starts on an empty database, {rounds} × on each kind")))
 }
 
