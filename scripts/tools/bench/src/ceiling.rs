@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use service_testing::Cluster;
 
-use crate::data::{Store, USERS};
+use crate::data::USERS;
 use crate::plan::Operation;
 use crate::platform::ORDERS;
 
@@ -27,22 +27,21 @@ pub(crate) fn is_installed(cluster: &Cluster) -> bool {
     cluster.program("pgbench").exists()
 }
 
-/// Runs the statement of `operation` over so many connections to `store`, the database of its service. `None`: no
+/// Runs the statement of `operation` over so many connections to the database of its service at `url`. `None`: no
 /// transaction completed.
 pub(crate) fn measure(
     cluster: &Cluster,
-    store: &Store,
+    url: &str,
     operation: Operation,
     connections: usize,
     duration: Duration,
 ) -> Result<Option<Ceiling>> {
     let mut pgbench = Command::new(cluster.program("pgbench"))
-        .args(["--no-vacuum", "--protocol=prepared", "--username=postgres", "--file=-"])
-        .arg(format!("--host={}", cluster.socket_directory().display()))
+        .args(["--no-vacuum", "--protocol=prepared", "--file=-"])
         .arg(format!("--client={connections}"))
         .arg(format!("--jobs={}", connections.min(2)))
         .arg(format!("--time={}", (duration + CONNECT_TIME).as_secs()))
-        .arg(store.database_name().context("pgbench needs PostgreSQL")?)
+        .arg(url)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -5,11 +5,11 @@ use harness::http;
 use harness::measurements::short;
 use serde::Serialize;
 
-use crate::data::{BUYERS, Environment, Store};
+use crate::data::{BUYERS, Environment, create, fill_orders, migrate};
 use crate::load::Requests;
 use crate::measure::{Run, Schedule};
 use crate::plan::{Kind, ORDER_SERVICE, Operation, Side};
-use crate::platform::{create_stores, requests, start};
+use crate::platform::{create_filled, requests, start};
 use crate::progress::Progress;
 
 /// How many connections the load has.
@@ -79,26 +79,21 @@ pub(crate) async fn measure(
     progress: &mut Progress,
 ) -> Result<Vec<Point>> {
     // The other databases are shared by all sizes.
-    let shared = create_stores(environment, kind, "curve", 0, |_| {}).await?;
+    let shared = create_filled(environment, kind, "curve", 0).await?;
     let mut all = Vec::new();
     for orders in sizes(largest) {
-        let store = Store::create(environment, kind, &format!("curve-{orders}")).await?;
-        store.migrate(environment, ORDER_SERVICE)?;
-        store
-            .fill_orders(orders, |stored| {
-                if orders > 100_000 {
-                    progress.print(&format!("{kind}, {stored} of {orders} orders stored"));
-                }
-            })
-            .await?;
-        let mut stores = shared.clone();
-        stores.insert(ORDER_SERVICE, store);
-        all.push((orders, stores));
+        let url = create(environment, kind, &format!("curve-{orders}")).await?;
+        migrate(environment, ORDER_SERVICE, &url)?;
+        let print = |stored: i64| progress.print(&format!("{kind}, {stored} of {orders} orders stored"));
+        fill_orders(&url, orders, print).await?;
+        let mut databases = shared.clone();
+        databases.insert(ORDER_SERVICE, url);
+        all.push((orders, databases));
     }
     let mut points = Vec::new();
     for round in 0..schedule.rounds {
-        for (orders, stores) in &all {
-            let platform = start(environment, Side::Ours, stores, |_| Vec::new()).await?;
+        for (orders, databases) in &all {
+            let platform = start(environment, Side::Ours, databases, |_| Vec::new()).await?;
             for request in REQUESTS {
                 // The operation only selects the service that is loaded.
                 let run = Run {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::data::Environment;
 use crate::load::Requests;
 use crate::plan::{Kind, Operation, Side};
-use crate::platform::{ORDERS, create_stores, requests, start};
+use crate::platform::{ORDERS, create_filled, requests, start};
 use crate::progress::Progress;
 
 /// How many requests are sent before counting, to open connections and prepare statements.
@@ -47,11 +47,11 @@ pub(crate) async fn measure(
 ) -> Result<Vec<Count>> {
     let mut counts = Vec::new();
     for side in sides {
-        let stores = create_stores(environment, database, &format!("callgrind-{side}"), ORDERS, |_| {}).await?;
+        let databases = create_filled(environment, database, &format!("callgrind-{side}"), ORDERS).await?;
         let output = |service: &Service| -> PathBuf {
             environment.directory.path().join(format!("{side}.{database}.{}", service.name))
         };
-        let platform = start(environment, *side, &stores, |service| valgrind(&output(service))).await?;
+        let platform = start(environment, *side, &databases, |service| valgrind(&output(service))).await?;
         for (number, operation) in operations.iter().enumerate() {
             let called = &platform[operation.service()];
             let requests = requests(*operation);

@@ -13,7 +13,7 @@ use crate::ceiling;
 use crate::data::Environment;
 use crate::load::{self, Requests};
 use crate::plan::{Kind, Operation, Side};
-use crate::platform::{ORDERS, Stores, create_stores, requests, start};
+use crate::platform::{DatabaseUrls, ORDERS, create_filled, requests, start};
 use crate::progress::Progress;
 
 /// One side under one workload in one round.
@@ -93,12 +93,12 @@ pub(crate) async fn rounds(
     let mut platforms = Vec::new();
     let mut ceiling = None;
     for side in sides {
-        let stores = create_stores(environment, kind, &side.to_string(), ORDERS, |_| {}).await?;
+        let databases = create_filled(environment, kind, &side.to_string(), ORDERS).await?;
         match side {
             // The same tables, without a service.
-            Side::Ceiling => ceiling = Some(stores),
+            Side::Ceiling => ceiling = Some(databases),
             Side::Ours | Side::Peer => {
-                platforms.push((*side, start(environment, *side, &stores, |_| Vec::new()).await?));
+                platforms.push((*side, start(environment, *side, &databases, |_| Vec::new()).await?));
             }
         }
     }
@@ -123,7 +123,7 @@ pub(crate) async fn rounds(
                     };
                     let measurement = match (platforms.iter().find(|(of, _)| *of == side), &ceiling) {
                         (Some((_, platform)), _) => run.services(platform, &requests(*operation)).await?,
-                        (None, Some(stores)) => match run.ceiling(stores)? {
+                        (None, Some(databases)) => match run.ceiling(databases)? {
                             Some(measurement) => measurement,
                             None => {
                                 progress.step("pgbench completed no transaction");
@@ -195,13 +195,13 @@ impl Run<'_> {
         })
     }
 
-    fn ceiling(&self, stores: &Stores) -> Result<Option<Measurement>> {
+    fn ceiling(&self, databases: &DatabaseUrls) -> Result<Option<Measurement>> {
         let postgres = self.environment.postgres()?;
-        let store = &stores[self.operation.service()];
+        let url = &databases[self.operation.service()];
         let probe = || cpu_ms_with_children(postgres.postmaster()?);
         let before = probe()?;
         let ceiling =
-            ceiling::measure(&postgres.cluster, store, self.operation, self.connections, self.schedule.duration)?;
+            ceiling::measure(&postgres.cluster, url, self.operation, self.connections, self.schedule.duration)?;
         let Some(ceiling) = ceiling else { return Ok(None) };
         let cpu_ms = (probe()? - before) / (ceiling.transactions / 1000.0);
         Ok(Some(Measurement {

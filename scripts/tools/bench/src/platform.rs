@@ -11,7 +11,7 @@ use harness::platform::{Member, Platform, settings};
 use harness::process::{Output, Process};
 use harness::topology::{self, Service};
 
-use crate::data::{Environment, Store, USERS};
+use crate::data::{self, Environment, USERS};
 use crate::load::Requests;
 use crate::plan::{Kind, ORDER_SERVICE, Operation, Side, USER_SERVICE};
 
@@ -24,41 +24,40 @@ const START_TIME_LIMIT: Duration = Duration::from_secs(60);
 /// The services that the peer implements.
 const PEER_SERVICES: [&str; 2] = [USER_SERVICE, ORDER_SERVICE];
 
-/// The database of each service, by its name.
-pub(crate) type Stores = BTreeMap<&'static str, Store>;
+/// The `DATABASE_URL` of each service, by its name.
+pub(crate) type DatabaseUrls = BTreeMap<&'static str, String>;
 
 /// Creates databases without a schema.
-pub(crate) async fn create_empty_stores(environment: &Environment, kind: Kind, name: &str) -> Result<Stores> {
-    let mut stores = Stores::new();
+pub(crate) async fn create_empty(environment: &Environment, kind: Kind, name: &str) -> Result<DatabaseUrls> {
+    let mut databases = DatabaseUrls::new();
     for service in &topology::platform().services {
-        let name = format!("{name}-{}", service.database);
-        stores.insert(&service.name, Store::create(environment, kind, &name).await?);
+        let url = data::create(environment, kind, &format!("{name}-{}", service.database)).await?;
+        databases.insert(&service.name, url);
     }
-    Ok(stores)
+    Ok(databases)
 }
 
 /// Creates databases with [`USERS`] users and so many orders.
-pub(crate) async fn create_stores(
+pub(crate) async fn create_filled(
     environment: &Environment,
     kind: Kind,
     name: &str,
     orders: i64,
-    progress: impl FnMut(i64),
-) -> Result<Stores> {
-    let stores = create_empty_stores(environment, kind, name).await?;
-    for (service, store) in &stores {
-        store.migrate(environment, service)?;
+) -> Result<DatabaseUrls> {
+    let databases = create_empty(environment, kind, name).await?;
+    for (service, url) in &databases {
+        data::migrate(environment, service, url)?;
     }
-    stores[USER_SERVICE].fill_users().await?;
-    stores[ORDER_SERVICE].fill_orders(orders, progress).await?;
-    Ok(stores)
+    data::fill_users(&databases[USER_SERVICE]).await?;
+    data::fill_orders(&databases[ORDER_SERVICE], orders, |_| {}).await?;
+    Ok(databases)
 }
 
 /// Starts the services of `side`; `prefix` is a program, with arguments, that runs a service, or empty.
 pub(crate) async fn start(
     environment: &Environment,
     side: Side,
-    stores: &Stores,
+    databases: &DatabaseUrls,
     prefix: impl Fn(&Service) -> Vec<OsString>,
 ) -> Result<Platform> {
     let is_implemented = |name: &str| side != Side::Peer || PEER_SERVICES.contains(&name);
@@ -66,7 +65,7 @@ pub(crate) async fn start(
     // Callees before callers.
     for service in topology::platform().services.iter().filter(|service| is_implemented(&service.name)) {
         let address = |name: &str| Some(platform.get(name)?.instance.address);
-        let settings = settings(service, &stores[service.name.as_str()].setting, address);
+        let settings = settings(service, &databases[service.name.as_str()], address);
         let command = command(environment, side, service, prefix(service));
         let process = Process::spawn(command, environment.directory.path(), &settings, Output::Counted)?;
         let instance = process.serving(START_TIME_LIMIT).await?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::data::Environment;
 use crate::plan::{Kind, Side};
-use crate::platform::{create_empty_stores, create_stores, start};
+use crate::platform::{create_empty, create_filled, start};
 use crate::progress::Progress;
 
 /// How often each service is started: one start is too short to be measured exactly.
@@ -29,13 +29,13 @@ pub(crate) async fn measure(
     sides: &[Side],
     progress: &mut Progress,
 ) -> Result<Vec<Start>> {
-    let filled = create_stores(environment, database, "start", 1000, |_| {}).await?;
+    let filled = create_filled(environment, database, "start", 1000).await?;
     let mut starts = Vec::new();
     for number in 0..STARTS {
-        let empty = create_empty_stores(environment, database, &format!("empty-{number}")).await?;
+        let empty = create_empty(environment, database, &format!("empty-{number}")).await?;
         let first = [(Side::Ours, &empty, true)];
-        for (side, stores, first) in sides.iter().map(|side| (*side, &filled, false)).chain(first) {
-            for member in start(environment, side, stores, |_| Vec::new()).await?.members {
+        for (side, databases, first) in sides.iter().map(|side| (*side, &filled, false)).chain(first) {
+            for member in start(environment, side, databases, |_| Vec::new()).await?.members {
                 let ms = member.instance.start.as_secs_f64() * 1000.0;
                 starts.push(Start { database, side, service: &member.service.name, first, ms });
             }
