@@ -1,7 +1,7 @@
 //! The results as tables.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use harness::measurements::{Spread, short};
 use harness::topology;
@@ -62,8 +62,12 @@ fn table(rows: &[Vec<String>]) -> String {
     lines.collect()
 }
 
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
-    cells.map(str::to_owned).to_vec()
+fn head(names: &str) -> Vec<String> {
+    names.split(", ").map(str::to_owned).collect()
+}
+
+fn row(cells: &[&dyn Display]) -> Vec<String> {
+    cells.iter().map(ToString::to_string).collect()
 }
 
 fn text(spread: Option<Spread>) -> String {
@@ -71,34 +75,24 @@ fn text(spread: Option<Spread>) -> String {
 }
 
 fn throughput(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![row([
-        "database",
-        "operation",
-        "conn.",
-        "side",
-        "requests/s",
-        "p50 ms",
-        "p99 ms",
-        "failed",
-        "ours / this",
-        "log lines",
-    ])];
+    let names = "database, operation, conn., side, requests/s, p50 ms, p99 ms, failed, ours / this, log lines";
+    let mut rows = vec![head(names)];
     for workload in results.workloads() {
         for side in SIDES.into_iter().filter(|side| results.of(workload, *side).next().is_some()) {
             let ratio =
                 results.ratio(workload, side, |measured| measured.requests_per_s).filter(|_| side != Side::Ours);
-            rows.push(vec![
-                workload.database.to_string(),
-                workload.operation.to_string(),
-                workload.connections.to_string(),
-                side.to_string(),
-                text(results.spread(workload, side, |measured| Some(measured.requests_per_s))),
-                text(results.spread(workload, side, |measured| measured.p50_ms)),
-                text(results.spread(workload, side, |measured| measured.p99_ms)),
-                format!("{:.1} %", results.failed(workload, side) * 100.0),
-                text(ratio),
-                text(results.spread(workload, side, |measured| Some(measured.log_lines_per_request))),
-            ]);
+            rows.push(row(&[
+                &workload.database,
+                &workload.operation,
+                &workload.connections,
+                &side,
+                &text(results.spread(workload, side, |measured| Some(measured.requests_per_s))),
+                &text(results.spread(workload, side, |measured| measured.p50_ms)),
+                &text(results.spread(workload, side, |measured| measured.p99_ms)),
+                &format_args!("{:.1} %", results.failed(workload, side) * 100.0),
+                &text(ratio),
+                &text(results.spread(workload, side, |measured| Some(measured.log_lines_per_request))),
+            ]));
         }
     }
     rows
@@ -107,20 +101,19 @@ fn throughput(results: &Results) -> Vec<Vec<String>> {
 fn costs(results: &Results) -> Vec<Vec<String>> {
     let services = topology::platform().services.iter().map(|service| service.name.as_str());
     let processes: Vec<&str> = services.chain(["PostgreSQL", "load"]).collect();
-    let mut head = row(["database", "operation", "conn.", "side"]);
-    head.extend(processes.iter().map(|name| (*name).to_owned()));
+    let mut names = head("database, operation, conn., side");
+    names.extend(processes.iter().map(|name| (*name).to_owned()));
     // The load is this program, whose memory is not measured.
     let with_memory = &processes[..processes.len() - 1];
-    head.extend(with_memory.iter().map(|name| format!("MB {name}")));
-    let mut rows = vec![head];
+    names.extend(with_memory.iter().map(|name| format!("MB {name}")));
+    let mut rows = vec![names];
     for workload in results.workloads() {
         for side in SIDES.into_iter().filter(|side| results.of(workload, *side).next().is_some()) {
             let cell = |usage: fn(&Measurement) -> &Usage, name: &str| {
                 let name = if name == "PostgreSQL" { "postgres" } else { name };
                 text(results.spread(workload, side, |measured| usage(measured).of(name)))
             };
-            let (database, operation) = (workload.database.to_string(), workload.operation.to_string());
-            let mut cells = vec![database, operation, workload.connections.to_string(), side.to_string()];
+            let mut cells = row(&[&workload.database, &workload.operation, &workload.connections, &side]);
             cells.extend(processes.iter().map(|name| cell(|measured| &measured.cpu_ms, name)));
             cells.extend(with_memory.iter().map(|name| cell(|measured| &measured.memory_mb, name)));
             rows.push(cells);
@@ -130,14 +123,13 @@ fn costs(results: &Results) -> Vec<Vec<String>> {
 }
 
 fn starts(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![row(["database", "service", "side", "with schema", "on an empty database"])];
+    let mut rows = vec![head("database, service, side, with schema, on an empty database")];
     for database in [Kind::Sqlite, Kind::Postgres] {
         for service in topology::platform().services.iter().map(|service| &service.name) {
             for side in [Side::Ours, Side::Peer] {
                 if let Some(again) = results.starts(database, service, side, false) {
                     let first = text(results.starts(database, service, side, true));
-                    let (database, side) = (database.to_string(), side.to_string());
-                    rows.push(vec![database, service.clone(), side, again.to_string(), first]);
+                    rows.push(row(&[&database, service, &side, &again, &first]));
                 }
             }
         }
@@ -146,21 +138,17 @@ fn starts(results: &Results) -> Vec<Vec<String>> {
 }
 
 fn curve(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![row(["database", "request", "orders", "CPU ms", "requests/s", "failed"])];
+    let mut rows = vec![head("database, request, orders, CPU ms, requests/s, failed")];
     for database in [Kind::Sqlite, Kind::Postgres] {
         for request in REQUESTS {
             let of = results.curve.iter().filter(|point| (point.database, point.request) == (database, request));
             let sizes: BTreeSet<i64> = of.map(|point| point.orders).collect();
             for size in sizes {
                 let points = results.points(database, request, size);
-                rows.push(vec![
-                    database.to_string(),
-                    request.name().to_owned(),
-                    size.to_string(),
-                    text(Spread::of(points.iter().map(|point| point.cpu_ms))),
-                    text(Spread::of(points.iter().map(|point| point.requests_per_s))),
-                    points.iter().map(|point| point.failed).sum::<u64>().to_string(),
-                ]);
+                let cpu_ms = text(Spread::of(points.iter().map(|point| point.cpu_ms)));
+                let rate = text(Spread::of(points.iter().map(|point| point.requests_per_s)));
+                let failed: u64 = points.iter().map(|point| point.failed).sum();
+                rows.push(row(&[&database, &request.name(), &size, &cpu_ms, &rate, &failed]));
             }
         }
     }
@@ -168,28 +156,23 @@ fn curve(results: &Results) -> Vec<Vec<String>> {
 }
 
 fn instructions(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![row(["database", "operation", "side", "service", "instructions"])];
+    let mut rows = vec![head("database, operation, side, service, instructions")];
     for count in &results.instructions {
-        rows.push(vec![
-            count.database.to_string(),
-            count.operation.to_string(),
-            count.side.to_string(),
-            count.service.to_owned(),
-            format!("{:.0}", count.instructions),
-        ]);
+        let instructions = format!("{:.0}", count.instructions);
+        rows.push(row(&[&count.database, &count.operation, &count.side, &count.service, &instructions]));
     }
     rows
 }
 
 fn targets(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![row(["target", "required", "measured", "met"])];
+    let mut rows = vec![head("target, required, measured, met")];
     for target in evaluate(results) {
         let met = match (target.is_met(), target.failures) {
             (true, _) => "yes",
             (false, true) => "NO, requests failed",
             (false, false) => "NO",
         };
-        rows.push(vec![target.what.clone(), target.bound.to_string(), target.measured.to_string(), met.to_owned()]);
+        rows.push(row(&[&target.what, &target.bound, &target.measured, &met]));
     }
     rows
 }
