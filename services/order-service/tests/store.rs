@@ -95,8 +95,10 @@ async fn a_full_disk_stores_exactly_the_acknowledged_orders() {
     limit(1).await;
     let orders: Vec<OrderCreate> = (1..=200).map(|user_id| order(user_id, 2)).collect();
     // With keys, a batch is a transaction of two statements.
-    let claims: Vec<Option<Claim>> =
-        orders.iter().map(|order| (order.user_id.get() > 150).then(|| claim(&keys, &order.user_id.to_string(), order))).collect();
+    let claims: Vec<Option<Claim>> = orders
+        .iter()
+        .map(|order| (order.user_id.get() > 150).then(|| claim(&keys, &order.user_id.to_string(), order)))
+        .collect();
     let insert_all = || {
         let inserts = orders.iter().zip(&claims).map(|(order, claim)| store.insert(order, Utc::now(), claim.clone()));
         join_all(inserts)
