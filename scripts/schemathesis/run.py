@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,10 +26,10 @@ def main():
     # Turn SIGTERM into an exception, so that the services are stopped before the exit.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     print(f"{'service':<25}{'database':<12}{'cases':>6}{'failures':>10}{'seconds':>9}")
+    pairs = [(service, database) for service in SERVICES for database in ("sqlite", "postgres")]
     failed = False
-    for service in SERVICES:
-        for database in ("sqlite", "postgres"):
-            report, problems = test_pair(service, database)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (service, database), (report, problems) in zip(pairs, pool.map(lambda pair: test_pair(*pair), pairs)):
             cases = report["test_cases"]
             print(
                 f"{service:<25}{database:<12}{cases['generated']:>6}{cases['with_failures']:>10}"
