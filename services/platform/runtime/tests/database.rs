@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use service_runtime::database::{Batches, Connections, Database, DatabaseError, Migration, Migrations, read_by_id};
+use futures::future::join_all;
+use service_runtime::database::{
+    Batches, Connections, Database, DatabaseError, DatabaseUrl, Migration, Migrations, read_by_id,
+};
 use service_runtime::{with_batch_connection, with_pool};
 use service_testing::{Kind, TestDatabase, on_both_databases};
 use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
@@ -52,6 +55,61 @@ impl TryFrom<&rusqlite::Row<'_>> for SlowItem {
     fn try_from(_: &rusqlite::Row<'_>) -> Result<Self, Self::Error> {
         Err(rusqlite::Error::InvalidQuery)
     }
+}
+
+/// Runs `sql` on a connection of its own. `DATABASE` in it stands for the name of the connection's database.
+async fn administer(url: &DatabaseUrl, sql: &str) {
+    let DatabaseUrl::Postgres(options) = url else { panic!("the database is not on PostgreSQL") };
+    let sql = sql.replace("DATABASE_NAME", options.get_database().unwrap());
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+}
+
+async fn insert(database: &Database, id: i64) -> Result<(), DatabaseError> {
+    with_batch_connection!(database.writer(), |connection| async {
+        let insert = sqlx::query("INSERT INTO items VALUES ($1, 'new')").bind(id);
+        insert.execute(&mut *connection).await.map(|_| ())
+    })
+}
+
+#[tokio::test]
+async fn postgres_sessions_that_were_read_only_are_not_used_again() {
+    let database = TestDatabase::new(Kind::Postgres).await;
+    let opened = Database::open(&database.url, 5, &NEW).await.unwrap();
+    administer(&database.url, "ALTER DATABASE DATABASE_NAME SET default_transaction_read_only = on").await;
+    administer(
+        &database.url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .await;
+    for id in 0..20 {
+        assert!(matches!(insert(&opened, id).await, Err(DatabaseError::Unavailable(_))), "{id}");
+        // Reads work meanwhile, each on a session that cannot write.
+        join_all((0..5).map(|_| count(&opened))).await;
+    }
+    let recovered = "BEGIN READ WRITE; ALTER DATABASE DATABASE_NAME RESET default_transaction_read_only; COMMIT";
+    administer(&database.url, recovered).await;
+    // The first failure after the recovery closes every session that began before it.
+    let _ = insert(&opened, 20).await;
+    for id in 21..40 {
+        insert(&opened, id).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn postgres_statements_survive_a_change_of_their_table() {
+    let database = TestDatabase::new(Kind::Postgres).await;
+    let opened = Database::open(&database.url, 1, &NEW).await.unwrap();
+    let read = async || -> Result<usize, DatabaseError> {
+        with_pool!(opened.reader(), |pool| async {
+            Ok(sqlx::query("SELECT * FROM items").fetch_all(pool).await?.len())
+        })
+    };
+    assert_eq!(read().await.unwrap(), 1);
+    administer(&database.url, "ALTER TABLE items ADD COLUMN size BIGINT").await;
+    // "cached plan must not change result type"
+    assert!(matches!(read().await, Err(DatabaseError::Unavailable(_))));
+    assert_eq!(read().await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ pub(super) struct ConnectionHealth(Arc<Mutex<Failures>>);
 struct Failures {
     /// When an operation last failed because of the state of the database.
     operation: Option<Instant>,
+    /// When an operation last failed because of the session of its connection.
+    session: Option<Instant>,
     /// When an operation that began without any connection last failed, and why.
     connect: Option<(Instant, String)>,
 }
@@ -31,6 +33,17 @@ impl ConnectionHealth {
     /// recently and no operation has failed since.
     pub(super) fn needs_check(&self, idle: Duration) -> bool {
         idle >= MAX_UNCHECKED_IDLE || self.failures().operation.is_some_and(|failed| idle >= failed.elapsed())
+    }
+
+    /// Records that an operation failed because of its connection's session, which keeps what was set when it began:
+    /// others that began before may be as bad.
+    pub(super) fn record_session_failure(&self) {
+        self.failures().session = Some(Instant::now());
+    }
+
+    /// Whether to close a connection of this age: it began before a failure of a session.
+    pub(super) fn is_outdated(&self, age: Duration) -> bool {
+        self.failures().session.is_some_and(|failed| age >= failed.elapsed())
     }
 
     /// Records that there was no connection and none could be made, because of `cause`.

@@ -53,7 +53,7 @@ impl From<sqlx::Error> for DatabaseError {
             Database(error) if error.is_unique_violation() => Self::UniqueViolation,
             // `INSERT … ON CONFLICT DO NOTHING RETURNING` returns no row for a value that is taken.
             RowNotFound => Self::UniqueViolation,
-            Database(error) if error.code().is_some_and(|code| is_transient(&code)) => {
+            Database(error) if error.code().is_some_and(|code| is_transient(&code) || is_of_session(&code)) => {
                 Self::Unavailable(error.to_string())
             }
             Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | PoolClosed | WorkerCrashed => {
@@ -74,16 +74,27 @@ impl From<DatabaseError> for HttpError {
     }
 }
 
+/// Whether a statement failed because of the session of its connection: another connection may well succeed.
+pub(super) fn is_session_failure(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| is_of_session(&code))
+}
+
+/// Whether an error with this code of PostgreSQL (manual, appendix A) is caused by the session: its transaction state, such
+/// as read-only (25), a prepared statement that no longer fits its table (0A000), or is unknown to the server (26000).
+fn is_of_session(code: &str) -> bool {
+    code.len() == 5 && (code.starts_with("25") || matches!(code, "0A000" | "26000"))
+}
+
 /// Whether an error with this code is caused by the state of the database, not by the statement.
 ///
 /// A PostgreSQL code has five characters, the first two its class (manual, appendix A). Transient classes: connections
-/// (08), invalid transaction state such as read-only (25), rejected login (28) or database (3D), lost conflicts between
+/// (08), rejected login (28) or database (3D), lost conflicts between
 /// transactions (40), resources (53), locks (55), operator intervention (57), system errors (58). A SQLite code is a
 /// number with the primary code in its lowest byte (sqlite.org/rescode): busy, locked, out of memory, read-only, I/O
 /// error, corrupt, full, cannot open, protocol, not a database.
 fn is_transient(code: &str) -> bool {
     if code.len() == 5 {
-        return matches!(&code[..2], "08" | "25" | "28" | "3D" | "40" | "53" | "55" | "57" | "58");
+        return matches!(&code[..2], "08" | "28" | "3D" | "40" | "53" | "55" | "57" | "58");
     }
     code.parse().is_ok_and(|code: i32| matches!(code & 0xff, 5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26))
 }

@@ -10,7 +10,7 @@ use sqlx::{PgPool, SqlitePool};
 use super::batch_connection::BatchConnection;
 use super::connection_health::ConnectionHealth;
 use super::durations::{self, Durations};
-use super::error::DatabaseError;
+use super::error::{DatabaseError, is_session_failure};
 
 /// Time limit of an operation on PostgreSQL, waiting for a connection included: a request can then answer within a
 /// second even when the server hangs.
@@ -135,12 +135,16 @@ impl Pool {
         let time_limit = self.time_limit();
         let began = Instant::now();
         let timed_out = |_| (durations::TIMEOUT, Err(DatabaseError::no_answer_within(time_limit)));
-        let (outcome, result) =
-            tokio::time::timeout(time_limit, query).await.map_or_else(timed_out, durations::classify);
+        let answer = tokio::time::timeout(time_limit, query).await;
+        let session_failed = matches!(&answer, Ok(Err(error)) if is_session_failure(error));
+        if session_failed {
+            self.health.record_session_failure();
+        }
+        let (outcome, result) = answer.map_or_else(timed_out, durations::classify);
         if let Err(DatabaseError::Unavailable(cause)) = &result {
             self.health.record_failure();
             self.clear_batch_connections();
-            if disconnected {
+            if disconnected && !session_failed {
                 self.health.record_connect_failure(cause);
             }
         }

@@ -49,18 +49,28 @@ pub(super) async fn open(options: &PgConnectOptions, connections: u32, migration
     // nothing was written.
     let options = options.options([("statement_timeout", "1000"), ("lock_timeout", "700")]).options(PLANNER_SETTINGS);
     let health = ConnectionHealth::default();
-    let idle_health = health.clone();
+    let (idle_health, released_health) = (health.clone(), health.clone());
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(move |connection, metadata| {
+            let is_outdated = idle_health.is_outdated(metadata.age);
             let needs_check = idle_health.needs_check(metadata.idle_for);
-            Box::pin(async move { if needs_check { ping_within(ACQUIRE_TIMEOUT, connection).await } else { Ok(true) } })
+            Box::pin(async move {
+                if is_outdated || !needs_check {
+                    Ok(!is_outdated)
+                } else {
+                    ping_within(ACQUIRE_TIMEOUT, connection).await
+                }
+            })
         })
         // sqlx itself pings a released connection without a time limit: in a network that drops packets every
         // connection would be stuck in that ping, and the pool would be dead. An error here closes the connection.
-        .after_release(|connection, _| Box::pin(ping_within(RELEASE_TIMEOUT, connection)))
+        .after_release(move |connection, metadata| {
+            let is_outdated = released_health.is_outdated(metadata.age);
+            Box::pin(async move { Ok(!is_outdated && ping_within(RELEASE_TIMEOUT, connection).await?) })
+        })
         .connect_lazy_with(options);
     let cache = BatchConnection::Postgres(Arc::new(ConnectionCache::new(pool.clone(), health.clone())));
     Ok(Pool::new(Connections::Postgres(pool), cache, health, Durations::default()))
