@@ -88,10 +88,10 @@ fn is_of_session(code: &str) -> bool {
 /// Whether an error with this code is caused by the state of the database, not by the statement.
 ///
 /// A PostgreSQL code has five characters, the first two its class (manual, appendix A). Transient classes: connections
-/// (08), rejected login (28) or database (3D), lost conflicts between
-/// transactions (40), resources (53), locks (55), operator intervention (57), system errors (58). A SQLite code is a
-/// number with the primary code in its lowest byte (sqlite.org/rescode): busy, locked, out of memory, read-only, I/O
-/// error, corrupt, full, cannot open, protocol, not a database.
+/// (08), rejected login (28) or database (3D), lost conflicts between transactions (40), resources (53), locks (55),
+/// operator intervention (57), system errors (58). A SQLite code is a number with the primary code in its lowest byte
+/// (sqlite.org/rescode): busy, locked, out of memory, read-only, I/O error, corrupt, full, cannot open, protocol, not a
+/// database.
 fn is_transient(code: &str) -> bool {
     if code.len() == 5 {
         return matches!(&code[..2], "08" | "28" | "3D" | "40" | "53" | "55" | "57" | "58");
