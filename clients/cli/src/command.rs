@@ -1,5 +1,9 @@
 //! The tree of commands: `orders NOUN VERB`.
 
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 
 use crate::connection::Connection;
@@ -19,7 +23,7 @@ const LIST: &str = "\
 The command fetches all pages. It prints one JSON object after the other: indented on a terminal, \
 else each on a line of its own.";
 
-const BODY: &str = "A file with the whole body as JSON, in place of its options; /dev/stdin reads a pipe";
+const BODY: &str = "A file with the whole body as JSON, in place of its options; - reads stdin";
 
 /// The command of an operation.
 fn command(operation: Operation) -> Command {
@@ -33,7 +37,9 @@ fn command(operation: Operation) -> Command {
     if has("json-body") {
         let usage = usage(&entry, &command);
         let fields = entry.body.iter().map(|(field, _)| *field);
-        command.mut_arg("json-body", |body| body.help(BODY).conflicts_with_all(fields)).override_usage(usage)
+        let parser = PathBufValueParser::new().map(readable);
+        let body = |body: Arg| body.help(BODY).value_parser(parser).conflicts_with_all(fields);
+        command.mut_arg("json-body", body).override_usage(usage)
     } else if has("limit") {
         command.after_long_help(LIST)
     } else {
@@ -54,6 +60,11 @@ fn usage(entry: &Entry, command: &Command) -> String {
     });
     let fields = fields.collect::<Vec<_>>().join(" ");
     format!("{start} {fields} [OPTIONS]\n       {start} --json-body <JSON-FILE> [OPTIONS]")
+}
+
+/// The file to read for `path`: `-` is stdin.
+fn readable(path: PathBuf) -> PathBuf {
+    if path == Path::new("-") { "/dev/stdin".into() } else { path }
 }
 
 fn with_value_name(argument: Arg) -> Arg {
@@ -82,6 +93,17 @@ pub(crate) fn orders() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(nouns)
+}
+
+/// `error` of parsing the command line, with a hint if a value was taken for an option.
+pub(crate) fn with_hint(mut error: clap::Error) -> clap::Error {
+    let unknown = error.get(ContextKind::InvalidArg);
+    let is_short = matches!(unknown, Some(ContextValue::String(name)) if !name.starts_with("--"));
+    if error.kind() == ErrorKind::UnknownArgument && is_short {
+        let hint = "a value that begins with '-' follows '=', as in --name=-Ada";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    }
+    error
 }
 
 /// The operation that `matches` of [`orders`] select, with its own matches.

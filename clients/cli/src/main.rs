@@ -23,7 +23,7 @@ use services::Operation;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let matches = command::orders().get_matches();
+    let matches = command::orders().try_get_matches().unwrap_or_else(|error| command::with_hint(error).exit());
     let Some((operation, matches)) = command::chosen(&matches) else {
         return Exit::Usage.into(); // clap accepts only commands of its tree
     };
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
 
 async fn run(operation: Operation, matches: &ArgMatches) -> Exit {
     let connection = Connection::new(operation.service(), matches);
-    let printer = Printer::new(operation.service(), &connection.url, connection.timeout_ms);
+    let printer = Printer::new(operation.service(), &connection);
     let http = match connection.client() {
         Ok(http) => http,
         Err(error) => return printer.fault(Exit::Fault, &error.to_string()),

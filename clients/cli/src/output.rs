@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::error::Error as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use progenitor_client::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::connection::Connection;
 
 /// The exit codes as listed in `--help` and in the README.
 pub(crate) const EXIT_CODES: &str = "\
@@ -42,14 +43,13 @@ impl From<Exit> for ExitCode {
 /// Prints the answer of a service and stores the exit code.
 pub(crate) struct Printer<'a> {
     service: &'a str,
-    url: &'a str,
-    timeout_ms: NonZeroU32,
+    connection: &'a Connection,
     exit: Cell<Exit>,
 }
 
 impl<'a> Printer<'a> {
-    pub(crate) fn new(service: &'a str, url: &'a str, timeout_ms: NonZeroU32) -> Self {
-        Self { service, url, timeout_ms, exit: Cell::new(Exit::Done) }
+    pub(crate) fn new(service: &'a str, connection: &'a Connection) -> Self {
+        Self { service, connection, exit: Cell::new(Exit::Done) }
     }
 
     pub(crate) fn exit(&self) -> Exit {
@@ -83,7 +83,7 @@ impl<'a> Printer<'a> {
     }
 
     pub(crate) fn error<T: Serialize>(&self, error: &Error<T>) {
-        let Self { service, url, .. } = self;
+        let (service, url, proxy) = (self.service, &self.connection.url, self.proxy());
         let (exit, message) = match error {
             Error::ErrorResponse(response) => {
                 let error = serde_json::to_value(&**response).unwrap_or_default();
@@ -94,10 +94,10 @@ impl<'a> Printer<'a> {
                 (Exit::NoAnswer, self.no_answer(error))
             }
             Error::InvalidResponsePayload(_, error) => {
-                (Exit::Failed, format!("the answer of {url} violates the contract of {service}: {error}"))
+                (Exit::Failed, format!("the answer of {url} violates the contract of {service}: {error}{proxy}"))
             }
             Error::UnexpectedResponse(response) => {
-                (Exit::Failed, format!("{url} answered {}, which is no answer of {service}", response.status()))
+                (Exit::Failed, format!("{url} answered {}, which is no answer of {service}{proxy}", response.status()))
             }
             Error::InvalidRequest(message) | Error::Custom(message) => (Exit::Usage, message.clone()),
         };
@@ -105,9 +105,10 @@ impl<'a> Printer<'a> {
     }
 
     fn no_answer(&self, error: &reqwest::Error) -> String {
-        let Self { service, url, timeout_ms, .. } = self;
+        let Connection { url, timeout_ms, .. } = self.connection;
+        let (service, proxy) = (self.service, self.proxy());
         if error.is_timeout() {
-            return format!("{service} at {url} did not answer within {timeout_ms} ms");
+            return format!("{service} at {url} did not answer within {timeout_ms} ms{proxy}");
         }
         // The error itself contains the whole URL, with personal data; its innermost cause is enough.
         let mut cause = error.source();
@@ -115,7 +116,13 @@ impl<'a> Printer<'a> {
             cause = Some(deeper);
         }
         let cause = cause.map_or_else(|| "the connection failed".to_owned(), ToString::to_string);
-        format!("no answer from {service} at {url}: {cause}")
+        format!("no answer from {service} at {url}: {cause}{proxy}")
+    }
+
+    /// A note for messages about a connection that may pass a proxy.
+    fn proxy(&self) -> String {
+        let note = |name| format!(" (through the proxy of {name}, unless NO_PROXY excludes the address)");
+        self.connection.proxy_variable().map(note).unwrap_or_default()
     }
 }
 

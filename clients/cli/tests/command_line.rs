@@ -208,6 +208,7 @@ async fn a_wrong_command_exits_with_2_and_sends_nothing() {
         "order list --timeout-ms 0",
         "order list --order-service-url https://127.0.0.1",
         "order list --order-service-url http://user:password@127.0.0.1",
+        "order list --order-service-url http://127.0.0.1:0",
     ] {
         let ran = run(program(wrong)).await;
         assert_eq!((ran.exit_code, ran.stdout.as_str()), (2, ""), "{wrong}: {ran:?}");
@@ -232,6 +233,47 @@ async fn a_body_comes_from_either_a_file_or_options() {
     file.close().unwrap();
     let message = platform.run(&create).await.error(2)["message"].to_string();
     assert!(message.contains("failed to read"), "{message}");
+}
+
+#[tokio::test]
+async fn a_dash_reads_the_body_from_stdin() {
+    let platform = Platform::start().await;
+    let mut file = tempfile::tempfile().unwrap();
+    write!(file, r#"{{"email": "user@example.com", "name": "John Doe"}}"#).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let mut create = platform.program("user create --json-body -");
+    create.stdin(file);
+    assert_eq!(run(create).await.json()["name"], "John Doe");
+}
+
+#[tokio::test]
+async fn a_value_that_looks_like_an_option_gets_a_hint() {
+    let platform = Platform::start().await;
+    let refused = platform.run("user create --email user@example.com --name -Ada").await;
+    assert_eq!(refused.exit_code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("--name=-Ada"), "{refused:?}");
+    assert_eq!(platform.run("user create --email user@example.com --name=-Ada").await.json()["name"], "-Ada");
+}
+
+#[tokio::test]
+async fn a_proxy_is_named_and_not_used_for_this_machine() {
+    let platform = Platform::start().await;
+    let mut local = platform.program("user-service health");
+    local.env("HTTP_PROXY", NOWHERE);
+    assert_eq!(run(local).await.json(), json!({"status": "ok"}));
+
+    let mut remote = program("user list --user-service-url http://user-service.invalid:8001");
+    remote.env("HTTP_PROXY", NOWHERE);
+    let error = run(remote).await.error(6)["message"].to_string();
+    assert!(error.contains("refused") && error.contains("the proxy of HTTP_PROXY"), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_variable_counts_as_unset() {
+    let platform = Platform::start().await;
+    let mut health = platform.program("user-service health");
+    health.env("ORDER_SERVICE_URL", "");
+    assert_eq!(run(health).await.json(), json!({"status": "ok"}));
 }
 
 #[tokio::test]
