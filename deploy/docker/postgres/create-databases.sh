@@ -4,6 +4,10 @@
 # its database and cannot connect to any other.
 set -eu
 
+# The image would take a cluster that this script left half made for a complete one. Without it, the next start is a first
+# start again.
+trap '[ $? -eq 0 ] || find "$PGDATA" -mindepth 1 -delete' EXIT
+
 create() { # DATABASE ROLE PASSWORD
     psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set database="$1" --set role="$2" --set password="$3" <<'SQL'
 CREATE ROLE :"role" LOGIN PASSWORD :'password';
