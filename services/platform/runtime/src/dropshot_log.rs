@@ -17,5 +17,7 @@ pub(crate) const EXTERNAL_ERROR: &str = "error_message_external";
 pub(crate) const INTERNAL_ERROR: &str = "error_message_internal";
 pub(crate) const LATENCY_US: &str = "latency_us";
 pub(crate) const LOCAL_ADDRESS: &str = "local_addr";
+/// The address of the client, which is personal data.
+pub(crate) const REMOTE_ADDRESS: &str = "remote_addr";
 /// The request header `traceparent`.
 pub(crate) const TRACEPARENT: &str = "hdr_traceparent";

@@ -2,8 +2,9 @@
 //!
 //! Every line has `timestamp`, `level`, `message` and `service_name`, and within a request its `request_id` and the
 //! `trace_id` that finds it in the logs of all services. dropshot logs the method, the URI and the error text of each
-//! request, all of which can contain what a client sent, such as an e-mail address. The log writes only the parts that
-//! cannot be personal data: known path segments and numbers of the URI, and the `error_code` of an error.
+//! request, all of which can contain what a client sent, such as an e-mail address, and the client's address. The log writes
+//! only the parts that cannot be personal data: known path segments and numbers of the URI, and the `error_code` of an
+//! error.
 
 mod batch;
 mod record;
@@ -151,6 +152,7 @@ mod tests {
                 slog::info!(log, "request completed";
                     "method" => "canary",
                     "uri" => "/api/v1/users/canary@example.com/7?email=canary@example.com",
+                    "remote_addr" => "canary:1234",
                     "error_message_external" => "invalid type: string \"canary@example.com\"",
                     "error_message_internal" => "invalid_request");
             });

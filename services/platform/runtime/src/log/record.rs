@@ -9,7 +9,8 @@ use serde::Serialize;
 use slog::{Key, OwnedKVList, Record, Serializer};
 
 use crate::dropshot_log::{
-    EXTERNAL_ERROR, INTERNAL_ERROR, LATENCY_US, LOCAL_ADDRESS, METHOD, REQUEST_ID, STATUS, TRACEPARENT, URI,
+    EXTERNAL_ERROR, INTERNAL_ERROR, LATENCY_US, LOCAL_ADDRESS, METHOD, REMOTE_ADDRESS, REQUEST_ID, STATUS, TRACEPARENT,
+    URI,
 };
 
 /// The fields that come before all others, in the order of a line: the name in the record and the name in the line. A
@@ -25,8 +26,8 @@ const NAMES: [(&str, &str); 8] = [
     (TRACEPARENT, ""),
 ];
 
-/// Fields that are never collected: one can repeat input, the other is the same in every line.
-const IGNORED: [&str; 2] = [EXTERNAL_ERROR, LOCAL_ADDRESS];
+/// Fields that are never collected: one can repeat input, one is personal data, one is the same in every line.
+const IGNORED: [&str; 3] = [EXTERNAL_ERROR, REMOTE_ADDRESS, LOCAL_ADDRESS];
 
 /// The values of a record's fields as JSON. slog passes them from the innermost logger outwards, so of several values
 /// with one key the first one is used.
