@@ -2,6 +2,8 @@
 //! `--peer`, with the same operations in the common style of axum, sqlx and reqwest. docs/performance.md explains the
 //! output.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of developers, whose output they read")]
+
 mod ceiling;
 mod curve;
 mod data;

@@ -3,6 +3,8 @@
 //! A promise is one file of [`promises`]. The other files, and the crate `harness`, are what they use: real processes,
 //! a proxy that breaks connections, clients that record what was acknowledged.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of developers, whose output they read")]
+
 mod abusive_clients;
 mod acknowledged;
 mod canary;

@@ -1,5 +1,7 @@
 //! `cargo topology`; see the library.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of developers, whose output they read")]
+
 use std::process::ExitCode;
 
 use anyhow::Result;

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use service_runtime::server::Server;
+use service_runtime::stderr;
 
 use crate::config::Config;
 
@@ -19,10 +20,10 @@ pub(crate) fn print(servers: &[Server], config: &Config, first_start: bool) {
         table += &row(name, &url, &format!("{url}/openapi.json"), &config.database(name).to_string());
         docs += &format!("  {url}/docs\n");
     }
-    eprintln!(
-        "\n{table}\nRead the docs, and send requests from them:\n\n{docs}{}\nCtrl-C stops everything.\n",
-        example(servers, first_start)
-    );
+    let example = example(servers, first_start);
+    stderr::print(format_args!(
+        "\n{table}\nRead the docs, and send requests from them:\n\n{docs}{example}\nCtrl-C stops everything.\n"
+    ));
 }
 
 /// Three commands that show what the platform does.

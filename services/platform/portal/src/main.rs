@@ -1,5 +1,7 @@
 //! Builds the docs portal of all services as a static site.
 
+#![allow(clippy::print_stdout, reason = "a tool of developers, whose output they read")]
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

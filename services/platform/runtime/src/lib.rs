@@ -12,6 +12,7 @@
 //! | [`coalesce`] | batches of concurrent requests |
 //! | [`dependency`] | lookups in other services |
 //! | [`page`] | page tokens, and cutting rows into pages |
+//! | [`stderr`] | messages to whoever started the process |
 //! | [`log`] | JSON lines on stdout, readable on a terminal, without personal data |
 //! | [`telemetry`] | metrics at `/metrics`, and traces to a collector |
 //! | [`trace`] | a request's position in a trace |
@@ -33,6 +34,7 @@ mod readiness;
 mod request_path;
 pub mod server;
 pub mod service;
+pub mod stderr;
 pub mod telemetry;
 pub mod trace;
 mod unpublished;

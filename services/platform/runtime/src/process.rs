@@ -12,13 +12,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::check_ready;
 use crate::guard::panic_text;
 use crate::log::flush_stdout;
 use crate::server::{DRAIN_TIMEOUT, Server};
 
 /// Sent by Ctrl-C.
 const SIGINT: &str = "SIGINT";
+use crate::{check_ready, stderr};
 /// Sent by orchestrators.
 const SIGTERM: &str = "SIGTERM";
 
@@ -176,6 +176,6 @@ async fn first_fault(servers: &mut [Server]) -> anyhow::Error {
 }
 
 fn failure(name: &str, error: &anyhow::Error) -> ExitCode {
-    eprintln!("{name}: {error:#}");
+    stderr::print(format_args!("{name}: {error:#}"));
     ExitCode::FAILURE
 }

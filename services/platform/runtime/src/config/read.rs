@@ -6,6 +6,8 @@ use std::process::exit;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
 
+use crate::stderr;
+
 /// The exit code for an invalid configuration, the same as clap's.
 const EXIT_USAGE: i32 = 2;
 
@@ -15,13 +17,13 @@ const EXIT_USAGE: i32 = 2;
 /// while a command is built, hence `build`.
 pub fn read(build: impl FnOnce() -> Command) -> ArgMatches {
     if let Err(problem) = load_dotenv() {
-        eprintln!("error: {problem}");
+        stderr::print(format_args!("error: {problem}"));
         exit(EXIT_USAGE);
     }
     let command = build();
     command.clone().try_get_matches().unwrap_or_else(|error| match explain(&error, command) {
         Some(explanation) => {
-            eprintln!("error: {explanation}");
+            stderr::print(format_args!("error: {explanation}"));
             exit(EXIT_USAGE)
         }
         None => error.exit(),
