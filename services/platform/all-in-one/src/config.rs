@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, Args, Command, FromArgMatches};
 use service_runtime::Service;
 use service_runtime::config::values::{listen_address, log_level};
-use service_runtime::config::{Config as ServiceConfig, default_address, read_command};
+use service_runtime::config::{Config as ServiceConfig, default_address, read_command, refuse};
 use service_runtime::database::DatabaseUrl;
 use service_runtime::server::Server;
 use service_runtime::telemetry::Traces;
@@ -44,6 +44,12 @@ impl Config {
     /// Reads flags, environment and `.env`. An invalid value ends the process with one clear line on stderr.
     pub(crate) fn read() -> Self {
         let matches = read_command(command);
+        if std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty()) {
+            refuse(
+                "DATABASE_URL is set, but all-in-one stores only in SQLite files, in DATA_DIRECTORY: start the services' own \
+                 programs to use another database, or unset it",
+            );
+        }
         // An invalid or missing value has already ended the process.
         let mut config = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         for Service { name, .. } in SERVICES {

@@ -19,7 +19,7 @@ use crate::guard::Limits;
 use crate::telemetry::Traces;
 use values::{calls, connections, listen_address, log_level, milliseconds, service_url};
 
-pub use read::read as read_command;
+pub use read::{read as read_command, refuse};
 
 /// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
 const DEFAULT_CONNECTIONS: u32 = 10;

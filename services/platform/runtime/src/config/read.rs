@@ -3,29 +3,27 @@
 use std::error::Error as _;
 use std::process::exit;
 
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
 use crate::stderr;
 
 /// The exit code for an invalid configuration, the same as clap's.
 const EXIT_USAGE: i32 = 2;
 
-/// Reads the values of the command that `build` makes. An invalid one ends the process with one clear line on stderr.
+/// Reads the values of the command that `build` makes. An invalid one ends the process with one clear line on stderr. An
+/// empty variable counts as unset: Docker Compose makes one of `${NAME:-}`.
 ///
 /// Call it before any thread is started: it adds the variables of `./.env` to the environment. clap reads the environment
 /// while a command is built, hence `build`.
 pub fn read(build: impl FnOnce() -> Command) -> ArgMatches {
     if let Err(problem) = load_dotenv() {
-        stderr::print(format_args!("error: {problem}"));
-        exit(EXIT_USAGE);
+        refuse(&problem);
     }
-    let command = build();
+    let command = build().mut_args(without_empty_variable);
     command.clone().try_get_matches().unwrap_or_else(|error| match explain(&error, command) {
-        Some(explanation) => {
-            stderr::print(format_args!("error: {explanation}"));
-            exit(EXIT_USAGE)
-        }
+        Some(explanation) => refuse(&explanation),
         None => error.exit(),
     })
 }
@@ -39,6 +37,17 @@ fn load_dotenv() -> Result<(), String> {
         // The line itself may contain a secret.
         Err(_) => Err(".env has a line that is not NAME=VALUE".to_owned()),
     }
+}
+
+/// Ends the process because of an invalid configuration, with one line on stderr.
+pub fn refuse(problem: &str) -> ! {
+    stderr::print(format_args!("error: {problem}"));
+    exit(EXIT_USAGE)
+}
+
+fn without_empty_variable(argument: Arg) -> Arg {
+    let value = argument.get_env().and_then(std::env::var_os);
+    if value.is_some_and(|value| value.is_empty()) { argument.env(Resettable::Reset) } else { argument }
 }
 
 /// One line about an invalid value; `None` if clap's own text is good enough.
@@ -60,20 +69,33 @@ fn explain(error: &clap::Error, mut command: Command) -> Option<String> {
         Some(variable) => format!("{} (--{flag})", variable.to_string_lossy()),
         None => format!("--{flag}"),
     };
-    let expected = error.source().map(ToString::to_string).unwrap_or_default();
-    Some(format!("{name} is \"{}\": {expected}", without_password(&value)))
+    match error.source() {
+        Some(expected) => Some(format!("{name} is \"{}\": {expected}", without_password(&value))),
+        None if value.is_empty() => {
+            let form = argument.get_value_names()?.first()?;
+            let help = argument.get_help().map(|help| format!(" ({help})")).unwrap_or_default();
+            Some(format!("{name} has no value: expected a value, {form}{help}"))
+        }
+        None => None,
+    }
 }
 
 /// `text` with anything that may be a password replaced: it is an invalid URL, or not a URL at all.
 fn without_password(text: &str) -> String {
     let mut text = text.to_owned();
+    let authority = text.find("://").map_or(0, |scheme_end| scheme_end + "://".len());
     if let Some(at) = text.rfind('@') {
-        let authority = text.find("://").map_or(0, |scheme_end| scheme_end + "://".len());
         if let Some(colon) = text.get(authority..at).and_then(|user| user.find(':')) {
             text.replace_range(authority + colon + 1..at, "***");
         }
+    } else if let Some(colon) = text[authority..].find(':').map(|colon| authority + colon + 1) {
+        // What stands where a port is expected may be a password whose `@` is missing.
+        let end = text[colon..].find(['/', '?']).map_or(text.len(), |length| colon + length);
+        if authority > 0 && !text[colon..end].bytes().all(|byte| byte.is_ascii_digit()) {
+            text.replace_range(colon..end, "***");
+        }
     }
-    if let Some(parameter) = text.find("password=") {
+    if let Some(parameter) = text.to_ascii_lowercase().find("password=") {
         let value = parameter + "password=".len();
         let end = text[value..].find('&').map_or(text.len(), |length| value + length);
         text.replace_range(value..end, "***");
@@ -91,7 +113,8 @@ mod tests {
 
     #[derive(Debug, Parser)]
     struct Config {
-        #[arg(long, env = "SOME_LISTEN_ADDRESS", value_parser = listen_address, default_value = "127.0.0.1:1")]
+        /// Where to listen.
+        #[arg(long, env = "SOME_LISTEN_ADDRESS", value_name = "IP:PORT", value_parser = listen_address, default_value = "127.0.0.1:1")]
         listen_address: SocketAddr,
         #[arg(long, env = "SOME_DATABASE_URL", default_value = "sqlite:x")]
         database_url: crate::database::DatabaseUrl,
@@ -109,6 +132,14 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_value_is_explained_by_what_is_expected() {
+        let text = explanation(&["x", "--listen-address"]);
+        let expected =
+            "SOME_LISTEN_ADDRESS (--listen-address) has no value: expected a value, IP:PORT (Where to listen)";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
     fn a_bad_database_url_is_explained_without_its_password() {
         for url in [
             "mysql://me:secret@host/db",
@@ -117,6 +148,8 @@ mod tests {
             "me:secret@host/db",
             "postgres://host:port/db?user=me&password=secret&sslmode=require",
             "postgres://host:port/db?password=secret",
+            "postgres://host/db?PASSWORD=secret",
+            "postgres://me@host/db?password=secret&sslmode=on",
         ] {
             let text = explanation(&["x", "--database-url", url]);
             assert!(text.starts_with("SOME_DATABASE_URL (--database-url) is "), "{text}");

@@ -50,6 +50,9 @@ pub fn service_url(value: &str) -> Result<String, String> {
     let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
     let authority = uri.authority().filter(|_| plain && !value.contains(['@', '#'])).ok_or_else(expected)?;
     let (host, port) = (authority.host(), authority.port_u16());
+    if port == Some(0) {
+        return Err("expected a port from 1 to 65535".to_owned());
+    }
     // `http::Uri` accepts any text as a port, and gives no port for one that is not a number.
     let whole = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     if host.is_empty() || whole != authority.as_str() { Err(expected()) } else { Ok(format!("http://{authority}")) }
@@ -70,6 +73,7 @@ mod tests {
             "http://a/b",
             "http://a?b",
             "http://a:80000",
+            "http://a:0",
             "http://a:",
             "http://a:x",
             "http://a#b",
