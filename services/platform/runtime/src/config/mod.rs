@@ -3,6 +3,7 @@
 //! A setting that several services share means the same everywhere. A service that calls others has five settings for each
 //! of them, named after it: `USER_SERVICE_URL` and so on.
 
+mod dotenv;
 mod read;
 pub mod values;
 

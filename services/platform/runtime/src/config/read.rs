@@ -7,6 +7,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 
+use super::dotenv;
 use crate::stderr;
 
 /// The exit code for an invalid configuration, the same as clap's.
@@ -18,7 +19,7 @@ const EXIT_USAGE: i32 = 2;
 /// Call it before any thread is started: it adds the variables of `./.env` to the environment. clap reads the environment
 /// while a command is built, hence `build`.
 pub fn read(build: impl FnOnce() -> Command) -> ArgMatches {
-    if let Err(problem) = load_dotenv() {
+    if let Err(problem) = dotenv::load() {
         refuse(&problem);
     }
     let command = build().mut_args(without_empty_variable);
@@ -26,17 +27,6 @@ pub fn read(build: impl FnOnce() -> Command) -> ArgMatches {
         Some(explanation) => refuse(&explanation),
         None => error.exit(),
     })
-}
-
-/// Variables that are already set keep their values.
-fn load_dotenv() -> Result<(), String> {
-    match dotenvy::from_path(".env") {
-        Ok(()) => Ok(()),
-        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(dotenvy::Error::Io(error)) => Err(format!(".env cannot be read: {error}")),
-        // The line itself may contain a secret.
-        Err(_) => Err(".env has a line that is not NAME=VALUE".to_owned()),
-    }
 }
 
 /// Ends the process because of an invalid configuration, with one line on stderr.
