@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 
 use super::dotenv;
-use crate::stderr;
+use crate::{stderr, telemetry};
 
 /// The exit code for an invalid configuration, the same as clap's.
 const EXIT_USAGE: i32 = 2;
@@ -19,7 +19,7 @@ const EXIT_USAGE: i32 = 2;
 /// Call it before any thread is started: it adds the variables of `./.env` to the environment. clap reads the environment
 /// while a command is built, hence `build`.
 pub fn read(build: impl FnOnce() -> Command) -> ArgMatches {
-    if let Err(problem) = dotenv::load() {
+    if let Err(problem) = dotenv::load().and_then(|()| telemetry::check_variables()) {
         refuse(&problem);
     }
     let command = build().mut_args(without_empty_variable);

@@ -12,6 +12,7 @@ mod operations;
 mod process;
 mod requests;
 mod spans;
+mod variables;
 
 use anyhow::Result;
 use client_policy::Snapshot;
@@ -25,6 +26,7 @@ pub(crate) use endpoint::register;
 pub(crate) use requests::RequestMetricsDrain;
 pub(crate) use spans::Spans;
 pub use spans::Traces;
+pub(crate) use variables::check as check_variables;
 
 use dependency::{AttemptMetrics, CallDurations};
 use requests::Requests;

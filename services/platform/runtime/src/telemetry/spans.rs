@@ -20,6 +20,8 @@ use slog::{Logger, info, warn};
 use crate::config::values::service_url;
 use crate::trace::TraceContext;
 
+use super::variables;
+
 /// How long the export of the last spans may take when the service stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -49,6 +51,7 @@ pub(super) struct Span<'a> {
 impl Spans {
     pub(super) fn new(service_name: &'static str, traces: &Traces, log: &Logger) -> Result<Self> {
         let Some(endpoint) = traces.otlp_endpoint.as_deref() else { return Ok(Self::default()) };
+        variables::log_effects(log);
         let exporter = OtlpExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)

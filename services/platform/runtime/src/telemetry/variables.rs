@@ -1,0 +1,54 @@
+//! The variables of OpenTelemetry that are read beside `OTEL_EXPORTER_OTLP_ENDPOINT`, by its own crates.
+
+use std::ops::RangeInclusive;
+
+use slog::{Logger, info, warn};
+
+/// The numbers, with bounds: outside them the exporter exports without a pause, panics, or allocates all memory.
+const NUMBERS: [(&str, RangeInclusive<u64>); 5] = [
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1..=100_000),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", 1..=100_000),
+    ("OTEL_BSP_SCHEDULE_DELAY", 1..=3_600_000),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", 1..=3_600_000),
+    ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", 1..=3_600_000),
+];
+
+const TEXTS: [&str; 4] = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_RESOURCE_ATTRIBUTES",
+];
+
+/// The variables that name a proxy for requests over plain HTTP.
+const PROXIES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+
+/// Checks the numbers among the variables.
+///
+/// # Errors
+///
+/// One line that names the variable and its bounds.
+pub(crate) fn check() -> Result<(), String> {
+    for (name, range) in NUMBERS {
+        let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else { continue };
+        let number = value.to_str().and_then(|value| value.parse().ok());
+        if !number.is_some_and(|number| range.contains(&number)) {
+            let (value, first, last) = (value.display(), range.start(), range.end());
+            return Err(format!("{name} is \"{value}\": expected a number from {first} to {last}"));
+        }
+    }
+    Ok(())
+}
+
+/// Logs which of the variables that are set have no effect, and which names a proxy.
+pub(super) fn log_effects(log: &Logger) {
+    let is_read = |name: &str| TEXTS.contains(&name) || NUMBERS.iter().any(|(number, _)| *number == name);
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| name.starts_with("OTEL_") && !is_read(name)) {
+        warn!(log, "variable has no effect"; "variable" => name);
+    }
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if let Some(name) = PROXIES.into_iter().find(is_set) {
+        info!(log, "traces pass a proxy unless NO_PROXY excludes the collector"; "variable" => name);
+    }
+}
