@@ -28,6 +28,7 @@ mod inline_reads;
 mod migrate;
 mod pool;
 mod postgres;
+mod postgres_url;
 mod read_by_id;
 mod sqlite;
 mod url;

@@ -6,12 +6,14 @@ use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 
+use super::postgres_url;
+
 /// The value of `DATABASE_URL`. `Display` and `Debug` leave out the password.
 #[derive(Clone)]
 pub enum DatabaseUrl {
     /// `sqlite:PATH`, the path absolute or relative to the working directory.
     Sqlite(PathBuf),
-    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with libpq's URL parameters, such as `sslmode`.
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with some of libpq's URL parameters, such as `sslmode`.
     Postgres(Box<PgConnectOptions>),
 }
 
@@ -27,11 +29,11 @@ impl FromStr for DatabaseUrl {
             }
             return Ok(Self::Sqlite(path.into()));
         }
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            let options = text.parse::<PgConnectOptions>().map_err(|_| expected.to_owned())?;
-            return Ok(Self::Postgres(Box::new(options)));
+        let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
+        match rest {
+            Some(rest) => Ok(Self::Postgres(Box::new(postgres_url::parse(text, rest)?))),
+            None => Err(expected.to_owned()),
         }
-        Err(expected.to_owned())
     }
 }
 
@@ -39,14 +41,15 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(options) => write!(
-                f,
-                "postgres://{}@{}:{}/{}",
-                options.get_username(),
-                options.get_host(),
-                options.get_port(),
-                options.get_database().unwrap_or(options.get_username()),
-            ),
+            Self::Postgres(options) => {
+                let (user, host, port) = (options.get_username(), options.get_host(), options.get_port());
+                let database = options.get_database().unwrap_or(user);
+                match postgres_url::socket_directory(options) {
+                    Some(directory) => write!(f, "postgres://{user}@/{database}?host={}", directory.display()),
+                    None if host.contains(':') => write!(f, "postgres://{user}@[{host}]:{port}/{database}"),
+                    None => write!(f, "postgres://{user}@{host}:{port}/{database}"),
+                }
+            }
         }
     }
 }
@@ -54,5 +57,21 @@ impl fmt::Display for DatabaseUrl {
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DatabaseUrl;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("postgres://app:secret@host/orders", "postgres://app@host:5432/orders"),
+            ("postgresql://app:secret@[::1]:5433/orders", "postgres://app@[::1]:5433/orders"),
+            ("postgres:///orders?user=app&host=/run/postgresql", "postgres://app@/orders?host=/run/postgresql"),
+        ] {
+            assert_eq!(url.parse::<DatabaseUrl>().unwrap().to_string(), shown);
+        }
     }
 }
