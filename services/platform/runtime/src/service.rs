@@ -8,7 +8,7 @@ use anyhow::Result;
 use slog::{Logger, info, o};
 
 use crate::config::{self, Config};
-use crate::database::{Database, DatabaseUrl, Migration, Migrations};
+use crate::database::{Database, DatabaseUrl, Migration, Migrations, StartWait};
 use crate::idempotency::{self, Keys};
 use crate::server::{Parts, Server};
 use crate::telemetry::Telemetry;
@@ -79,8 +79,12 @@ impl Service {
     ///
     /// As [`Database::open`].
     pub async fn open(&self, url: &DatabaseUrl, connections: u32) -> Result<Database> {
+        self.open_within(&StartWait::default(), url, connections).await
+    }
+
+    async fn open_within(&self, wait: &StartWait, url: &DatabaseUrl, connections: u32) -> Result<Database> {
         let steps = [self.migrations, &[idempotency::MIGRATION]].concat();
-        Database::open(url, connections, &Migrations { service_name: self.name, steps: &steps }).await
+        Database::open_within(wait, url, connections, &Migrations { service_name: self.name, steps: &steps }).await
     }
 
     async fn migrate(&self, config: &Config, log: &Logger) -> Result<()> {
@@ -90,9 +94,10 @@ impl Service {
     }
 
     async fn wait_and_open(&self, config: &Config, log: &Logger) -> Result<Database> {
-        let timeout = Duration::from_millis(config.database_start_timeout_ms.into());
-        Database::wait_for(&config.database_url, timeout, log).await;
-        self.open(&config.database_url, config.database_connections).await
+        let url = &config.database_url;
+        let limit = Duration::from_millis(config.database_start_timeout_ms.into());
+        let wait = StartWait { limit, log: log.new(o!("database" => url.to_string())) };
+        self.open_within(&wait, url, config.database_connections).await
     }
 }
 

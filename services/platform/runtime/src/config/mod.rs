@@ -44,7 +44,8 @@ pub struct Config {
     #[arg(long, env = "DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS, value_parser = connections)]
     pub database_connections: u32,
 
-    /// The maximum milliseconds to wait at the start for a PostgreSQL that does not answer yet.
+    /// The maximum milliseconds to wait at the start for a PostgreSQL that does not answer yet, and then for another process
+    /// that migrates the database.
     #[arg(long, env = "DATABASE_START_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_START_TIMEOUT_MS, value_parser = milliseconds)]
     pub database_start_timeout_ms: u32,
 

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use prometheus_client::registry::Registry;
-use slog::Logger;
 
 use super::error::DatabaseError;
 use super::inline_reads::InlineReads;
 use super::migrate::Migrations;
 use super::pool::{Connections, Pool};
+use super::start_wait::StartWait;
 use super::url::DatabaseUrl;
 use super::{connection_metrics, durations, postgres, sqlite};
 
@@ -30,27 +30,29 @@ impl Database {
     /// Opens the database at `url` for the service that `migrations` belong to, and brings its schema up to date.
     ///
     /// Uses at most `connections` connections to PostgreSQL; SQLite has a fixed number. Creates a missing SQLite file
-    /// and its directory. Fails with one clear line if the database cannot be reached, is too old, or holds anything
+    /// and its directory. Waits for up to 30 seconds for a server that does not answer yet, and for another process that
+    /// migrates the database. Fails with one clear line if the database cannot be reached, is too old, or holds anything
     /// but this service's schema.
     pub async fn open(url: &DatabaseUrl, connections: u32, migrations: &Migrations<'_>) -> Result<Self> {
+        Self::open_within(&StartWait::default(), url, connections, migrations).await
+    }
+
+    /// As [`open`](Self::open), with other limits of the waits.
+    pub(crate) async fn open_within(
+        wait: &StartWait,
+        url: &DatabaseUrl,
+        connections: u32,
+        migrations: &Migrations<'_>,
+    ) -> Result<Self> {
         match url {
             DatabaseUrl::Postgres(options) => {
-                let pool = postgres::open(options, connections, migrations).await?;
+                let pool = postgres::open(options, connections, migrations, wait).await?;
                 Ok(Self { reader: pool.clone(), writer: pool, inline_reads: None })
             }
             DatabaseUrl::Sqlite(path) => {
-                let sqlite::Opened { reader, writer, inline_reads } = sqlite::open(path, migrations).await?;
+                let sqlite::Opened { reader, writer, inline_reads } = sqlite::open(path, migrations, wait).await?;
                 Ok(Self { reader, writer, inline_reads: Some(Arc::new(inline_reads)) })
             }
-        }
-    }
-
-    /// Waits for up to `patience` until the server at `url` answers: services may start before their database. Returns
-    /// immediately for SQLite.
-    pub async fn wait_for(url: &DatabaseUrl, patience: Duration, log: &Logger) {
-        if let DatabaseUrl::Postgres(options) = url {
-            // `open` reports the failure if the wait was in vain.
-            let _ = tokio::time::timeout(patience, postgres::wait_for(options, log)).await;
         }
     }
 

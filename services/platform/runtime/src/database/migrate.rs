@@ -3,8 +3,20 @@
 use std::borrow::Cow;
 
 use anyhow::{Result, anyhow};
-use sqlx::migrate::{Migrate, MigrateError, MigrationType, Migrator};
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, MigrationType};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+use super::start_wait::StartWait;
+
+/// The table of the steps that a database has. sqlx made it for the first release.
+const TABLE: &str = "_sqlx_migrations";
+
+/// What the start waits for when it takes long.
+const LOCK: &str = "the advisory lock of migrations: another process holds it, or the connection is dead";
+const MIGRATIONS_TABLE: &str = "the table _sqlx_migrations: another session has locked it, or the connection is dead";
+
+/// Error codes of PostgreSQL: `insufficient_privilege`; `invalid_schema_name`, for a role that may not use any schema.
+const MISSING_RIGHT: [&str; 2] = ["42501", "3F000"];
 
 /// The migrations of one service.
 #[derive(Clone, Copy, Debug)]
@@ -54,22 +66,16 @@ impl Migration {
 }
 
 impl Migrations<'_> {
-    fn migrator(&self, dialect: Dialect) -> Migrator {
+    /// The steps by ascending version.
+    fn in_order(&self, dialect: Dialect) -> Vec<sqlx::migrate::Migration> {
         let step = |step: &Migration| {
             let sql = AssertSqlSafe(in_dialect(step.sql, dialect)).into_sql_str();
-            sqlx::migrate::Migration::new(
-                step.version,
-                Cow::Owned(step.name.replace('_', " ")),
-                MigrationType::Simple,
-                sql,
-                false,
-            )
+            let name = Cow::Owned(step.name.replace('_', " "));
+            sqlx::migrate::Migration::new(step.version, name, MigrationType::Simple, sql, false)
         };
-        let mut migrator = Migrator::with_migrations(self.steps.iter().map(step).collect());
-        // The database may have steps of a newer release. They only add, or drop an index, so that this release still
-        // works during a rolling upgrade.
-        migrator.set_ignore_missing(true);
-        migrator
+        let mut steps: Vec<_> = self.steps.iter().map(step).collect();
+        steps.sort_by_key(|step| step.version);
+        steps
     }
 
     /// `error` as one line that names the likely cause.
@@ -78,6 +84,15 @@ impl Migrations<'_> {
         match error {
             MigrateError::VersionMismatch(_) => {
                 anyhow!("it does not hold the schema of {name}, but that of another service or release ({error})")
+            }
+            MigrateError::Execute(sqlx::Error::Database(error))
+                if error.code().is_some_and(|code| MISSING_RIGHT.contains(&&*code)) =>
+            {
+                anyhow!(
+                    "its schema cannot be brought up to date: {}; the role needs the rights of the database's owner, or at \
+                     least USAGE and CREATE on the schema public",
+                    error.message()
+                )
             }
             _ => anyhow!("its schema cannot be brought up to date: {error}"),
         }
@@ -94,11 +109,43 @@ fn in_dialect(sql: &str, dialect: Dialect) -> String {
     sql.lines().filter(applies).map(|line| format!("{line}\n")).collect()
 }
 
-/// Runs the migrations that the database of `connection` lacks.
-pub(super) async fn run<C: Migrate>(migrations: &Migrations<'_>, dialect: Dialect, connection: &mut C) -> Result<()> {
-    // Not `Migrator::run`: it takes an `Acquire`, whose lifetimes make the future not `Send`.
-    let result = migrations.migrator(dialect).run_direct(None, connection, false).await;
-    result.map_err(|error| migrations.explain(&error))
+/// Runs the migrations that the database of `connection` lacks. They may take as long as they need; everything else ends
+/// by the limit of `wait`.
+///
+/// Not sqlx's `Migrator`, whose waits for locks have no limit and are not logged.
+pub(super) async fn run<C: Migrate + Send>(
+    migrations: &Migrations<'_>,
+    dialect: Dialect,
+    connection: &mut C,
+    wait: &StartWait,
+) -> Result<()> {
+    let explain = |error| migrations.explain(&error);
+    wait.limited(LOCK, async { connection.lock().await.map_err(explain) }).await?;
+    let applied = wait.limited(MIGRATIONS_TABLE, async { applied(connection).await.map_err(explain) }).await?;
+    // The database may have steps of a newer release. They only add, or drop an index, so that this release still works
+    // during a rolling upgrade.
+    for step in migrations.in_order(dialect) {
+        match applied.iter().find(|applied| applied.version == step.version) {
+            Some(applied) if applied.checksum != step.checksum => {
+                return Err(explain(MigrateError::VersionMismatch(step.version)));
+            }
+            Some(_) => {}
+            None => {
+                let what = format!("migration {} ({})", step.version, step.description);
+                wait.logged(&what, connection.apply(TABLE, &step)).await.map_err(explain)?;
+            }
+        }
+    }
+    wait.limited(LOCK, async { connection.unlock().await.map_err(explain) }).await
+}
+
+/// The steps that the database has already.
+async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<AppliedMigration>, MigrateError> {
+    connection.ensure_migrations_table(TABLE).await?;
+    match connection.dirty_version(TABLE).await? {
+        Some(version) => Err(MigrateError::Dirty(version)),
+        None => connection.list_applied_migrations(TABLE).await,
+    }
 }
 
 #[cfg(test)]

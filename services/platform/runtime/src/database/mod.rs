@@ -31,6 +31,7 @@ mod postgres;
 mod postgres_url;
 mod read_by_id;
 mod sqlite;
+mod start_wait;
 mod url;
 
 pub use batch_connection::{BatchConnection, ConnectionCache};
@@ -41,4 +42,5 @@ pub use in_list::InList;
 pub use migrate::{Migration, Migrations};
 pub use pool::{Connections, Pool};
 pub use read_by_id::read_by_id;
+pub(crate) use start_wait::StartWait;
 pub use url::DatabaseUrl;

@@ -1,10 +1,9 @@
 //! Opening a database on PostgreSQL, 14 or later.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use slog::{Logger, warn};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
@@ -13,15 +12,22 @@ use super::connection_health::ConnectionHealth;
 use super::durations::Durations;
 use super::migrate::{self, Dialect, Migrations};
 use super::pool::{Connections, Pool};
+use super::postgres_url::socket_directory;
+use super::start_wait::StartWait;
 use super::url::DatabaseUrl;
 
 const MIN_VERSION: u32 = 14;
-/// The error code of a server that is starting, stopping or recovering: `cannot_connect_now`.
-const CANNOT_CONNECT_NOW: &str = "57P03";
+/// Error codes of a server that may accept a connection later: `cannot_connect_now`, while it starts, stops or recovers,
+/// and `too_many_connections`.
+const LATER: [&str; 2] = ["57P03", "53300"];
+/// The error code of a wrong password.
+const INVALID_PASSWORD: &str = "28P01";
 /// How long to wait between two attempts to reach the server at start.
 const WAIT_INTERVAL: Duration = Duration::from_millis(250);
-/// How long the first connection may take. Later ones have less time, because requests wait for them.
+/// How long an attempt to connect at the start may take. Later ones have less time, because requests wait for them.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much later than the service itself the server gives up a wait of its start for a lock.
+const LOCK_GRACE: Duration = Duration::from_secs(1);
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the health check of a released connection may take.
@@ -39,9 +45,14 @@ const PLANNER_SETTINGS: [(&str, &str); 5] = [
 ];
 
 /// Opens a pool of up to `connections` connections.
-pub(super) async fn open(options: &PgConnectOptions, connections: u32, migrations: &Migrations<'_>) -> Result<Pool> {
+pub(super) async fn open(
+    options: &PgConnectOptions,
+    connections: u32,
+    migrations: &Migrations<'_>,
+    wait: &StartWait,
+) -> Result<Pool> {
     let options = options.clone().application_name(migrations.service_name);
-    prepare(&options, migrations)
+    prepare(&options, migrations, wait)
         .await
         .with_context(|| format!("cannot use the database {}", DatabaseUrl::Postgres(Box::new(options.clone()))))?;
 
@@ -82,46 +93,45 @@ async fn ping_within(time_limit: Duration, connection: &mut PgConnection) -> sql
     ping.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|()| true)
 }
 
-/// Waits until the server answers, even if only with a refusal.
-pub(super) async fn wait_for(options: &PgConnectOptions, log: &Logger) {
+/// Checks the server and migrates, on a connection outside the pool: a migration may take longer than a request.
+async fn prepare(options: &PgConnectOptions, migrations: &Migrations<'_>, wait: &StartWait) -> Result<()> {
+    // A service that has given up leaves no server process behind that waits for its turn.
+    let lock_timeout = (wait.limit + LOCK_GRACE).as_millis();
+    let options = options.clone().options([("lock_timeout", lock_timeout)]);
+    let mut connection = wait_and_connect(&options, wait).await?;
+    migrate::run(migrations, Dialect::Postgres, &mut connection, wait).await?;
+    // The schema is up to date; a failing close does not matter.
+    let _ = tokio::time::timeout(START_TIMEOUT, connection.close()).await;
+    Ok(())
+}
+
+/// Connects to the server; waits for one that does not accept connections yet: services may start before their database.
+async fn wait_and_connect(options: &PgConnectOptions, wait: &StartWait) -> Result<PgConnection> {
+    let deadline = Instant::now() + wait.limit;
     let mut logged = false;
     loop {
-        let attempt = tokio::time::timeout(START_TIMEOUT, options.connect()).await;
-        let cause = match attempt {
-            Ok(Err(sqlx::Error::Io(error))) => error.to_string(),
-            Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some(CANNOT_CONNECT_NOW) => {
-                error.to_string()
+        let (error, may_accept_later) = match tokio::time::timeout(START_TIMEOUT, connect(options)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => {
+                let may_accept_later = may_accept_later(&error);
+                (explain(error, options), may_accept_later)
             }
-            Err(_) => "no answer".to_owned(),
-            Ok(Err(_)) => return,
-            Ok(Ok(connection)) => {
-                // The server is up; a failing close does not matter.
-                let _ = connection.close().await;
-                return;
-            }
+            Err(_) => (anyhow!("no answer within {} ms", START_TIMEOUT.as_millis()), true),
         };
+        if !may_accept_later || Instant::now() + WAIT_INTERVAL > deadline {
+            return Err(error);
+        }
         if !logged {
-            let database = DatabaseUrl::Postgres(Box::new(options.clone()));
-            warn!(log, "waiting for the database"; "database" => database.to_string(), "error" => cause);
+            wait.warn(&error.to_string());
             logged = true;
         }
         tokio::time::sleep(WAIT_INTERVAL).await;
     }
 }
 
-/// Checks the server and migrates, on a connection outside the pool: a migration may take longer than a request.
-async fn prepare(options: &PgConnectOptions, migrations: &Migrations<'_>) -> Result<()> {
-    let mut connection = match tokio::time::timeout(START_TIMEOUT, connect(options)).await {
-        Ok(connected) => connected?,
-        Err(_) => bail!("no answer within {} ms", START_TIMEOUT.as_millis()),
-    };
-    migrate::run(migrations, Dialect::Postgres, &mut connection).await?;
-    connection.close().await.map_err(short_error)
-}
-
 /// A connection to a server that is new enough, and to a database that can store every character.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
-    let mut connection = options.connect().await.map_err(short_error)?;
+    let mut connection = options.connect().await?;
     let version = show(&mut connection, "SHOW server_version_num").await?;
     let major = version.parse::<u32>().unwrap_or_default() / 10_000;
     if major < MIN_VERSION {
@@ -134,15 +144,37 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
     Ok(connection)
 }
 
-async fn show(connection: &mut PgConnection, query: &'static str) -> Result<String> {
-    sqlx::query_scalar(query).fetch_one(connection).await.map_err(short_error)
+async fn show(connection: &mut PgConnection, query: &'static str) -> sqlx::Result<String> {
+    sqlx::query_scalar(query).fetch_one(connection).await
+}
+
+/// Whether a server that is absent, starts, stops or is full caused `error`.
+fn may_accept_later(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(sqlx::Error::Io(_)) => true,
+        Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| LATER.contains(&&*code)),
+        _ => false,
+    }
 }
 
 /// `error` as one short line for whoever starts the service.
-fn short_error(error: sqlx::Error) -> anyhow::Error {
-    match error {
-        sqlx::Error::Io(error) => anyhow!("cannot connect: {error}"),
-        sqlx::Error::Database(error) => anyhow!("the server says: {}", error.message()),
-        error => error.into(),
+fn explain(error: anyhow::Error, options: &PgConnectOptions) -> anyhow::Error {
+    match error.downcast() {
+        Ok(sqlx::Error::Io(error)) => match socket_directory(options) {
+            Some(directory) => {
+                let socket = directory.join(format!(".s.PGSQL.{}", options.get_port()));
+                anyhow!("cannot connect to the socket {}: {error}", socket.display())
+            }
+            None => anyhow!("cannot connect: {error}"),
+        },
+        Ok(sqlx::Error::Database(error)) => {
+            let hint = match error.code().as_deref() {
+                Some(INVALID_PASSWORD) => "; special characters of a password in the URL must be percent-encoded",
+                _ => "",
+            };
+            anyhow!("the server says: {}{hint}", error.message())
+        }
+        Ok(error) => error.into(),
+        Err(error) => error,
     }
 }

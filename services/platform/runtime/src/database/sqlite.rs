@@ -1,6 +1,6 @@
 //! Opening a database in a SQLite file.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,15 @@ use super::durations::Durations;
 use super::inline_reads::InlineReads;
 use super::migrate::{self, Dialect, Migrations};
 use super::pool::{Connections, Pool};
+use super::start_wait::StartWait;
 
 /// How many statements may read at the same time.
 const READERS: u32 = 4;
 
 /// How long a writer waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long to wait between two attempts to lock the file of a migration.
+const LOCK_INTERVAL: Duration = Duration::from_millis(25);
 /// The pragmas of every connection to a file, through rusqlite or sqlx.
 const SETTINGS: [(&str, &str); 3] = [
     // Acknowledged commits survive a loss of power; NORMAL would lose the last ones.
@@ -40,7 +43,7 @@ pub(super) struct Opened {
     pub(super) inline_reads: InlineReads,
 }
 
-pub(super) async fn open(path: &Path, migrations: &Migrations<'_>) -> Result<Opened> {
+pub(super) async fn open(path: &Path, migrations: &Migrations<'_>, wait: &StartWait) -> Result<Opened> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot create the data directory {}", directory.display()))?;
@@ -51,7 +54,7 @@ pub(super) async fn open(path: &Path, migrations: &Migrations<'_>) -> Result<Ope
     let options = SETTINGS.into_iter().fold(options, |options, (name, value)| options.pragma(name, value));
 
     let writer = pool(1, options.clone().create_if_missing(true));
-    migrate_exclusively(path, &writer, migrations).await.with_context(cannot_use)?;
+    migrate_exclusively(path, &writer, migrations, wait).await.with_context(cannot_use)?;
     let (health, durations) = (ConnectionHealth::default(), Durations::default());
     let to_pool = |pool: SqlitePool| {
         let cache = Arc::new(ConnectionCache::new(pool.clone(), health.clone()));
@@ -69,19 +72,32 @@ fn pool(connections: u32, options: SqliteConnectOptions) -> SqlitePool {
 }
 
 /// Migrates under a file lock: sqlx takes none for SQLite, and two starters would both try to create the same table.
-async fn migrate_exclusively(path: &Path, writer: &SqlitePool, migrations: &Migrations<'_>) -> Result<()> {
+async fn migrate_exclusively(
+    path: &Path,
+    writer: &SqlitePool,
+    migrations: &Migrations<'_>,
+    wait: &StartWait,
+) -> Result<()> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".migration-lock");
-    let lock = tokio::task::spawn_blocking(move || {
-        let file = File::create(&lock_path)?;
-        file.lock()?;
-        Ok::<_, std::io::Error>(file)
-    });
-    let _lock = lock.await?.context("cannot lock it for its migrations")?;
+    let name = lock_path.display();
+    let lock = File::create(&lock_path).with_context(|| format!("cannot open its lock file {name}"))?;
+    let what = format!("another process that migrates the database and has locked {name}");
+    wait.limited(&what, async { lock_when_free(&lock).await.with_context(|| format!("cannot lock {name}")) }).await?;
     let mut connection = writer.acquire().await?;
     // The steps need not wait for the disk one by one: the first later commit that does also makes them durable.
     sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
-    migrate::run(migrations, Dialect::Sqlite, &mut *connection).await?;
+    migrate::run(migrations, Dialect::Sqlite, &mut *connection, wait).await?;
     sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
     Ok(())
+}
+
+async fn lock_when_free(file: &File) -> std::io::Result<()> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_INTERVAL).await,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
 }
