@@ -19,11 +19,18 @@ fn program(directory: &Path) -> Command {
 /// Starts the program with a database that it cannot use, and returns its only line on stderr.
 fn startup_error(database_url: &str, exit_code: i32) -> String {
     let directory = TempDir::new().unwrap();
-    let Output { status, stderr, .. } = program(directory.path())
-        .env("DATABASE_URL", database_url)
-        .env("DATABASE_START_TIMEOUT_MS", "1")
-        .output()
-        .unwrap();
+    only_line(program(directory.path()).env("DATABASE_URL", database_url), exit_code)
+}
+
+/// As [`startup_error`], for a server that does not answer.
+fn absent_error(database_url: &str) -> String {
+    let directory = TempDir::new().unwrap();
+    only_line(program(directory.path()).envs([("DATABASE_URL", database_url), ("DATABASE_START_TIMEOUT_MS", "1")]), 1)
+}
+
+/// Runs a program that cannot start, and returns its only line on stderr.
+fn only_line(program: &mut Command, exit_code: i32) -> String {
+    let Output { status, stderr, .. } = program.output().unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(exit_code), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -72,9 +79,24 @@ on_both_databases! {
 #[test]
 fn an_unreachable_database_is_reported_without_its_password() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let line = startup_error(&format!("postgres://app:secret@{closed}/orders"), 1);
+    let line = absent_error(&format!("postgres://app:secret@{closed}/orders"));
     assert!(line.contains(&format!("postgres://app@{closed}/orders")) && line.contains("refused"), "{line}");
     assert!(!line.contains("secret"), "{line}");
+}
+
+#[test]
+fn an_ipv6_address_is_not_looked_up_as_a_name() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let line = absent_error(&format!("postgres://app:secret@[::1]:{port}/orders"));
+    assert!(line.contains(&format!("postgres://app@[::1]:{port}/orders: cannot connect: ")), "{line}");
+    assert!(!line.contains("lookup"), "{line}");
+}
+
+#[test]
+fn a_missing_socket_is_named() {
+    let line = absent_error("postgres:///orders?user=app&host=/absent");
+    assert!(line.contains("postgres://app@/orders?host=/absent: "), "{line}");
+    assert!(line.contains("cannot connect to the socket /absent/.s.PGSQL.5432: No such file"), "{line}");
 }
 
 #[tokio::test]
@@ -119,9 +141,15 @@ fn a_bad_value_is_reported_with_its_variable_and_format() {
         ("LISTEN_ADDRESS", "8001", "expected an IP address and a port"),
         ("LOG_LEVEL", "loud", "expected one of critical, error, warning"),
         ("DATABASE_URL", "mysql://app@host/orders", "expected sqlite:PATH or postgres://"),
-        ("DATABASE_URL", "", "expected sqlite:PATH or postgres://"),
+        (
+            "DATABASE_URL",
+            "postgres://app@host/orders?ssl_mode=require",
+            "the parameter ssl_mode is not supported; sslmode",
+        ),
+        ("DATABASE_URL", "postgres://app@host/orders?sslmode=on", "sslmode is \"on\": expected one of disable"),
         ("USER_SERVICE_URL", "user-service:8000", "expected http://HOST"),
         ("USER_SERVICE_URL", "https://user-service", "expected http://HOST"),
+        ("USER_SERVICE_URL", "http://user-service:0", "expected a port from 1 to 65535"),
         ("USER_SERVICE_TIMEOUT_MS", "2s", "expected a number of milliseconds from 1 to 60000"),
         ("USER_SERVICE_CONNECT_TIMEOUT_MS", "0", "expected a number of milliseconds from 1 to 60000"),
         ("USER_SERVICE_ATTEMPT_TIMEOUT_MS", "60001", "expected a number of milliseconds from 1 to 60000"),
@@ -135,6 +163,74 @@ fn a_bad_value_is_reported_with_its_variable_and_format() {
             stderr.starts_with(&format!("error: {variable} (--")) && stderr.contains(&format!(" is \"{value}\": "));
         assert!(is_named && stderr.contains(expected) && stderr.lines().count() == 1, "{stderr}");
     }
+}
+
+#[test]
+fn a_missing_value_is_reported_with_what_is_expected() {
+    let directory = TempDir::new().unwrap();
+    let line = only_line(program(directory.path()).arg("--listen-address"), 2);
+    let expected = "error: LISTEN_ADDRESS (--listen-address) has no value: expected a value, IP:PORT (Address and port";
+    assert!(line.starts_with(expected), "{line}");
+}
+
+#[test]
+fn a_number_that_no_exporter_can_use_is_refused() {
+    let directory = TempDir::new().unwrap();
+    for (variable, value) in [("OTEL_BSP_MAX_QUEUE_SIZE", "18446744073709551615"), ("OTEL_BSP_SCHEDULE_DELAY", "0")] {
+        let line = only_line(program(directory.path()).env(variable, value), 2);
+        assert!(line.starts_with(&format!("error: {variable} is \"{value}\": expected a number from 1 to ")), "{line}");
+    }
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let directory = TempDir::new().unwrap();
+    let mut command = program(directory.path());
+    for variable in
+        ["LOG_LEVEL", "DATABASE_URL", "USER_SERVICE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_BSP_SCHEDULE_DELAY"]
+    {
+        command.env(variable, "");
+    }
+    let Output { status, stderr, .. } = command.arg("--migrate-only").output().unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    assert!(directory.path().join("data/order-service.db").exists());
+}
+
+#[test]
+fn a_closed_stderr_changes_no_exit_code() {
+    let directory = TempDir::new().unwrap();
+    for (arguments, exit_code) in
+        [(["--log-level", "loud"], 2), (["--data", "x"], 2), (["--database-url", "sqlite:/dev/null/orders.db"], 1)]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = program(directory.path()).args(arguments).stdout(Stdio::null()).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(exit_code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_process_without_threads_does_not_start() {
+    let directory = TempDir::new().unwrap();
+    // A stack for each new thread that is larger than the address space.
+    let line = only_line(program(directory.path()).env("RUST_MIN_STACK", (1_u64 << 47).to_string()), 1);
+    assert!(line.starts_with("order-service: ") && line.contains("thread"), "{line}");
+}
+
+#[test]
+fn sighup_is_ignored_after_nohup() {
+    let directory = TempDir::new().unwrap();
+    let mut service = Command::new("nohup");
+    service.arg(env!("CARGO_BIN_EXE_order-service")).current_dir(directory.path()).env("LISTEN_ADDRESS", "127.0.0.1:0");
+    let mut service = service.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut log = BufReader::new(service.stdout.take().unwrap()).lines().map(Result::unwrap);
+    log.find(|line| line.contains("serving")).unwrap();
+    for signal in ["-HUP", "-TERM"] {
+        assert!(Command::new("kill").args([signal, &service.id().to_string()]).status().unwrap().success());
+    }
+    let stopping = log.find(|line| line.contains("stopping")).unwrap();
+    assert!(stopping.contains("SIGTERM"), "{stopping}");
+    assert!(service.wait().unwrap().success());
 }
 
 #[test]

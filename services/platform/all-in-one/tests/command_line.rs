@@ -26,7 +26,11 @@ struct Running {
 
 /// Starts the program and waits for its welcome text.
 fn start(directory: &Path) -> Running {
-    let mut process = program(directory).spawn().unwrap();
+    start_program(&mut program(directory))
+}
+
+fn start_program(program: &mut Command) -> Running {
+    let mut process = program.spawn().unwrap();
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
     let mut welcome = String::new();
     for line in lines.by_ref() {
@@ -124,8 +128,8 @@ fn the_printed_links_open_the_docs_and_the_documents() {
 }
 
 #[test]
-fn sigint_and_sigterm_stop_it_despite_an_idle_connection() {
-    for signal in ["-INT", "-TERM"] {
+fn a_signal_stops_it_despite_an_idle_connection() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
         let directory = TempDir::new().unwrap();
         let running = start(directory.path());
         let url = running.commands()[0].split(' ').find_map(|word| word.strip_prefix("http://")).unwrap().to_owned();
@@ -172,9 +176,71 @@ fn the_environment_takes_precedence_over_a_dotenv_file() {
     assert!(line.contains("LOG_LEVEL") && line.contains("\"loud\""), "{line}");
     let line = startup_error(program(directory.path()).env("LOG_LEVEL", "louder"), 2);
     assert!(line.contains("\"louder\""), "{line}");
-    std::fs::write(directory.path().join(".env"), "this is secret\n").unwrap();
+    std::fs::write(directory.path().join(".env"), "\nthis is secret\n").unwrap();
     let line = startup_error(&mut program(directory.path()), 2);
-    assert!(line.contains(".env") && !line.contains("secret"), "{line}");
+    assert!(line.contains("line 2 of .env") && !line.contains("secret"), "{line}");
+}
+
+#[test]
+fn the_last_line_of_a_dotenv_file_wins() {
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join(".env"), "LOG_LEVEL=info\nLOG_LEVEL='lo$ud \"#'\n").unwrap();
+    let line = startup_error(&mut program(directory.path()), 2);
+    assert!(line.contains("LOG_LEVEL") && line.contains("is \"lo$ud \"#\": "), "{line}");
+}
+
+#[test]
+fn a_database_url_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let url = "postgres://app:secret@localhost/users";
+    let line = startup_error(program(directory.path()).env("DATABASE_URL", url), 2);
+    assert!(line.starts_with("error: DATABASE_URL is set, but all-in-one stores only in SQLite files"), "{line}");
+    assert!(!line.contains("secret") && !directory.path().join("data").exists(), "{line}");
+}
+
+#[test]
+fn a_missing_directory_is_reported_with_what_is_expected() {
+    let directory = TempDir::new().unwrap();
+    let line = startup_error(program(directory.path()).args(["--data-directory", ""]), 2);
+    let expected =
+        "DATA_DIRECTORY (--data-directory) has no value: expected a value, PATH (Directory for the database files";
+    assert!(line.contains(expected), "{line}");
+}
+
+#[test]
+fn it_serves_although_nobody_reads_stderr() {
+    let directory = TempDir::new().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    // Empty variables count as unset.
+    let empty = [("DATABASE_URL", ""), ("DATA_DIRECTORY", ""), ("LOG_LEVEL", "")];
+    let process = program(directory.path()).envs(empty).stderr(writer).spawn().unwrap();
+    let mut running = Running { process, welcome: String::new() };
+    let mut log = BufReader::new(running.process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let serving = log.by_ref().filter(|line| line.contains("\"serving\"")).nth(1).unwrap();
+    let url = serde_json::from_str::<Value>(&serving).unwrap()["url"].as_str().unwrap().to_owned();
+    assert!(paste(&format!("curl -si {url}/health")).starts_with("HTTP/1.1 200 "));
+    assert!(directory.path().join("data").exists());
+    assert!(Command::new("kill").args(["-INT", &running.process.id().to_string()]).status().unwrap().success());
+    log.for_each(drop);
+    assert!(running.process.wait().unwrap().success());
+}
+
+#[test]
+fn a_file_at_its_size_limit_is_a_503() {
+    let directory = TempDir::new().unwrap();
+    let program = program(directory.path());
+    let mut limited = Command::new("sh");
+    // At most 1000 blocks of 512 or 1024 bytes.
+    limited.args(["-c", "ulimit -f 1000 && exec \"$0\"", env!("CARGO_BIN_EXE_all-in-one")]).env_clear();
+    limited.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(directory.path());
+    limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = start_program(&mut limited);
+    let create = &running.commands()[0];
+    let full = (0..1000).map(|number| paste(&create.replace("user@example.com", &format!("user{number}@example.com"))));
+    let response = full.into_iter().find(|response| !response.starts_with("HTTP/1.1 201 ")).unwrap();
+    assert!(response.starts_with("HTTP/1.1 503 ") && response.contains("database_unavailable"), "{response}");
+    running.interrupt();
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The life of a process: start, wait for a signal, stop.
 
+use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,12 +18,20 @@ use tokio::time::Instant;
 use crate::guard::panic_text;
 use crate::log::flush_stdout;
 use crate::server::{DRAIN_TIMEOUT, Server};
+use crate::{check_ready, stderr};
 
 /// Sent by Ctrl-C.
 const SIGINT: &str = "SIGINT";
-use crate::{check_ready, stderr};
 /// Sent by orchestrators.
 const SIGTERM: &str = "SIGTERM";
+/// Sent when the terminal of the process is closed.
+const SIGHUP: &str = "SIGHUP";
+/// The number of SIGXFSZ on Linux and macOS, sent to a process that writes beyond its limit of a file's size.
+const SIGXFSZ: i32 = 25;
+
+/// How long after the first signal a second one ends the process at once. `timeout`, shells and terminals signal the
+/// process and its group: an earlier one is the same request to stop.
+const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a process that an orchestrator stops still serves while `/ready` fails, so that load balancers send requests
 /// elsewhere before it closes.
@@ -40,8 +51,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long a stdout that nobody reads may delay the exit.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Runs the servers that `start` starts until SIGINT or SIGTERM, or until one fails; then stops them all. A second
-/// signal ends the process at once.
+/// Runs the servers that `start` starts until SIGINT, SIGTERM or SIGHUP, or until one fails; then stops them all. Another
+/// signal, at least a second after the first, ends the process at once.
 ///
 /// If `start` returns no servers, such as after a migration, the process ends. A failure is one line on stderr and exit
 /// code 1.
@@ -49,19 +60,28 @@ pub fn run<F>(name: &str, log: &Logger, start: F) -> ExitCode
 where
     F: Future<Output = Result<Vec<Server>>>,
 {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return failure(name, &error.into()),
-    };
     log_panics(log.clone());
-    let outcome = runtime.block_on(serve(log, start));
-    // Blocking tasks, such as a name lookup, are not waited for.
-    runtime.shutdown_background();
+    let outcome = catch_panic(|| Ok(runtime()?)).and_then(|runtime| {
+        let outcome = catch_panic(|| runtime.block_on(serve(log, start)));
+        // Blocking tasks, such as a name lookup, are not waited for.
+        runtime.shutdown_background();
+        outcome
+    });
     flush_log();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(name, &error),
     }
+}
+
+/// The outcome of `work`. A panic is an error: tokio and others panic when the system gives them no thread.
+fn catch_panic<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(anyhow!("{}", startup_panic_text(&*panic))))
+}
+
+/// The whole message of a panic outside of requests, which contains nothing that a client sent.
+fn startup_panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<String>().map_or_else(|| panic_text(panic), String::as_str)
 }
 
 /// One worker per two CPUs; the others are left to the database and other services. With one worker, the current-thread
@@ -89,6 +109,8 @@ pub fn check_ready(name: &str, address: SocketAddr) -> ExitCode {
 async fn serve(log: &Logger, start: impl Future<Output = Result<Vec<Server>>>) -> Result<()> {
     let mut signals = Signals::new()?;
     tokio::spawn(tick());
+    // Name lookups need a thread: a process that can have none must not become ready.
+    tokio::task::spawn_blocking(|| ()).await?;
     let mut servers = tokio::select! {
         started = start => started?,
         _ = signals.next() => return Ok(()),
@@ -103,10 +125,23 @@ async fn serve(log: &Logger, start: impl Future<Output = Result<Vec<Server>>>) -
     if let Ok(signal) = outcome {
         info!(log, "stopping"; "signal" => signal);
     }
+    let stopping = Instant::now();
     let patience = if matches!(outcome, Ok(SIGTERM)) { NOTICE } else { Duration::ZERO };
     tokio::select! {
         () = stop(servers, patience) => outcome.map(|_| ()),
-        signal = signals.next() => Err(anyhow!("stopped at once by a second signal, {signal}")),
+        signal = second_signal(stopping, async || signals.next().await) => {
+            Err(anyhow!("stopped at once by a second signal, {signal}"))
+        }
+    }
+}
+
+/// The first of the `next` signals that is not part of the request to stop of the time `first`.
+async fn second_signal(first: Instant, mut next: impl AsyncFnMut() -> &'static str) -> &'static str {
+    loop {
+        let signal = next().await;
+        if first.elapsed() >= SECOND_SIGNAL_AFTER {
+            return signal;
+        }
     }
 }
 
@@ -132,11 +167,16 @@ async fn stop(mut servers: Vec<Server>, notice: Duration) {
 /// Writes the last lines of the log, unless nobody reads them.
 fn flush_log() {
     let (done, written) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    let flushing = thread::Builder::new().spawn(move || {
         flush_stdout();
         done.send(())
     });
-    let _ = written.recv_timeout(FLUSH_TIMEOUT);
+    match flushing {
+        Ok(_) => {
+            let _ = written.recv_timeout(FLUSH_TIMEOUT);
+        }
+        Err(_) => flush_stdout(),
+    }
 }
 
 /// Logs where a panic happened; the default hook would print its message, which can contain what a client sent.
@@ -147,27 +187,48 @@ fn log_panics(log: Logger) {
     }));
 }
 
-/// The two signals that stop a process gracefully.
+/// The signals that stop a process gracefully.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// `None` if the process was started to outlive its terminal.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> Result<Self> {
         let listen = |kind, name| signal(kind).with_context(|| format!("cannot wait for {name}"));
+        // With a handler, the write fails instead of the process: a full SQLite file is then a 503.
+        drop(listen(SignalKind::from_raw(SIGXFSZ), "SIGXFSZ")?);
         Ok(Self {
             interrupt: listen(SignalKind::interrupt(), SIGINT)?,
             terminate: listen(SignalKind::terminate(), SIGTERM)?,
+            hangup: if ignores_hangup() { None } else { Some(listen(SignalKind::hangup(), SIGHUP)?) },
         })
     }
 
     async fn next(&mut self) -> &'static str {
+        let Self { interrupt, terminate, hangup } = self;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => SIGINT,
-            _ = self.terminate.recv() => SIGTERM,
+            _ = interrupt.recv() => SIGINT,
+            _ = terminate.recv() => SIGTERM,
+            _ = hung_up => SIGHUP,
         }
     }
+}
+
+/// Whether the process ignores SIGHUP because it was started so, by `nohup`. A handler would undo that.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Bit 0 is signal 1.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 async fn first_fault(servers: &mut [Server]) -> anyhow::Error {
@@ -178,4 +239,21 @@ async fn first_fault(servers: &mut [Server]) -> anyhow::Error {
 fn failure(name: &str, error: &anyhow::Error) -> ExitCode {
     stderr::print(format_args!("{name}: {error:#}"));
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_within_a_second_is_not_a_second_one() {
+        let first = Instant::now();
+        let mut delays = [0, 500, 499, 1].into_iter().map(Duration::from_millis);
+        let next = async || {
+            tokio::time::sleep(delays.next().unwrap()).await;
+            SIGTERM
+        };
+        assert_eq!(second_signal(first, next).await, SIGTERM);
+        assert_eq!(first.elapsed(), SECOND_SIGNAL_AFTER);
+    }
 }

@@ -16,12 +16,13 @@ const MAX_BUFFERED: usize = 1024 * 1024;
 const RETAINED_CAPACITY: usize = 64 * 1024;
 
 static BUFFER: LazyLock<Buffer> = LazyLock::new(|| {
-    thread::spawn(write_forever);
-    Buffer::default()
+    let has_writer = thread::Builder::new().spawn(write_forever).is_ok();
+    Buffer { has_writer, lines: Mutex::default(), not_empty: Condvar::new(), not_full: Condvar::new() }
 });
 
-#[derive(Default)]
 struct Buffer {
+    /// Whether the system gave the process a thread for the writer. If not, each line is written at once.
+    has_writer: bool,
     lines: Mutex<Vec<u8>>,
     not_empty: Condvar,
     not_full: Condvar,
@@ -51,6 +52,9 @@ impl Write for Stdout {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if !BUFFER.has_writer {
+            flush_stdout();
+        }
         Ok(())
     }
 }
