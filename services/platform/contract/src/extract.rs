@@ -17,7 +17,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde::de::value::{Error as TextError, MapDeserializer, StringDeserializer};
+use serde::de::value::{Error as TextError, MapDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 
 use crate::error_code::{INVALID_REQUEST, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE};
@@ -154,7 +154,7 @@ fn invalid(location: &str, cause: impl Display) -> HttpError {
     INVALID_REQUEST.with_message(shorten(&format!("{location}: {cause}")))
 }
 
-/// A value of a path or query parameter: text that can represent an integer or a variant of an enum.
+/// A value of a path or query parameter: text that can represent an integer.
 struct Text(String);
 
 impl<'de> IntoDeserializer<'de, TextError> for Text {
@@ -184,19 +184,9 @@ impl<'de> Deserializer<'de> for Text {
         }
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, TextError> {
-        let variant: StringDeserializer<TextError> = self.0.into_deserializer();
-        variant.deserialize_enum(name, variants, visitor)
-    }
-
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -212,10 +202,11 @@ mod tests {
     use tokio::task::JoinSet;
     use tokio::time::Instant;
 
-    #[derive(Debug, PartialEq, Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum Colour {
-        Red,
+    crate::string_enum! {
+        /// A colour.
+        enum Colour {
+            Red = "red",
+        }
     }
 
     #[derive(Debug, Deserialize)]

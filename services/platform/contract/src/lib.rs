@@ -6,6 +6,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`constrained`] | strings and integers whose JSON schema and run-time check are one definition |
+//! | [`mod@string_enum`] | enumerations of strings, the same way |
 //! | [`error_code`] | errors as constants: status, code, when it happens |
 //! | [`extract`] | strict extractors for bodies, paths and queries, with errors in the platform's shape |
 //! | [`answer`] | successful responses with the headers that every response has, and replayable ones |
@@ -33,6 +34,7 @@ pub mod idempotency;
 pub mod operation;
 pub mod page;
 pub mod paths;
+pub mod string_enum;
 
 mod text;
 

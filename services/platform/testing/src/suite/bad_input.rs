@@ -51,14 +51,21 @@ async fn bodies(running: &Running, example: &Example) -> Result<()> {
         format!("{text}{{}}"),
         text.replacen('{', r#"{"unknown_field": 1, "#, 1),
     ];
+    let with = |name: &str, wrong: Value| {
+        let mut fields = fields.clone();
+        fields.insert(name.to_owned(), wrong);
+        json!(fields).to_string()
+    };
     for (name, value) in fields {
         let mut duplicate = text.clone();
         duplicate.insert_str(1, &format!("\"{name}\": {value}, "));
         bad.push(duplicate);
         for wrong in [json!({}), json!([value]), json!(true), json!(1.5), json!(9_007_199_254_740_992_i64)] {
-            let mut fields = fields.clone();
-            fields.insert(name.clone(), wrong);
-            bad.push(json!(fields).to_string());
+            bad.push(with(name, wrong));
+        }
+        // serde's derived enums accept an object for a variant.
+        if let Some(text) = value.as_str() {
+            bad.extend([json!({text: null}), json!(0)].map(|wrong| with(name, wrong)));
         }
     }
     for body in bad {
