@@ -19,12 +19,16 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as TextError, MapDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
+use serde_path_to_error::Segment;
 
 use crate::error_code::{INVALID_REQUEST, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE};
 use crate::text::shorten;
 
 /// The largest request body, in bytes.
 pub const BODY_LIMIT_BYTES: usize = 64 * 1024;
+
+/// The byte order marks of UTF-8 and UTF-16. JSON begins with none (RFC 8259, section 8.1).
+const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xEF\xBB\xBF", b"\xFE\xFF", b"\xFF\xFE"];
 
 /// How long a request body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,7 +68,8 @@ fn check_media_type(headers: &http::HeaderMap) -> Result<(), HttpError> {
     if essence.as_deref() != Some("application/json") {
         return Err(UNSUPPORTED_MEDIA_TYPE.to_error());
     }
-    if headers.contains_key(CONTENT_ENCODING) {
+    // `identity` means that nothing is encoded (RFC 9110, section 8.4.1).
+    if !headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(UNSUPPORTED_MEDIA_TYPE.with_message("`Content-Encoding` is not supported"));
     }
     Ok(())
@@ -87,6 +92,9 @@ async fn read(request: hyper::Request<Body>) -> Result<Vec<u8>, HttpError> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
+    if BYTE_ORDER_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
+        return Err(invalid("request body", "begins with a byte order mark; expected JSON in UTF-8 without one"));
+    }
     // serde accepts an array for a struct, with the fields in order.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(invalid("request body", "expected a JSON object"));
@@ -147,7 +155,9 @@ fn from_text<T: DeserializeOwned>(
 }
 
 fn location(what: &str, path: &serde_path_to_error::Path) -> String {
-    if path.iter().next().is_none() { what.to_owned() } else { format!("{what} `{path}`") }
+    // A key that is not a string, which JSON cannot have, is an unknown segment.
+    let has_no_name = path.iter().next().is_none() || path.iter().any(|segment| matches!(segment, Segment::Unknown));
+    if has_no_name { what.to_owned() } else { format!("{what} `{path}`") }
 }
 
 fn invalid(location: &str, cause: impl Display) -> HttpError {
@@ -191,95 +201,4 @@ impl<'de> Deserializer<'de> for Text {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    use super::*;
-    use crate::page::PageLimit;
-    use hyper::body::{Bytes, Frame};
-    use serde::Deserialize;
-    use tokio::task::JoinSet;
-    use tokio::time::Instant;
-
-    crate::string_enum! {
-        /// A colour.
-        enum Colour {
-            Red = "red",
-        }
-    }
-
-    #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Filter {
-        limit: Option<PageLimit>,
-        colour: Option<Colour>,
-    }
-
-    fn query(pairs: &[(&str, &str)]) -> Result<Filter, String> {
-        from_text("query parameter", pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
-            .map_err(|error| error.external_message)
-    }
-
-    #[test]
-    fn text_is_read_as_the_type_of_the_field() {
-        let filter = query(&[("limit", "7"), ("colour", "red")]).unwrap();
-        assert_eq!(filter.limit.map(PageLimit::get), Some(7));
-        assert_eq!(filter.colour, Some(Colour::Red));
-    }
-
-    #[test]
-    fn an_error_names_the_parameter_and_the_expected_value() {
-        for value in ["", "0", "1001", "x", "1.0", "+1", "01", "-1", " 1", "9223372036854775808"] {
-            let message = query(&[("limit", value)]).unwrap_err();
-            assert!(message.starts_with("query parameter `limit`: "), "{message}");
-            assert!(message.ends_with("expected an integer from 1 to 1000"), "{message}");
-        }
-        assert!(query(&[("colour", "blue")]).unwrap_err().contains("`red`"));
-        assert!(query(&[("color", "red")]).unwrap_err().contains("unknown field `color`"));
-        assert!(query(&[("colour", "red"), ("colour", "red")]).unwrap_err().contains("duplicate field"));
-    }
-
-    #[test]
-    fn a_body_is_exactly_one_json_object() {
-        let body = |text: &str| parse::<Filter>(text.as_bytes()).map_err(|error| error.external_message);
-        assert!(body(r#" {"limit": 3} "#).is_ok());
-        for wrong in ["", "null", "[3, null]", "{", r#"{"limit": 3} x"#, r#"{"limit": 3}{}"#, "{\"a\u{0}"] {
-            assert!(body(wrong).unwrap_err().starts_with("request body"), "{wrong}");
-        }
-        let message = body(r#"{"limit": "3"}"#).unwrap_err();
-        assert!(message.starts_with("request body `limit`: invalid type: string"), "{message}");
-    }
-
-    /// A body that never arrives.
-    struct Stalled;
-
-    impl hyper::body::Body for Stalled {
-        type Data = Bytes;
-        type Error = std::io::Error;
-
-        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            Poll::Pending
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn stalled_bodies_time_out_spread_over_one_second() {
-        let start = Instant::now();
-        let mut reads = JoinSet::new();
-        for _ in 0..1000 {
-            reads.spawn(async move {
-                let error = read(hyper::Request::new(Body::wrap(Stalled))).await.unwrap_err();
-                assert_eq!(error.error_code.as_deref(), Some("request_timeout"));
-                start.elapsed()
-            });
-        }
-        let waited = reads.join_all().await;
-        let max = BODY_TIMEOUT + BODY_TIMEOUT_JITTER;
-        assert!(waited.iter().all(|waited| (BODY_TIMEOUT..=max).contains(waited)), "{waited:?}");
-        for tenth in 0..10 {
-            let timed_out = waited.iter().filter(|waited| (**waited - BODY_TIMEOUT).as_millis() / 100 == tenth).count();
-            assert!((1..=200).contains(&timed_out), "{timed_out} in tenth {tenth}");
-        }
-    }
-}
+mod tests;

@@ -49,6 +49,8 @@ async fn bodies(running: &Running, example: &Example) -> Result<()> {
         json!(fields.values().collect::<Vec<_>>()).to_string(),
         format!("{text} x"),
         format!("{text}{{}}"),
+        format!("\u{feff}{text}"),
+        text.replace('"', "'"),
         text.replacen('{', r#"{"unknown_field": 1, "#, 1),
     ];
     let with = |name: &str, wrong: Value| {
