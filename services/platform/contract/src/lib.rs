@@ -11,6 +11,7 @@
 //! | [`extract`] | strict extractors for bodies, paths and queries, with errors in the platform's shape |
 //! | [`answer`] | successful responses with the headers that every response has, and replayable ones |
 //! | [`idempotency`] | the header `Idempotency-Key` |
+//! | [`request_timeout`] | the header `Request-Timeout-Ms` |
 //! | [`page`] | the length of a page |
 //! | [`health`] | `/health` and `/ready`, which every service has |
 //! | [`examples`] | golden examples: requests and responses as data, for the document, for mocks and to be replayed |
@@ -34,6 +35,7 @@ pub mod idempotency;
 pub mod operation;
 pub mod page;
 pub mod paths;
+pub mod request_timeout;
 pub mod string_enum;
 
 mod text;

@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use contract::answer::Answer;
-use contract::error_code::{DEADLINE_EXCEEDED, INTERNAL_ERROR, INVALID_REQUEST, OVERLOADED};
+use contract::error_code::{DEADLINE_EXCEEDED, INTERNAL_ERROR, OVERLOADED};
 use contract::health::{HEALTH_PATH, Health, READY_PATH, Readiness};
+use contract::request_timeout;
 use dropshot::{
     ApiDescription, ApiEndpoint, ApiEndpointVersions, HttpError, HttpResponseOk, RequestContext, ServerContext,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{HeaderMap, Method};
+use http::Method;
 use slog::{Logger, warn};
 use tokio::time::timeout_at;
 
@@ -29,9 +30,6 @@ use crate::admission::Admission;
 use crate::config::values::{milliseconds, requests};
 use crate::readiness::ReadinessProbe;
 use crate::trace::TraceContext;
-
-/// The header with the milliseconds that the caller still waits.
-const TIMEOUT_HEADER: &str = "Request-Timeout-Ms";
 
 /// Many, because most requests wait for a batch, but few enough to answer each in time.
 const DEFAULT_REQUESTS: u32 = 1024;
@@ -112,7 +110,8 @@ where
     F: Future<Output = Result<R, HttpError>> + Send + 'static,
 {
     let guard = rqctx.context();
-    let timeout = caller_timeout(rqctx.request.headers())?.map_or(guard.timeout, |asked| asked.min(guard.timeout));
+    let asked = request_timeout::read(rqctx.request.headers())?;
+    let timeout = asked.map_or(guard.timeout, |asked| asked.min(guard.timeout));
     let deadline = Instant::now() + timeout;
     let permit = guard.admission.admit(timeout).await.ok_or_else(|| OVERLOADED.to_error())?;
     if timeout.is_zero() {
@@ -201,37 +200,7 @@ where
     rqctx.context().probe.answer().await.map(Answer::passed)
 }
 
-fn caller_timeout(headers: &HeaderMap) -> Result<Option<Duration>, HttpError> {
-    let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(None) };
-    let timeout = value.to_str().map_err(|_| "expected a number".to_owned()).and_then(milliseconds);
-    timeout
-        .map(|ms| Some(Duration::from_millis(ms.into())))
-        .map_err(|expected| INVALID_REQUEST.with_message(format!("request header `{TIMEOUT_HEADER}`: {expected}")))
-}
-
 /// The message of a panic if it is a literal of the program: any other can contain what a client sent.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &'static str {
     panic.downcast_ref::<&'static str>().copied().unwrap_or("panic")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    #[test]
-    fn a_callers_timeout_is_a_number_of_milliseconds() {
-        let read = |value: &[u8]| {
-            let headers = HeaderMap::from_iter([(
-                http::HeaderName::from_static("request-timeout-ms"),
-                HeaderValue::from_bytes(value).unwrap(),
-            )]);
-            caller_timeout(&headers).map_err(|error| error.external_message)
-        };
-        assert_eq!(caller_timeout(&HeaderMap::new()).unwrap(), None);
-        assert_eq!(read(b"250"), Ok(Some(Duration::from_millis(250))));
-        for wrong in [&b""[..], b"0", b"-1", b"1.5", b"60001", b"soon", "\u{661}".as_bytes(), b"99999999999999999999"] {
-            assert!(read(wrong).unwrap_err().starts_with("request header `Request-Timeout-Ms`: "), "{wrong:?}");
-        }
-    }
 }

@@ -29,6 +29,9 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
             path(&running, example, variable).await?;
         }
         query(&running, example).await.with_context(|| format!("{} with a query", example.operation))?;
+        if !["health", "ready"].contains(&example.operation.as_str()) {
+            timeouts(&running, example).await?;
+        }
     }
     for path in ["/", "/api/v1", "/api/v2", "/openapi", "/health/x"] {
         let response = reqwest::get(format!("{}{path}", running.server.url())).await?;
@@ -100,6 +103,20 @@ async fn path(running: &Running, example: &Example, variable: &str) -> Result<()
         let context = || format!("{} with {variable} = {value}", example.operation);
         let message = refused(response, 400, "invalid_request").await.with_context(context)?;
         ensure!(message.contains(&format!("`{variable}`")), "{}: {message}", context());
+    }
+    Ok(())
+}
+
+/// A timeout is one number, sent once.
+async fn timeouts(running: &Running, example: &Example) -> Result<()> {
+    for values in [&["+500"][..], &["500", "500"], &["0"], &["60001"], &["soon"], &[""]] {
+        let mut request = running.replay.request(&example.operation, &example.request)?;
+        for value in values {
+            request = request.header("Request-Timeout-Ms", *value);
+        }
+        let context = || format!("{} with Request-Timeout-Ms {values:?}", example.operation);
+        let message = refused(request.send().await?, 400, "invalid_request").await.with_context(context)?;
+        ensure!(message.contains("`Request-Timeout-Ms`"), "{}: {message}", context());
     }
     Ok(())
 }
