@@ -112,8 +112,18 @@ impl Requests {
     }
 }
 
-/// A drain that records the requests in dropshot's log and forwards all log records to another log. It comes before the
-/// level filter, so that metrics do not depend on the log level.
+/// The level at which an answer with `status` is logged if the server failed; dropshot logs every answer with `info`. An
+/// internal error is a bug; any other is mostly a fault of what the service needs.
+fn level_of_failure(status: u16) -> Option<Level> {
+    match status {
+        500 => Some(Level::Error),
+        501.. => Some(Level::Warning),
+        _ => None,
+    }
+}
+
+/// A drain that records the requests in dropshot's log and forwards all log records to another log, failed requests at
+/// the level of a failure. It comes before the level filter, so that metrics do not depend on the log level.
 pub(crate) struct RequestMetricsDrain {
     log: Logger,
     requests: AssertUnwindSafe<Requests>,
@@ -140,6 +150,10 @@ impl Drain for RequestMetricsDrain {
             let _ = slog::KV::serialize(&record.kv(), record, &mut request);
             let _ = slog::KV::serialize(values, record, &mut request);
             self.requests.record(&request);
+            if let Some(level) = level_of_failure(request.status) {
+                let at_level = slog::record_static!(level, record.tag());
+                return Drain::log(&self.log, &Record::new(&at_level, record.msg(), record.kv()), values);
+            }
         }
         Drain::log(&self.log, record, values)
     }
