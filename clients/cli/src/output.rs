@@ -126,12 +126,13 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// An error without an `error_code` came from another program or a proxy, not from an operation: its 404 does not mean
-/// that a resource does not exist.
+/// An error without an `error_code` came from another program, not from an operation. Neither did the code `not_found`:
+/// it means that nothing is served at the address, not that a resource does not exist.
 fn exit_of(status: reqwest::StatusCode, error: &Value) -> Exit {
-    match status.as_u16() {
-        404 if error["error_code"].is_string() => Exit::NotFound,
-        400..=499 if error["error_code"].is_string() => Exit::Refused,
+    match (status.as_u16(), error["error_code"].as_str()) {
+        (404, Some("not_found")) => Exit::Failed,
+        (404, Some(_)) => Exit::NotFound,
+        (400..=499, Some(_)) => Exit::Refused,
         _ => Exit::Failed,
     }
 }
@@ -146,6 +147,20 @@ fn write(mut out: impl Write, indented: bool, value: &impl Serialize) -> io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_operation_says_that_a_resource_is_not_found() {
+        for (status, code, exit) in [
+            (404, json!("user_not_found"), Exit::NotFound),
+            (404, json!("not_found"), Exit::Failed),
+            (404, json!(null), Exit::Failed),
+            (409, json!("email_taken"), Exit::Refused),
+            (503, json!("overloaded"), Exit::Failed),
+        ] {
+            let status = reqwest::StatusCode::from_u16(status).unwrap();
+            assert_eq!(exit_of(status, &json!({"error_code": code})), exit, "{status} {code}");
+        }
+    }
 
     #[test]
     fn only_a_terminal_gets_indented_json() {

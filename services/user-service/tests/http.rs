@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use service_runtime::server::Server;
 use service_testing::{CapturedLog, TestDatabase, config_of, on_both_databases};
+use user_client::policy::Settings;
 use user_client::{Client, Error, error_codes, types};
 use user_service::SERVICE;
 
@@ -293,4 +294,15 @@ async fn the_page_token_in_the_document_is_valid() {
     let token = document["components"]["schemas"]["UserPage"]["properties"]["next_page"]["example"].as_str().unwrap();
     let (status, page) = service.get(&format!("/api/v1/users?page_token={token}")).await;
     assert_eq!(status, 200, "{page}");
+}
+
+#[tokio::test]
+async fn a_client_takes_a_base_url_with_a_slash_at_its_end() {
+    let database = TestDatabase::new(service_testing::Kind::Sqlite).await;
+    let service = start(&database).await;
+    let url = format!("{}/", service.server.url());
+    let clients = [Client::plain(&url), Client::connect(&url, Settings::default()).unwrap()];
+    for client in clients {
+        assert!(client.user_list().send().await.is_ok());
+    }
 }

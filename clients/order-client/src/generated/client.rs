@@ -2274,7 +2274,7 @@ impl Client {
         observer: impl Fn(client_policy::Circuit) + Send + Sync + 'static,
     ) -> reqwest::Result<Self> {
         let (http, policy) = client_policy::Policy::connect(settings, observer)?;
-        Ok(Self::new_with_client(base_url, http, policy))
+        Ok(Self::new_with_client(base_url.trim_end_matches('/'), http, policy))
     }
 
     /// A client without a policy, for tests and tools: one attempt of at most 5 seconds, including connecting. It uses the
@@ -2284,7 +2284,7 @@ impl Client {
     ///
     /// The HTTP client cannot be built, for instance because the system's certificates cannot be read.
     pub fn plain(base_url: &str) -> Self {
-        Self::new(base_url, client_policy::Policy::none())
+        Self::new(base_url.trim_end_matches('/'), client_policy::Policy::none())
     }
 
     /// This client for calls that must end by `deadline`; it shares the policy's state. A call without remaining time is

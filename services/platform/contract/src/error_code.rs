@@ -52,6 +52,36 @@ impl ErrorCode {
     }
 }
 
+/// A path that cannot be decoded.
+pub const INVALID_PATH: ErrorCode = ErrorCode {
+    code: "invalid_path",
+    status: ErrorStatusCode::BAD_REQUEST,
+    when: "The path cannot be decoded, because its percent-encoding is not that of UTF-8, or it has a segment `.` or `..`.",
+    message: "The path cannot be decoded",
+    retry_after_s: None,
+};
+
+/// A path at which nothing is served.
+pub const NOT_FOUND: ErrorCode = ErrorCode {
+    code: "not_found",
+    status: ErrorStatusCode::NOT_FOUND,
+    when: "Nothing is served at this path. It says nothing about a resource.",
+    message: "Nothing is served at this path",
+    retry_after_s: None,
+};
+
+/// A method that the path does not have.
+pub const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode {
+    code: "method_not_allowed",
+    status: ErrorStatusCode::METHOD_NOT_ALLOWED,
+    when: "The path does not have this method; the header `Allow` lists those that it has.",
+    message: "The path does not have this method",
+    retry_after_s: None,
+};
+
+/// The errors of requests that reach no operation.
+pub const UNROUTED: &[ErrorCode] = &[INVALID_PATH, METHOD_NOT_ALLOWED, NOT_FOUND];
+
 /// A path, query or body that violates the schema.
 pub const INVALID_REQUEST: ErrorCode = ErrorCode {
     code: "invalid_request",
@@ -88,6 +118,15 @@ pub const UNSUPPORTED_MEDIA_TYPE: ErrorCode = ErrorCode {
     status: ErrorStatusCode::UNSUPPORTED_MEDIA_TYPE,
     when: "The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.",
     message: "Expected `Content-Type: application/json`",
+    retry_after_s: None,
+};
+
+/// A coding of the whole message that the service cannot undo.
+pub const UNSUPPORTED_TRANSFER_CODING: ErrorCode = ErrorCode {
+    code: "unsupported_transfer_coding",
+    status: ErrorStatusCode::NOT_IMPLEMENTED,
+    when: "The request has a `Transfer-Encoding` other than `chunked`. Nothing was changed.",
+    message: "Expected no `Transfer-Encoding` but `chunked`",
     retry_after_s: None,
 };
 

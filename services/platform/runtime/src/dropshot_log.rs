@@ -4,8 +4,10 @@
 pub(crate) const REQUEST_COMPLETED: &str = "request completed";
 /// A request was not answered, because its client disconnected.
 pub(crate) const REQUEST_CANCELLED: &str = "request handling cancelled (client disconnected)";
-/// Messages about events that the runtime logs itself.
-pub(crate) const REDUNDANT: [&str; 2] = ["accepted connection", "listening"];
+/// Messages about events that the runtime logs itself, and about the version policy, which decides more than versions:
+/// a refusal is in the line of its request.
+pub(crate) const REDUNDANT: [&str; 4] =
+    ["accepted connection", "listening", "determined request API version", "failed to determine request API version"];
 
 pub(crate) const REQUEST_ID: &str = "req_id";
 pub(crate) const METHOD: &str = "method";

@@ -15,14 +15,15 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use contract::answer::Answer;
 use contract::error_code::{DEADLINE_EXCEEDED, INTERNAL_ERROR, OVERLOADED};
-use contract::health::{HEALTH_PATH, Health, READY_PATH, Readiness};
+use contract::health::{Health, Readiness};
 use contract::request_timeout;
 use dropshot::{
-    ApiDescription, ApiEndpoint, ApiEndpointVersions, HttpError, HttpResponseOk, RequestContext, ServerContext,
+    ApiDescription, ApiEndpoint, ApiEndpointVersions, Body, HttpError, HttpResponse, HttpResponseOk, RequestContext,
+    ServerContext,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::Method;
+use http::{Method, Response};
 use slog::{Logger, warn};
 use tokio::time::timeout_at;
 
@@ -30,6 +31,7 @@ use crate::admission::Admission;
 use crate::config::values::{milliseconds, requests};
 use crate::readiness::ReadinessProbe;
 use crate::trace::TraceContext;
+use crate::unpublished::{HEALTH, READY, without_body};
 
 /// Many, because most requests wait for a batch, but few enough to answer each in time.
 const DEFAULT_REQUESTS: u32 = 1024;
@@ -167,21 +169,27 @@ impl<R> Drop for DetachOnDrop<'_, R> {
     }
 }
 
-/// Serves `/health` and `/ready`, which [`contract::health`] declares.
+/// Serves `/health` and `/ready`, which [`contract::health`] declares, and answers HEAD as well.
 pub(crate) fn register_health<C>(api: &mut ApiDescription<Guard<C>>) -> anyhow::Result<()>
 where
     Guard<C>: ServerContext,
 {
     macro_rules! register {
-        ($id:literal, $path:expr, $handler:expr) => {{
-            let (id, versions) = ($id.to_owned(), ApiEndpointVersions::All);
-            let endpoint = ApiEndpoint::new(id, $handler, Method::GET, "application/json", $path, versions);
+        ($endpoint:expr, $method:ident, $handler:expr) => {{
+            let (id, path, versions) = ($endpoint.operation.to_owned(), $endpoint.path, ApiEndpointVersions::All);
+            let endpoint = ApiEndpoint::new(id, $handler, Method::$method, "application/json", path, versions);
             // The document has it already.
             api.register(endpoint.visible(false)).map_err(|error| anyhow!("{error}"))
         }};
     }
-    register!("health", HEALTH_PATH, health)?;
-    register!("ready", READY_PATH, ready)
+    register!(HEALTH, GET, health)?;
+    register!(HEALTH, HEAD, |rqctx: RequestContext<Guard<C>>| async move { head_of(health(rqctx).await) })?;
+    register!(READY, GET, ready)?;
+    register!(READY, HEAD, |rqctx: RequestContext<Guard<C>>| async move { head_of(ready(rqctx).await) })
+}
+
+fn head_of(answer: Result<impl HttpResponse, HttpError>) -> Result<Response<Body>, HttpError> {
+    answer?.to_result().map(without_body)
 }
 
 /// `/health` always succeeds, whatever else the service is busy with.

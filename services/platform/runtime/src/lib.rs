@@ -35,6 +35,7 @@ mod request_path;
 pub mod server;
 pub mod service;
 pub mod stderr;
+mod strict_http;
 pub mod telemetry;
 pub mod trace;
 mod unpublished;

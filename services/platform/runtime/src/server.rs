@@ -10,7 +10,7 @@ use client_policy::PolicyClient;
 use contract::extract::BODY_LIMIT_BYTES;
 use dropshot::{
     ApiDescription, ApiDescriptionBuildErrors, Body, ConfigDropshot, HandlerTaskMode, ServerBuilder, ServerContext,
-    ShutdownWaitFuture,
+    ShutdownWaitFuture, VersionPolicy,
 };
 use http::{Response, header};
 use slog::{Logger, info, warn};
@@ -24,6 +24,7 @@ use crate::docs;
 use crate::guard::{self, Guard};
 use crate::idempotency::{Keys, purge_hourly};
 use crate::readiness::ReadinessProbe;
+use crate::strict_http::StrictHttp;
 use crate::telemetry::{self, RequestMetricsDrain, Spans, StartedTelemetry, Telemetry};
 use crate::trace::TRACEPARENT;
 use crate::unpublished::{self, DOCUMENT};
@@ -105,6 +106,7 @@ impl Parts<'_> {
         telemetry::register(&mut api, registry)?;
         let server = ServerBuilder::new(api, guard, RequestMetricsDrain::around(&log, requests))
             .config(settings)
+            .version_policy(VersionPolicy::Dynamic(Box::new(StrictHttp::new(document))))
             .start()
             .map_err(|error| {
                 let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 const DOCUMENT: &str = r#"{"info": {"title": "Some Service"}, "paths": {
+    "/gate": {"get": {}, "post": {}, "put": {}}, "/panic": {"get": {}},
     "/immediate": {"get": {"operationId": "immediate",
     "responses": {"503": {"content": {"application/json": {"examples": {"overloaded": {}}}}}}}}}}"#;
 

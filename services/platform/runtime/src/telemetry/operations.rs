@@ -8,7 +8,7 @@ use contract::paths;
 use serde_json::Value;
 
 use crate::request_path::path_of;
-use crate::unpublished::ENDPOINTS;
+use crate::unpublished::{ENDPOINTS, METHODS};
 
 /// The name of every path and method that is not an operation.
 const NONE: &str = "none";
@@ -32,8 +32,8 @@ pub(super) struct Operation {
 }
 
 impl Operations {
-    /// The operations of `document` and the unpublished [`ENDPOINTS`]. A document that is not JSON has no operations;
-    /// its own tests fail.
+    /// The operations of `document` and the [`ENDPOINTS`] of every service. A document that is not JSON has no
+    /// operations; its own tests fail.
     pub(super) fn new(document: &str) -> Self {
         let document: Value = serde_json::from_str(document).unwrap_or_default();
         let published = paths::operations(&document).map(|operation| Operation {
@@ -42,11 +42,13 @@ impl Operations {
             path: operation.path.to_owned(),
             results: results(operation.value),
         });
-        let unpublished = ENDPOINTS.iter().map(|endpoint| Operation {
-            id: endpoint.operation.into(),
-            method: "GET".to_owned(),
-            path: endpoint.path.to_owned(),
-            results: Vec::new(),
+        let unpublished = ENDPOINTS.iter().flat_map(|endpoint| {
+            METHODS.map(|method| Operation {
+                id: endpoint.operation.into(),
+                method: method.to_owned(),
+                path: endpoint.path.to_owned(),
+                results: Vec::new(),
+            })
         });
         Self {
             known: published.chain(unpublished).collect(),
@@ -104,10 +106,12 @@ mod tests {
         let operations = Operations::new(DOCUMENT);
         for (method, uri, id) in [
             ("GET", "/api/v1/users", "user_list"),
-            ("GET", "/api/v1/users/?limit=5", "user_list"),
+            ("GET", "/api/v1/users?limit=5", "user_list"),
+            ("GET", "/api/v1/users/?limit=5", "none"),
             ("POST", "/api/v1/users", "user_create"),
             ("GET", "/api/v1/users/7", "user_view"),
-            ("GET", "//api/v1/users/7", "user_view"),
+            ("GET", "//api/v1/users/7", "none"),
+            ("get", "/api/v1/users/7", "none"),
             ("GET", "http://example.com/api/v1/users/7?limit=5", "user_view"),
             ("GET", "/api/v1/users/canary@example.com", "user_view"),
             ("DELETE", "/api/v1/users", "none"),
@@ -117,6 +121,8 @@ mod tests {
             ("GET", "/docs/scalar.js", "docs"),
             ("GET", "/openapi.json", "openapi"),
             ("GET", "/metrics", "metrics"),
+            ("HEAD", "/metrics", "metrics"),
+            ("HEAD", "/health", "health"),
         ] {
             assert_eq!(&*operations.find(method, uri).id, id, "{method} {uri}");
         }

@@ -19,7 +19,7 @@ use crate::dropshot_log::{
     INTERNAL_ERROR, LATENCY_US, METHOD, REQUEST_CANCELLED, REQUEST_COMPLETED, REQUEST_ID, STATUS, TRACEPARENT, URI,
 };
 use crate::trace::TraceContext;
-use crate::unpublished::METRICS;
+use crate::unpublished::{HEALTH, METRICS, READY};
 
 use super::operations::{Operation, Operations};
 use super::spans::{Span, Spans};
@@ -31,7 +31,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Operations without spans: probes and scrapes request them every few seconds.
-const UNTRACED: [&str; 3] = ["health", "ready", METRICS.operation];
+const UNTRACED: [&str; 3] = [HEALTH.operation, READY.operation, METRICS.operation];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {

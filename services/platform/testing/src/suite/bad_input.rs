@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use contract::examples::{Example, Request, State};
-use reqwest::Response;
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use service_runtime::Service;
 
@@ -10,7 +10,7 @@ use super::{for_every_service, listed};
 use crate::TestDatabase;
 use crate::world::{Running, World, examples_of};
 
-/// Sends every operation bodies, paths and queries that its schema forbids.
+/// Sends every operation bodies, paths, queries and headers that the contract or HTTP forbids.
 pub async fn bad_input(world: World) {
     for_every_service(world, check).await;
 }
@@ -29,6 +29,8 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
             path(&running, example, variable).await?;
         }
         query(&running, example).await.with_context(|| format!("{} with a query", example.operation))?;
+        targets(&running, example).await?;
+        origins(&running, example).await?;
         if !["health", "ready"].contains(&example.operation.as_str()) {
             timeouts(&running, example).await?;
         }
@@ -103,6 +105,52 @@ async fn path(running: &Running, example: &Example, variable: &str) -> Result<()
         let context = || format!("{} with {variable} = {value}", example.operation);
         let message = refused(response, 400, "invalid_request").await.with_context(context)?;
         ensure!(message.contains(&format!("`{variable}`")), "{}: {message}", context());
+    }
+    let mut without_value = example.request.clone();
+    without_value.path.insert(variable.to_owned(), String::new());
+    let response = running.replay.send(&example.operation, &without_value).await?;
+    refused(response, 404, "not_found").await.with_context(|| format!("{} without {variable}", example.operation))?;
+    Ok(())
+}
+
+/// The method in lower case is another method, and a path with an empty segment another path.
+async fn targets(running: &Running, example: &Example) -> Result<()> {
+    let (http, request) = running.replay.request(&example.operation, &example.request)?.build_split();
+    let request = request?;
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let lower_case = Method::from_bytes(method.as_str().to_ascii_lowercase().as_bytes())?;
+    let (parent, last) = path.rsplit_once('/').context("the path is relative")?;
+    for (method, path, status, code) in [
+        (&lower_case, path.clone(), 405, "method_not_allowed"),
+        (&method, format!("{path}/"), 404, "not_found"),
+        (&method, format!("/{path}"), 404, "not_found"),
+        (&method, format!("{parent}//{last}"), 404, "not_found"),
+    ] {
+        let mut request = request.try_clone().context("the body is a stream")?;
+        *request.method_mut() = method.clone();
+        request.url_mut().set_path(&path);
+        refused(http.execute(request).await?, status, code).await.with_context(|| format!("{method} {path}"))?;
+    }
+    Ok(())
+}
+
+/// A change is refused if a browser says that a page of another origin sends it.
+async fn origins(running: &Running, example: &Example) -> Result<()> {
+    for (name, value) in [
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+        ("Origin", "http://example.com"),
+        ("Origin", "null"),
+    ] {
+        let (http, request) =
+            running.replay.request(&example.operation, &example.request)?.header(name, value).build_split();
+        let request = request?;
+        if request.method().is_safe() {
+            return Ok(());
+        }
+        let context = || format!("{} with {name}: {value}", example.operation);
+        let message = refused(http.execute(request).await?, 400, "invalid_request").await.with_context(context)?;
+        ensure!(message.contains(&format!("`{name}`")), "{}: {message}", context());
     }
     Ok(())
 }

@@ -21,11 +21,26 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
     docs(&running, service).await?;
     let metrics = get(&running, "/metrics").await?.text().await?;
     ensure!(metrics.contains(&format!("service_name=\"{}\"", service.name)), "/metrics: {metrics}");
+    for path in ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/docs/setup.js", "/docs/scalar.js"] {
+        head(&running, path).await.with_context(|| format!("HEAD {path}"))?;
+    }
     health(&running, service).await
 }
 
 async fn get(running: &Running, path: &str) -> Result<Response> {
     Ok(reqwest::get(format!("{}{path}", running.server.url())).await?)
+}
+
+/// HEAD gets what GET gets, without the body.
+async fn head(running: &Running, path: &str) -> Result<()> {
+    let get = get(running, path).await?;
+    let head = reqwest::Client::new().head(format!("{}{path}", running.server.url())).send().await?;
+    ensure!(head.status() == get.status(), "{}", head.status());
+    ensure!(head.headers().get("content-type") == get.headers().get("content-type"), "{:?}", head.headers());
+    let length = head.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    ensure!(length.is_some_and(|length| length > 0), "{:?}", head.headers());
+    ensure!(head.bytes().await?.is_empty(), "it has a body");
+    Ok(())
 }
 
 /// The served document is byte for byte the checked-in one.
