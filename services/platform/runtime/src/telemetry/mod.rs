@@ -1,4 +1,5 @@
-//! The telemetry of a service: metrics at `/metrics`, in the OpenMetrics text format, and traces to a collector.
+//! The telemetry of a service: metrics at `/metrics`, as OpenMetrics or in Prometheus' text format, and traces to a
+//! collector.
 //!
 //! Every server measures requests, its database and the process, so no operation can forget to. A service that calls
 //! another one declares it with [`Telemetry::dependency`]. Nothing is global: a process may run several services, each
@@ -12,6 +13,7 @@ mod operations;
 mod process;
 mod requests;
 mod spans;
+mod text_format;
 mod variables;
 
 use anyhow::Result;
