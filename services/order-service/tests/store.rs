@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use order_service::SERVICE;
 use order_service::store::{Filter, OrderStore};
@@ -129,17 +129,25 @@ on_both_databases! {
         assert_eq!(created.location, "/api/v1/orders/1");
         assert_eq!((order.id.get(), order.user_id, order.quantity.get()), (1, largest.user_id, 1_000_000));
         assert_eq!(order.status, OrderStatus::Created);
-        assert_eq!((order.created_at, order.updated_at), (now.trunc_subsecs(6), now.trunc_subsecs(6)));
+        assert_eq!((order.created_at, order.updated_at), (now.into(), now.into()));
         assert_eq!(store.find(order.id).await.unwrap(), Some(order));
         assert_eq!(store.find(OrderId::MAX.try_into().unwrap()).await.unwrap(), None);
+    }
+
+    async fn times_keep_their_zeros_at_the_end(database: TestDatabase) {
+        let store = store(&database).await;
+        let time: DateTime<Utc> = "2026-01-01T12:00:00.120Z".parse().unwrap();
+        let (order, _) = store.insert(&order(1, 2), time, None).await.unwrap();
+        let stored = serde_json::to_value(store.find(order.id).await.unwrap()).unwrap();
+        assert_eq!(stored["created_at"], "2026-01-01T12:00:00.120000Z");
     }
 
     async fn a_status_changes_only_from_an_allowed_status(database: TestDatabase) {
         let store = store(&database).await;
         let order = insert(&store, 1).await;
-        let later = order.created_at + chrono::TimeDelta::seconds(5);
+        let later = DateTime::<Utc>::from(order.created_at) + chrono::TimeDelta::seconds(5);
         let updated = store.update_status(order.id, &[OrderStatus::Created], Confirmed, later).await.unwrap().unwrap();
-        assert_eq!((updated.status, updated.created_at, updated.updated_at), (Confirmed, order.created_at, later));
+        assert_eq!((updated.status, updated.created_at, updated.updated_at), (Confirmed, order.created_at, later.into()));
         assert_eq!(store.update_status(order.id, &[OrderStatus::Created], Confirmed, later).await.unwrap(), None);
         assert_eq!(store.update_status(order.id, &[], OrderStatus::Created, later).await.unwrap(), None);
         let cancelled = store.update_status(order.id, &[OrderStatus::Created, Confirmed], Cancelled, later).await.unwrap();

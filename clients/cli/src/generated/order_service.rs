@@ -55,7 +55,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Only orders of this user."),
             )
             .about(
-                "List orders\n\nReturns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the next page, pass `next_page` as `page_token`, with no other parameter but `limit`; the last page has no `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be missing.",
+                "List orders\n\nReturns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the next page, pass `next_page` as `page_token`; the last page has no `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be missing.",
             )
     }
     pub fn cli_order_create() -> ::clap::Command {

@@ -7,10 +7,10 @@ use progenitor_client::{encode_path, ClientHooks, OperationInfo, RequestBuilderE
 /// Types used as operation parameters and responses.
 #[allow(clippy::all)]
 pub mod types {
-    ///Why a request failed. Every error of every operation has this shape.
+    ///Why a request failed. Every error has this shape.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Error {
-        ///A stable identifier to decide by; the values are listed with each operation. New versions may add values: treat an unknown one by its status. Absent only if no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
+        ///A stable identifier to decide by. The known values are those of the schema `ErrorCode`; each operation lists its own. New versions may add values: treat an unknown one by its status.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error_code: ::std::option::Option<::std::string::String>,
         ///What happened and where, for people. The wording may change at any time.
@@ -23,7 +23,9 @@ pub mod types {
             Default::default()
         }
     }
-    ///The body of a successful liveness probe.
+    /**The body of a successful liveness probe.
+
+- `status`: Always `ok`: a process that does not run cannot answer.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Health {
         ///Always `ok`: a process that does not run cannot answer.
@@ -85,7 +87,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
+    ///A unique name for one request: visible ASCII, spaces only inside. Make a new one for each thing to create, for example a random UUID, and send it again only to repeat the same request.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
     pub struct IdempotencyKey(::std::string::String);
@@ -147,7 +149,12 @@ pub mod types {
                 })
         }
     }
-    ///An order.
+    /**An order.
+
+- `id`: The order's id.
+- `product_id`: The ordered product.
+- `status`: The current status.
+- `user_id`: The user who placed it; may have been deleted since.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Order {
         ///When it was placed (RFC 3339, UTC, to the microsecond).
@@ -170,7 +177,10 @@ pub mod types {
             Default::default()
         }
     }
-    ///An order to place.
+    /**An order to place.
+
+- `product_id`: The product to order.
+- `user_id`: The user who places it: an existing user of user-service.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct OrderCreate {
@@ -254,7 +264,10 @@ pub mod types {
             Default::default()
         }
     }
-    ///The receipt of a placed order.
+    /**The receipt of a placed order.
+
+- `order_id`: The id of the order.
+- `status`: Its status: `created`.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct OrderReceipt {
         ///The id of the order.
@@ -330,7 +343,9 @@ pub mod types {
             value.parse()
         }
     }
-    ///A new status of an order.
+    /**A new status of an order.
+
+- `status`: The status to move to.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct OrderStatusUpdate {
@@ -342,7 +357,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///The maximum number of items on a page.
+    ///The maximum number of items on a page. If absent, 100 on the first page, and that of the page before on any other.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -504,7 +519,9 @@ pub mod types {
             value.parse()
         }
     }
-    ///The body of a successful readiness probe.
+    /**The body of a successful readiness probe.
+
+- `status`: Always `ready`: anything else is a 503.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Readiness {
         ///Always `ready`: anything else is a 503.
@@ -1195,13 +1212,13 @@ Owns the orders of the Orders & Notifications Platform.
 
 Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader represents exactly.
 
-Every error has the shape of the schema `Error`; decide by its `error_code`. Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `order_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, after `internal_error`, `database_unavailable`, `deadline_exceeded` or no response at all, check with `order_list` and `user_id` whether the order was placed before you repeat the request.
+Every error has the shape of the schema `Error`; decide by its `error_code`, whose known values are in the schema `ErrorCode`. Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `order_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, after `internal_error`, `database_unavailable`, `deadline_exceeded` or no response at all, check with `order_list` and `user_id` whether the order was placed before you repeat the request.
 
 Any request may state in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender still waits; the service gives up then, unless its own limit is shorter.
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
-Version: 0.2.0*/
+Version: 0.3.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
@@ -1243,7 +1260,7 @@ impl Client {
 }
 impl ClientInfo<client_policy::Policy> for Client {
     fn api_version() -> &'static str {
-        "0.2.0"
+        "0.3.0"
     }
     fn baseurl(&self) -> &str {
         self.baseurl.as_str()
@@ -1259,13 +1276,13 @@ impl ClientHooks<client_policy::Policy> for &Client {}
 impl Client {
     /**List orders
 
-Returns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the next page, pass `next_page` as `page_token`, with no other parameter but `limit`; the last page has no `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be missing.
+Returns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the next page, pass `next_page` as `page_token`; the last page has no `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be missing.
 
 Sends a `GET` request to `/api/v1/orders`
 
 Arguments:
-- `limit`: The maximum number of orders on a page; 100 if absent. With a `page_token`, changes the page size from that page on.
-- `page_token`: The `next_page` of the previous page. Cannot be combined with `user_id` or `status`.
+- `limit`: The maximum number of orders on a page. If absent, 100 on the first page, and that of the page before with a `page_token`.
+- `page_token`: The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged.
 - `status`: Only orders with this status.
 - `user_id`: Only orders of this user.
 ```text

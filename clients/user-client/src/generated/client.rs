@@ -69,10 +69,10 @@ pub mod types {
                 })
         }
     }
-    ///Why a request failed. Every error of every operation has this shape.
+    ///Why a request failed. Every error has this shape.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Error {
-        ///A stable identifier to decide by; the values are listed with each operation. New versions may add values: treat an unknown one by its status. Absent only if no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
+        ///A stable identifier to decide by. The known values are those of the schema `ErrorCode`; each operation lists its own. New versions may add values: treat an unknown one by its status.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error_code: ::std::option::Option<::std::string::String>,
         ///What happened and where, for people. The wording may change at any time.
@@ -85,7 +85,9 @@ pub mod types {
             Default::default()
         }
     }
-    ///The body of a successful liveness probe.
+    /**The body of a successful liveness probe.
+
+- `status`: Always `ok`: a process that does not run cannot answer.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Health {
         ///Always `ok`: a process that does not run cannot answer.
@@ -147,7 +149,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
+    ///A unique name for one request: visible ASCII, spaces only inside. Make a new one for each thing to create, for example a random UUID, and send it again only to repeat the same request.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
     pub struct IdempotencyKey(::std::string::String);
@@ -209,7 +211,7 @@ pub mod types {
                 })
         }
     }
-    ///The maximum number of items on a page.
+    ///The maximum number of items on a page. If absent, 100 on the first page, and that of the page before on any other.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -263,7 +265,9 @@ pub mod types {
             value.parse()
         }
     }
-    ///The body of a successful readiness probe.
+    /**The body of a successful readiness probe.
+
+- `status`: Always `ready`: anything else is a 503.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Readiness {
         ///Always `ready`: anything else is a 503.
@@ -325,7 +329,11 @@ pub mod types {
             value.parse()
         }
     }
-    ///A user.
+    /**A user.
+
+- `email`: The user's e-mail address, as written.
+- `id`: The user's id.
+- `name`: The user's name.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct User {
         ///The user's e-mail address, as written.
@@ -340,7 +348,10 @@ pub mod types {
             Default::default()
         }
     }
-    ///A user to create.
+    /**A user to create.
+
+- `email`: The user's e-mail address; unique among all users.
+- `name`: The user's name.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct UserCreate {
@@ -435,14 +446,10 @@ pub mod types {
                 return Err("shorter than 1 characters".into());
             }
             static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
-            {
-                ::regress::Regex::new("^[1-9][0-9]{0,15}(,[1-9][0-9]{0,15}){0,99}$")
-                    .unwrap()
-            });
+            { ::regress::Regex::new("^[1-9][0-9]*(,[1-9][0-9]*){0,99}$").unwrap() });
             if PATTERN.find(value).is_none() {
                 return Err(
-                    "doesn't match pattern \"^[1-9][0-9]{0,15}(,[1-9][0-9]{0,15}){0,99}$\""
-                        .into(),
+                    "doesn't match pattern \"^[1-9][0-9]*(,[1-9][0-9]*){0,99}$\"".into(),
                 );
             }
             Ok(Self(value.to_string()))
@@ -476,7 +483,7 @@ pub mod types {
                 })
         }
     }
-    ///A person's name, in any script: no control characters, and at least one visible character.
+    ///A person's name, in any script. It is text without control characters and with at least one visible character.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
     pub struct UserName(::std::string::String);
@@ -501,19 +508,6 @@ pub mod types {
             }
             if value.chars().count() < 1usize {
                 return Err("shorter than 1 characters".into());
-            }
-            static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
-            {
-                ::regress::Regex::new(
-                        "^[^\\u0000-\\u001F\\u007F-\\u009F]*[^\\u0000-\\u0020\\u007F-\\u00A0\\u00AD\\u2000-\\u200F\\u2028-\\u202F\\u205F-\\u206F\\u3000\\uFEFF][^\\u0000-\\u001F\\u007F-\\u009F]*$",
-                    )
-                    .unwrap()
-            });
-            if PATTERN.find(value).is_none() {
-                return Err(
-                    "doesn't match pattern \"^[^\\u0000-\\u001F\\u007F-\\u009F]*[^\\u0000-\\u0020\\u007F-\\u00A0\\u00AD\\u2000-\\u200F\\u2028-\\u202F\\u205F-\\u206F\\u3000\\uFEFF][^\\u0000-\\u001F\\u007F-\\u009F]*$\""
-                        .into(),
-                );
             }
             Ok(Self(value.to_string()))
         }
@@ -560,7 +554,10 @@ pub mod types {
             Default::default()
         }
     }
-    ///The new values of a user, all of them.
+    /**The new values of a user, all of them.
+
+- `email`: The user's e-mail address; unique among all users.
+- `name`: The user's name.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct UserReplace {
@@ -1025,13 +1022,13 @@ Owns the users of the Orders & Notifications Platform.
 
 Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader represents exactly.
 
-Every error has the shape of the schema `Error`; decide by its `error_code`. Requests with `GET`, `PUT` and `DELETE` are safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `user_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, after `internal_error`, `database_unavailable`, `deadline_exceeded` or no response at all, check with `user_list` and `email` whether the user was created before you repeat the request.
+Every error has the shape of the schema `Error`; decide by its `error_code`, whose known values are in the schema `ErrorCode`. Requests with `GET`, `PUT` and `DELETE` are safe to repeat: after a 503 wait for the seconds in `Retry-After` and try again. `user_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, after `internal_error`, `database_unavailable`, `deadline_exceeded` or no response at all, check with `user_list` and `email` whether the user was created before you repeat the request.
 
 Any request may state in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender still waits; the service gives up then, unless its own limit is shorter.
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
-Version: 0.3.0*/
+Version: 0.4.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
@@ -1073,7 +1070,7 @@ impl Client {
 }
 impl ClientInfo<client_policy::Policy> for Client {
     fn api_version() -> &'static str {
-        "0.3.0"
+        "0.4.0"
     }
     fn baseurl(&self) -> &str {
         self.baseurl.as_str()
@@ -1098,8 +1095,8 @@ Sends a `GET` request to `/api/v1/users`
 Arguments:
 - `email`: Only the user with this e-mail address, compared without regard to case.
 - `ids`: Only the users with these ids.
-- `limit`: The maximum number of users on a page; 100 if absent. With a `page_token`, changes the page size from that page on.
-- `page_token`: The `next_page` of the previous page. Cannot be combined with `ids` or `email`.
+- `limit`: The maximum number of users on a page. If absent, 100 on the first page, and that of the page before with a `page_token`.
+- `page_token`: The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged.
 ```text
 let response = client.user_list()
     .email(email)

@@ -20,11 +20,20 @@ pub const IDEMPOTENCY_KEY_REUSED: &str = "idempotency_key_reused";
 /// Status 500. An internal error; it was logged under the `request_id`. The change may or may not have happened.
 pub const INTERNAL_ERROR: &str = "internal_error";
 
-/// Status 400. The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with other filters: send it without them, it already contains them.
+/// Status 400. The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with filters that are not those of its list: leave them out, or repeat them unchanged.
 pub const INVALID_PAGE_TOKEN: &str = "invalid_page_token";
+
+/// Status 400. The path cannot be decoded, because its percent-encoding is not that of UTF-8, or it has a segment `.` or `..`.
+pub const INVALID_PATH: &str = "invalid_path";
 
 /// Status 400. A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
 pub const INVALID_REQUEST: &str = "invalid_request";
+
+/// Status 405. The path does not have this method; the header `Allow` lists those that it has.
+pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
+
+/// Status 404. Nothing is served at this path. It says nothing about a resource.
+pub const NOT_FOUND: &str = "not_found";
 
 /// Status 503. The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
 pub const OVERLOADED: &str = "overloaded";

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use contract::paths::operations;
+use contract::paths::{operations, resolved};
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::{Value, json};
 
-use crate::document::{Contract, resolved};
+use crate::document::Contract;
 use crate::text::{NOTICE, capitalized, format};
 
 /// The start and the end of an option that progenitor generates and that has no effect.
@@ -25,7 +25,7 @@ const LINTS: &str = "#[allow(clippy::all, clippy::unwrap_used, dead_code, elided
 
 /// The commands of `contract`.
 pub(crate) fn generate(contract: &Contract) -> Result<String> {
-    let mut document: Value = serde_json::from_str(&contract.document)?;
+    let mut document = contract.for_progenitor()?;
     let max_page = limit_lists_not_pages(&mut document)?;
     let entries = entries(contract.service, &document)?;
     let spec = serde_json::from_value(document).context("the document is not OpenAPI 3.0")?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use contract::error_code::INVALID_PATH;
-use contract::paths::{Operation, matches, operations};
+use contract::paths::{Operation, error_codes, matches, operations};
 use serde_json::Value;
 
 use crate::document::Contract;
@@ -49,12 +49,13 @@ fn outcomes_of(service: &str, document: &Value) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for operation in operations(document) {
         for (status, response) in operation.value["responses"].as_object().into_iter().flatten() {
-            let status = status.parse().unwrap_or_default();
-            let outcome = |code| (service.to_owned(), id(operation), status, code);
-            match response.pointer("/content/application~1json/examples").and_then(Value::as_object) {
-                Some(codes) => outcomes.extend(codes.keys().map(|code| outcome(Some(code.clone())))),
-                None => outcomes.push(outcome(None)),
+            let number = status.parse().unwrap_or_default();
+            let outcome = |code| (service.to_owned(), id(operation), number, code);
+            let codes: Vec<&str> = error_codes(status, response).collect();
+            if codes.is_empty() {
+                outcomes.push(outcome(None));
             }
+            outcomes.extend(codes.into_iter().map(|code| outcome(Some(code.to_owned()))));
         }
     }
     outcomes
@@ -89,11 +90,12 @@ fn outcome_of(line: &Value, documents: &[(&str, Value)]) -> Option<Outcome> {
     let code = match line["error"].as_str() {
         None => None,
         Some(error) => {
+            let code = error.split(':').next().unwrap_or_default();
             // The log hides what cannot be decoded: no operation was reached.
-            if error == INVALID_PATH.code {
+            if code == INVALID_PATH.code {
                 return None;
             }
-            Some(error.split(':').next().unwrap_or_default().to_owned())
+            Some(code.to_owned())
         }
     };
     Some((service.to_owned(), id(operation), u16::try_from(line["status"].as_u64()?).ok()?, code))
@@ -127,7 +129,8 @@ mod tests {
 
     #[test]
     fn documented_and_seen_outcomes_are_covered() {
-        let seen = [("/things/1", 200, ""), ("/things/2", 404, "thing_not_found"), ("/", 404, "no route found")];
+        let unrouted = [("/", 404, "not_found"), ("/things/%FF", 400, "invalid_path")];
+        let seen = [("/things/1", 200, ""), ("/things/2", 404, "thing_not_found"), unrouted[0], unrouted[1]];
         assert_eq!(coverage(&seen).unwrap(), 2);
     }
 

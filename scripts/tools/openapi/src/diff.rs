@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use contract::paths::{Operation, operations};
+use contract::paths::{Operation, error_codes, operations};
 use drift::{Change, ChangeClass};
 use serde_json::Value;
 
@@ -71,6 +71,7 @@ pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
     let mut comparable = new.clone();
     harmless.extend(remove_new_fields(old, &mut comparable));
     harmless.extend(remove_new_failures(old, &mut comparable));
+    harmless.extend(remove_new_promises(old, &mut comparable));
     for change in drift::compare(old, &comparable)? {
         let location = location(&change);
         for info in &change.changes {
@@ -139,7 +140,7 @@ fn compare_operation(location: &str, old: &Value, new: &Value) -> (Vec<String>, 
         for header in names(&before["headers"]).difference(&names(&after["headers"])) {
             breaking.push(format!("- {location}: {status} no longer has the header `{header}`\n"));
         }
-        let codes = |response: &Value| names(&response["content"]["application/json"]["examples"]);
+        let codes = |response| error_codes(status, response).collect::<BTreeSet<_>>();
         for code in codes(before).difference(&codes(after)) {
             breaking.push(format!("- {location}: {status} `{code}` no longer happens\n"));
         }
@@ -202,6 +203,29 @@ fn remove_new_fields(old: &Value, new: &mut Value) -> Vec<String> {
         if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
             required.retain(|field| !added.iter().any(|name| field == name));
         }
+    }
+    removed
+}
+
+/// Removes from `new` that a known field of an answer is always there now, and lists it: no client minds.
+fn remove_new_promises(old: &Value, new: &mut Value) -> Vec<String> {
+    let sent = sent_schemas(new);
+    let mut removed = Vec::new();
+    for (name, schema) in new["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        let before = &old["components"]["schemas"][name];
+        let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) else { continue };
+        if sent.contains(name) || before["properties"].is_null() {
+            continue;
+        }
+        let promised = before["required"].as_array().cloned().unwrap_or_default();
+        required.retain(|required| {
+            let field = required.as_str().unwrap_or_default();
+            let is_new = !promised.contains(required) && !before["properties"][field].is_null();
+            if is_new {
+                removed.push(format!("- `schemas/{name}`: the field `{field}` is always there\n"));
+            }
+            !is_new
+        });
     }
     removed
 }

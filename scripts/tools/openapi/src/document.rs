@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use contract::paths::operations;
-use serde_json::Value;
+use anyhow::Result;
+use contract::paths::{operations, resolved};
+use serde_json::{Value, json};
 
 /// A service's contract.
 #[derive(Debug)]
@@ -24,12 +25,38 @@ impl Contract {
     pub fn client(&self) -> String {
         format!("{}-client", self.service.strip_suffix("-service").unwrap_or(self.service))
     }
+
+    /// The document as progenitor reads it best.
+    pub(crate) fn for_progenitor(&self) -> Result<Value> {
+        let mut document: Value = serde_json::from_str(&self.document)?;
+        describe_references(&mut document);
+        // Proxies and older services answer with errors that have no code: a client must read their status and message.
+        let required = document.pointer_mut("/components/schemas/Error/required");
+        if let Some(required) = required.and_then(Value::as_array_mut) {
+            required.retain(|field| field != "error_code");
+        }
+        // The module `error_codes` has the known codes; an enum of them would invite to refuse newer ones.
+        if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+            schemas.shift_remove("ErrorCode");
+        }
+        Ok(document)
+    }
 }
 
-/// The schema, or the schema that it refers to.
-pub(crate) fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
-    let target = schema["$ref"].as_str().and_then(|reference| document.pointer(reference.trim_start_matches('#')));
-    target.unwrap_or(schema)
+/// Gives each property that refers to a type its description again, from the object's or from the type's: it becomes the
+/// documentation of a field, and the help of an option.
+fn describe_references(document: &mut Value) {
+    let original = document.clone();
+    let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+    for schema in schemas.into_iter().flat_map(|schemas| schemas.values_mut()) {
+        let texts = schema["description"].as_str().unwrap_or_default().to_owned();
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+        for (name, property) in properties.filter(|(_, property)| property.get("$ref").is_some()) {
+            let own = texts.lines().find_map(|line| line.strip_prefix(&format!("- `{name}`: ")));
+            let text = own.or_else(|| resolved(&original, property)["description"].as_str());
+            *property = json!({ "description": text, "allOf": [property] });
+        }
+    }
 }
 
 /// Every response of the document: the operation's id, the status, the response.

@@ -100,6 +100,23 @@ fn an_error_code_can_be_added_but_not_removed() {
 }
 
 #[test]
+fn a_field_may_become_certain_in_answers_but_not_in_requests() {
+    let optional = |document: &'_ mut Value, schema: &str, field: &str| {
+        let required = document["components"]["schemas"][schema]["required"].as_array_mut().unwrap();
+        required.retain(|name| name != field);
+    };
+    let change = |schema: &str, field: &str| {
+        let (new, mut old) = (document(), document());
+        optional(&mut old, schema, field);
+        compare("order-service", &old, &new).unwrap().markdown
+    };
+    let promised = change("Error", "error_code");
+    assert!(promised.contains("the field `error_code` is always there"), "{promised}");
+    assert!(!promised.contains("## Breaking"), "{promised}");
+    assert!(change("OrderCreate", "quantity").contains("## Breaking"));
+}
+
+#[test]
 fn a_new_failure_breaks_nothing() {
     let more = of("1.0.0", |d| {
         let responses = &mut d["paths"][CANCEL]["post"]["responses"];

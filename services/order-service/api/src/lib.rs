@@ -9,11 +9,11 @@
 
 mod operations;
 
-use chrono::{DateTime, Utc};
 use contract::answer::{Answer, Created};
 use contract::extract::{JsonBody, PathParams, QueryParams};
 use contract::idempotency::KeyHeader;
 use contract::page::PageLimit;
+use contract::time::Timestamp;
 use dropshot::{HttpError, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,9 +57,8 @@ pub trait OrderServiceApi {
     /// List orders
     ///
     /// Returns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the
-    /// next page, pass `next_page` as `page_token`, with no other parameter but `limit`; the last page has no
-    /// `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be
-    /// missing.
+    /// next page, pass `next_page` as `page_token`; the last page has no `next_page`. The token contains the filters. No
+    /// order appears twice; an order placed while you page may be missing.
     #[endpoint { method = GET, path = "/api/v1/orders", tags = ["orders"] }]
     async fn order_list(
         rqctx: RequestContext<Self::Context>,
@@ -144,15 +143,9 @@ pub struct Order {
     /// The current status.
     pub status: OrderStatus,
     /// When it was placed (RFC 3339, UTC, to the microsecond).
-    #[schemars(example = "time_example")]
-    pub created_at: DateTime<Utc>,
+    pub created_at: Timestamp,
     /// When its status last changed (RFC 3339, UTC, to the microsecond); initially `created_at`.
-    #[schemars(example = "time_example")]
-    pub updated_at: DateTime<Utc>,
-}
-
-fn time_example() -> &'static str {
-    "2026-01-01T12:00:00.123456Z"
+    pub updated_at: Timestamp,
 }
 
 /// An order to place.
@@ -200,9 +193,10 @@ pub struct OrderListQuery {
     pub user_id: Option<UserId>,
     /// Only orders with this status.
     pub status: Option<OrderStatus>,
-    /// The maximum number of orders on a page; 100 if absent. With a `page_token`, changes the page size from that page on.
+    /// The maximum number of orders on a page. If absent, 100 on the first page, and that of the page before with a
+    /// `page_token`.
     pub limit: Option<PageLimit>,
-    /// The `next_page` of the previous page. Cannot be combined with `user_id` or `status`.
+    /// The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged.
     #[schemars(with = "String")]
     #[serde(default)]
     pub page_token: Option<String>,

@@ -25,7 +25,7 @@ pub(super) fn order(
         product_id: product_id.try_into().map_err(DatabaseError::decode_error)?,
         quantity: quantity.try_into().map_err(DatabaseError::decode_error)?,
         status: status.ok_or_else(|| DatabaseError::decode_error(std::io::Error::other("unknown status")))?,
-        created_at,
-        updated_at,
+        created_at: created_at.into(),
+        updated_at: updated_at.into(),
     })
 }

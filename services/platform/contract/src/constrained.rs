@@ -29,6 +29,8 @@ use std::fmt;
 use schemars::schema::{InstanceType, NumberValidation, Schema, SchemaObject, StringValidation};
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
+use crate::text::is_text;
+
 /// The largest integer that every JSON parser represents exactly, 2^53 - 1 (RFC 8259, section 6).
 pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 
@@ -44,25 +46,32 @@ pub struct StringRules {
     pub min_length: u32,
     /// The maximum number of characters.
     pub max_length: u32,
-    /// An anchored ECMA-262 regular expression that the value must match.
-    pub pattern: &'static str,
-    /// A description of the pattern that completes the sentence "expected …".
+    /// An anchored ECMA-262 regular expression that the value must match, in the part of that syntax that all common
+    /// engines share: a test of the contract tool enforces it. `None` for text, which no such expression
+    /// describes: the document does so in words, and [`is_text`] decides.
+    pub pattern: Option<&'static str>,
+    /// A description of the values that completes the sentence "expected …".
     pub expected: &'static str,
-    /// A valid value for the document.
-    pub example: &'static str,
+    /// A valid value for the document. `None` if the document must not show one, because tools send what it shows.
+    pub example: Option<&'static str>,
 }
 
 impl StringRules {
-    /// Checks `value` against these rules; `regex` is the compiled [`pattern`](Self::pattern).
+    /// The compiled [`pattern`](Self::pattern).
+    pub fn compile(&self) -> Option<Pattern> {
+        self.pattern.map(Pattern::new)
+    }
+
+    /// Checks `value` against these rules; `pattern` is what [`compile`](Self::compile) returns.
     ///
     /// The message never repeats the value, which can be personal data.
-    pub fn check(&self, value: &str, regex: &Pattern) -> Result<(), Violation> {
+    pub fn check(&self, value: &str, pattern: Option<&Pattern>) -> Result<(), Violation> {
         let length = value.chars().count();
         let (min, max) = (self.min_length as usize, self.max_length as usize);
         if !(min..=max).contains(&length) {
             return Err(Violation(format!("expected {min} to {max} characters, got {length}")));
         }
-        if !regex.matches(value) {
+        if !pattern.map_or_else(|| is_text(value), |pattern| pattern.matches(value)) {
             return Err(Violation(format!("expected {}", self.expected)));
         }
         Ok(())
@@ -70,11 +79,15 @@ impl StringRules {
 
     /// The same rules as a JSON schema.
     pub fn schema(&self, description: &str) -> Schema {
-        let mut schema = described(InstanceType::String, description, self.example.into());
+        let mut schema = described(InstanceType::String, description, self.example.map(Into::into));
+        if self.pattern.is_none() {
+            let description = &mut schema.metadata().description;
+            *description = description.take().map(|text| format!("{text} It is {}.", self.expected));
+        }
         schema.string = Some(Box::new(StringValidation {
             min_length: Some(self.min_length),
             max_length: Some(self.max_length),
-            pattern: Some(self.pattern.to_owned()),
+            pattern: self.pattern.map(str::to_owned),
         }));
         schema.into()
     }
@@ -96,8 +109,8 @@ impl Pattern {
 }
 
 /// The JSON schema of an integer from `min` to `max`.
-pub fn integer_schema(min: i64, max: i64, description: &str, example: i64) -> Schema {
-    let mut schema = described(InstanceType::Integer, description, example.into());
+pub fn integer_schema(min: i64, max: i64, description: &str, example: Option<i64>) -> Schema {
+    let mut schema = described(InstanceType::Integer, description, example.map(Into::into));
     schema.format = Some("int64".to_owned());
     schema.number =
         Some(Box::new(NumberValidation { minimum: Some(min as f64), maximum: Some(max as f64), ..Default::default() }));
@@ -105,11 +118,15 @@ pub fn integer_schema(min: i64, max: i64, description: &str, example: i64) -> Sc
 }
 
 /// The schema of a value of the type `kind`; the lines of `description` become one.
-pub(crate) fn described(kind: InstanceType, description: &str, example: serde_json::Value) -> SchemaObject {
+pub(crate) fn described(
+    kind: InstanceType,
+    description: &str,
+    example: Option<serde_json::Value>,
+) -> SchemaObject {
     let mut schema = SchemaObject { instance_type: Some(kind.into()), ..Default::default() };
     let lines: Vec<&str> = description.split('\n').map(str::trim).collect();
     schema.metadata().description = Some(lines.join(" ").trim().to_owned());
-    schema.extensions.insert("example".to_owned(), example);
+    schema.extensions.extend(example.map(|example| ("example".to_owned(), example)));
     schema
 }
 
@@ -153,16 +170,28 @@ pub fn check_integer(value: i64, min: i64, max: i64) -> Result<i64, Violation> {
     }
 }
 
-/// Declares a string type whose schema and check come from the same rules; see [`StringRules`].
+/// The value, if there is one before the semicolon, or the default after it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! value_or {
+    (; $default:expr) => {
+        $default
+    };
+    ($value:expr; $default:expr) => {
+        $value
+    };
+}
+
+/// Declares a string type whose schema and check come from the same rules; see [`StringRules`]. Without a pattern its
+/// values are text: see [`is_text`]. Without an example the document shows none.
 #[macro_export]
 macro_rules! string_type {
     (
         $(#[doc = $doc:literal])*
         $vis:vis struct $name:ident {
             length: $min:literal ..= $max:literal,
-            pattern: $pattern:expr,
-            expected: $expected:expr,
-            example: $example:expr $(,)?
+            $(pattern: $pattern:expr, expected: $expected:expr,)?
+            $(example: $example:expr,)?
         }
     ) => {
         $(#[doc = $doc])*
@@ -178,10 +207,16 @@ macro_rules! string_type {
             pub const RULES: $crate::constrained::StringRules = $crate::constrained::StringRules {
                 min_length: $min,
                 max_length: $max,
-                pattern: $pattern,
-                expected: $expected,
-                example: $example,
+                pattern: $crate::value_or!($(Some($pattern))?; None),
+                expected: $crate::value_or!($($expected)?; $crate::text::EXPECTED),
+                example: $crate::value_or!($(Some($example))?; None),
             };
+
+            /// A value that was valid when it was stored. The rules may have become stricter since; what is stored must
+            /// stay readable.
+            pub fn from_stored(value: String) -> Self {
+                Self(value)
+            }
 
             /// The value as text.
             pub fn as_str(&self) -> &str {
@@ -193,9 +228,9 @@ macro_rules! string_type {
             type Error = $crate::constrained::Violation;
 
             fn try_from(value: String) -> Result<Self, Self::Error> {
-                static PATTERN: ::std::sync::LazyLock<$crate::constrained::Pattern> =
-                    ::std::sync::LazyLock::new(|| $crate::constrained::Pattern::new($pattern));
-                Self::RULES.check(&value, &PATTERN)?;
+                static PATTERN: ::std::sync::LazyLock<Option<$crate::constrained::Pattern>> =
+                    ::std::sync::LazyLock::new(|| $name::RULES.compile());
+                Self::RULES.check(&value, PATTERN.as_ref())?;
                 Ok(Self(value))
             }
         }
@@ -228,12 +263,12 @@ macro_rules! string_type {
     };
 }
 
-/// Declares an integer type whose schema and check come from the same bounds.
+/// Declares an integer type whose schema and check come from the same bounds. Without an example the document shows none.
 #[macro_export]
 macro_rules! integer_type {
     (
         $(#[doc = $doc:literal])*
-        $vis:vis struct $name:ident in $min:literal ..= $max:expr, example $example:literal;
+        $vis:vis struct $name:ident in $min:literal ..= $max:expr $(, example $example:literal)?;
     ) => {
         $(#[doc = $doc])*
         #[derive(
@@ -289,7 +324,7 @@ macro_rules! integer_type {
                     Self::MIN,
                     Self::MAX,
                     concat!($($doc, "\n"),*),
-                    $example,
+                    $crate::value_or!($(Some($example))?; None),
                 )
             }
         }

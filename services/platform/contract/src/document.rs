@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use dropshot::{ApiDescription, ApiDescriptionBuildErrors, StubContext};
 use serde_json::{Map, Value, json};
 
+use crate::components::{error_code_schema, error_schema, header, headers};
+use crate::conventions::{self, Breach};
 use crate::error_code::ErrorCode;
-use crate::examples::{self, DeclaredError, ErrorExample, Example, REQUEST_ID};
+use crate::examples::{self, DeclaredError, ErrorExample, Example};
 use crate::health;
 use crate::operation::{Operation, TypeCheck};
-use crate::page::PageLimit;
 
 /// The contract of one service: everything its document is made of.
 #[derive(Debug)]
@@ -90,15 +91,22 @@ impl Contract {
         document["security"] = json!([]);
         document["components"]["headers"] = headers();
         document["components"]["schemas"]["Error"] = error_schema();
+        document["components"]["schemas"]["ErrorCode"] = self.error_code_schema();
         if let Some(components) = document["components"].as_object_mut() {
             components.remove("responses");
         }
         self.complete_operations(&mut document)?;
-        check_request_bodies(&document)?;
-        if let Some(limit) = document["components"]["schemas"].get_mut("PageLimit") {
-            limit["default"] = PageLimit::default().get().into();
-        }
+        conventions::refer_directly(&mut document);
+        conventions::check(&document)
+            .map_err(|Breach { operation: id, problem }| DocumentError::Mismatch { id, problem })?;
+        conventions::show_parameter_examples(&mut document);
         Ok(format!("{document:#}\n"))
+    }
+
+    /// The schema of the error codes that its operations declare.
+    fn error_code_schema(&self) -> Value {
+        let declared = self.declared_operations().flat_map(|operation| operation.errors);
+        error_code_schema(declared.map(|error| error.code).collect())
     }
 
     /// What dropshot makes of `api`.
@@ -124,7 +132,8 @@ impl Contract {
              Bodies are JSON (UTF-8) with `snake_case` names; times are RFC 3339 in UTC. Unknown fields of a body and \
              unknown query parameters of a list are refused. Ids are integers up to 2^53 - 1, which every JSON reader \
              represents exactly.\n\n\
-             Every error has the shape of the schema `Error`; decide by its `error_code`. {repeating}\n\n\
+             Every error has the shape of the schema `Error`; decide by its `error_code`, whose known values are in the \
+             schema `ErrorCode`. {repeating}\n\n\
              Any request may state in the header `Request-Timeout-Ms` how many milliseconds (1 to 60000) its sender \
              still waits; the service gives up then, unless its own limit is shorter.\n\n\
              Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`."
@@ -200,8 +209,24 @@ fn complete_operation(
     }
     success["description"] = declared.meaning.into();
     success["headers"]["X-Request-Id"] = header("X-Request-Id");
+    if let (Some(header), Some(location)) = (success.pointer_mut("/headers/Location"), golden.headers.get("location")) {
+        header["example"] = location.as_str().into();
+    }
     match (success.pointer_mut("/content/application~1json"), declared.answers, &golden.body) {
-        (Some(content), Some(check), Some(example)) => content["example"] = checked(check, example)?,
+        (Some(content), Some(check), Some(example)) => {
+            let example = checked(check, example)?;
+            let mut bodies = examples.iter().filter_map(|example| example.body.as_ref());
+            match bodies.find(|body| declared.paginated && body.get("next_page").is_some()) {
+                // The last page first: a mock that always answers with the first example must not page for ever.
+                Some(more) => {
+                    content["examples"] = json!({
+                        "last_page": { "summary": "The last page", "value": example },
+                        "page_before": { "summary": "A page before the last one", "value": checked(check, more)? },
+                    });
+                }
+                None => content["example"] = example,
+            }
+        }
         (None, None, None) => {}
         _ => {
             return Err("the trait, `answers` and the example must agree on whether its response has a body".to_owned());
@@ -253,70 +278,4 @@ fn error_response(errors: Vec<(ErrorCode, Value)>) -> Value {
         response["headers"]["Retry-After"] = header("Retry-After");
     }
     response
-}
-
-fn header(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/headers/{name}") })
-}
-
-fn headers() -> Value {
-    json!({
-        "Retry-After": {
-            "description": "Seconds to wait before trying again (RFC 9110, section 10.2.3).",
-            "schema": { "type": "integer", "minimum": 0, "example": 1 },
-        },
-        "X-Request-Id": {
-            "description": "The service's name for this request: the `request_id` of its log lines. Generated \
-                            for every request; one that the client sends is ignored.",
-            "schema": { "type": "string", "example": REQUEST_ID },
-        },
-    })
-}
-
-fn error_schema() -> Value {
-    json!({
-        "type": "object",
-        "description": "Why a request failed. Every error of every operation has this shape.",
-        "required": ["message", "request_id"],
-        "properties": {
-            "error_code": {
-                "type": "string",
-                "description": "A stable identifier to decide by; the values are listed with each operation. New versions \
-                                may add values: treat an unknown one by its status. Absent only if no operation \
-                                was reached: an unknown path (404) or method (405), or a path that cannot be \
-                                decoded (400).",
-                "example": "internal_error",
-            },
-            "message": {
-                "type": "string",
-                "description": "What happened and where, for people. The wording may change at any time.",
-                "example": "Internal error; quote the request_id when reporting it",
-            },
-            "request_id": {
-                "type": "string",
-                "description": "The same as the header `X-Request-Id`. Quote it when reporting a problem.",
-                "example": REQUEST_ID,
-            },
-        },
-    })
-}
-
-/// A body that accepts unknown fields would silently ignore a misspelt one.
-fn check_request_bodies(document: &Value) -> Result<(), DocumentError> {
-    let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
-    for operation in paths.filter_map(Value::as_object).flat_map(|path| path.values()) {
-        let Some(reference) =
-            operation.pointer("/requestBody/content/application~1json/schema/$ref").and_then(Value::as_str)
-        else {
-            continue;
-        };
-        let schema = document.pointer(reference.trim_start_matches('#'));
-        if schema.and_then(|schema| schema.get("additionalProperties")) != Some(&Value::Bool(false)) {
-            return Err(DocumentError::Mismatch {
-                id: operation["operationId"].as_str().unwrap_or_default().to_owned(),
-                problem: format!("{reference} accepts unknown fields: add `#[serde(deny_unknown_fields)]`"),
-            });
-        }
-    }
-    Ok(())
 }

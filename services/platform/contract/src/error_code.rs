@@ -92,12 +92,12 @@ pub const INVALID_REQUEST: ErrorCode = ErrorCode {
     retry_after_s: None,
 };
 
-/// A `page_token` that is damaged, belongs to another list, or is combined with filters.
+/// A `page_token` that is damaged, belongs to another list, or is combined with other filters than its own.
 pub const INVALID_PAGE_TOKEN: ErrorCode = ErrorCode {
     code: "invalid_page_token",
     status: ErrorStatusCode::BAD_REQUEST,
     when: "The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined \
-           with other filters: send it without them, it already contains them.",
+           with filters that are not those of its list: leave them out, or repeat them unchanged.",
     message: "query parameter `page_token`: not a token of this list; start again from the first page",
     retry_after_s: None,
 };

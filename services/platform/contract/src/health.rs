@@ -62,6 +62,14 @@ pub(crate) fn operations() -> [Operation; 2] {
     ]
 }
 
+fn ok() -> HealthStatus {
+    HealthStatus::Ok
+}
+
+fn ready() -> ReadinessStatus {
+    ReadinessStatus::Ready
+}
+
 /// The body of a successful liveness probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
@@ -77,6 +85,7 @@ impl Health {
 /// The state of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(example = "ok")]
 #[allow(missing_docs, reason = "docs on variants turn the schema into a oneOf")]
 pub enum HealthStatus {
     Ok,
@@ -97,6 +106,7 @@ impl Readiness {
 /// Whether the service can do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(example = "ready")]
 #[allow(missing_docs, reason = "docs on variants turn the schema into a oneOf")]
 pub enum ReadinessStatus {
     Ready,

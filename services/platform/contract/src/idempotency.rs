@@ -14,13 +14,14 @@ use crate::error_code::INVALID_REQUEST;
 /// The header's name.
 pub const NAME: &str = "Idempotency-Key";
 
+// Without an example: tools would send it, and whoever does gets the answer to somebody else's request.
 crate::string_type! {
-    /// A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
+    /// A unique name for one request: visible ASCII, spaces only inside. Make a new one for each thing to create, for
+    /// example a random UUID, and send it again only to repeat the same request.
     pub struct IdempotencyKey {
         length: 1..=255,
         pattern: "^[!-~]([ -~]*[!-~])?$",
         expected: "1 to 255 characters of visible ASCII, spaces only inside",
-        example: "8e03978e-40d5-43dd-bc93-6894a57f9324",
     }
 }
 

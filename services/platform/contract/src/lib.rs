@@ -6,6 +6,8 @@
 //! | module | contents |
 //! |---|---|
 //! | [`constrained`] | strings and integers whose JSON schema and run-time check are one definition |
+//! | [`text`] | what text for people is |
+//! | [`time`] | points in time |
 //! | [`mod@string_enum`] | enumerations of strings, the same way |
 //! | [`error_code`] | errors as constants: status, code, when it happens |
 //! | [`extract`] | strict extractors for bodies, paths and queries, with errors in the platform's shape |
@@ -37,8 +39,11 @@ pub mod page;
 pub mod paths;
 pub mod request_timeout;
 pub mod string_enum;
+pub mod text;
+pub mod time;
 
-mod text;
+mod components;
+mod conventions;
 
 #[doc(hidden)]
 pub mod macro_support {

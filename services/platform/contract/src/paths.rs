@@ -21,6 +21,19 @@ impl<'a> Operation<'a> {
     }
 }
 
+/// What `value` refers to in `document` with `$ref`, or itself.
+pub fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    let target = value["$ref"].as_str().and_then(|reference| document.pointer(reference.trim_start_matches('#')));
+    target.unwrap_or(value)
+}
+
+/// The error codes that `response` documents for `status`: the names of its examples. Those of a success are no codes.
+pub fn error_codes<'a>(status: &str, response: &'a Value) -> impl Iterator<Item = &'a str> + use<'a> {
+    let failed = status.starts_with(['4', '5']);
+    let examples = response["content"]["application/json"]["examples"].as_object().filter(|_| failed);
+    examples.into_iter().flat_map(|examples| examples.keys().map(String::as_str))
+}
+
 /// All operations of `document`, in its order. A value that is not a document has none.
 pub fn operations(document: &Value) -> impl Iterator<Item = Operation<'_>> {
     let paths = document["paths"].as_object().into_iter().flatten();

@@ -62,7 +62,7 @@ pub fn deserialize_name<'de, D: Deserializer<'de>>(
 /// The JSON schema of a string that is one of `names`; the first is the example.
 pub fn schema(names: &[&str], description: &str) -> Schema {
     let example = names.first().copied().unwrap_or_default();
-    let mut schema = described(InstanceType::String, description, example.into());
+    let mut schema = described(InstanceType::String, description, Some(example.into()));
     schema.enum_values = Some(names.iter().map(|name| (*name).into()).collect());
     schema.into()
 }

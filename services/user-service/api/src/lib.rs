@@ -104,7 +104,8 @@ contract::string_type! {
     /// 1 to 100 user ids, separated by commas, in any order.
     pub struct UserIds {
         length: 1..=1699,
-        pattern: "^[1-9][0-9]{0,15}(,[1-9][0-9]{0,15}){0,99}$",
+        // An id of more digits than any user's names no user. RE2 has no counted repetitions that multiply to 1000.
+        pattern: "^[1-9][0-9]*(,[1-9][0-9]*){0,99}$",
         expected: "1 to 100 user ids, separated by commas",
         example: "1,2,3",
     }
@@ -123,11 +124,9 @@ contract::string_type! {
 }
 
 contract::string_type! {
-    /// A person's name, in any script: no control characters, and at least one visible character.
+    /// A person's name, in any script.
     pub struct UserName {
         length: 1..=255,
-        pattern: "^[^\\u0000-\\u001F\\u007F-\\u009F]*[^\\u0000-\\u0020\\u007F-\\u00A0\\u00AD\\u2000-\\u200F\\u2028-\\u202F\\u205F-\\u206F\\u3000\\uFEFF][^\\u0000-\\u001F\\u007F-\\u009F]*$",
-        expected: "no control characters, and at least one visible character",
         example: "John Doe",
     }
 }
@@ -179,9 +178,10 @@ pub struct UserListQuery {
     pub ids: Option<UserIds>,
     /// Only the user with this e-mail address, compared without regard to case.
     pub email: Option<EmailAddress>,
-    /// The maximum number of users on a page; 100 if absent. With a `page_token`, changes the page size from that page on.
+    /// The maximum number of users on a page. If absent, 100 on the first page, and that of the page before with a
+    /// `page_token`.
     pub limit: Option<PageLimit>,
-    /// The `next_page` of the previous page. Cannot be combined with `ids` or `email`.
+    /// The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged.
     #[schemars(with = "String")]
     #[serde(default)]
     pub page_token: Option<String>,
@@ -208,29 +208,29 @@ mod tests {
 
     #[test]
     fn the_examples_are_valid() {
-        assert!(EmailAddress::RULES.example.parse::<EmailAddress>().is_ok());
-        assert!(UserName::RULES.example.parse::<UserName>().is_ok());
-        assert!(UserIds::RULES.example.parse::<UserIds>().is_ok());
+        assert!(EmailAddress::RULES.example.unwrap().parse::<EmailAddress>().is_ok());
+        assert!(UserName::RULES.example.unwrap().parse::<UserName>().is_ok());
+        assert!(UserIds::RULES.example.unwrap().parse::<UserIds>().is_ok());
     }
 
     #[test]
     fn user_ids_are_up_to_a_hundred_separated_by_commas() {
         let longest = vec![UserId::MAX.to_string(); 100].join(",");
-        for good in ["1", "3,1,2", "1,1", "9999999999999999", longest.as_str()] {
+        for good in ["1", "3,1,2", "1,1", "9999999999999999", "10000000000000000", longest.as_str()] {
             assert!(good.parse::<UserIds>().is_ok(), "{good:?}");
         }
         let too_many = vec!["1"; 101].join(",");
-        for bad in ["", ",", "1,", ",1", "1,,2", "1, 2", "0", "01", "-1", "1.0", "a", "10000000000000000", &too_many] {
+        for bad in ["", ",", "1,", ",1", "1,,2", "1, 2", "0", "01", "-1", "1.0", "a", &too_many] {
             assert!(bad.parse::<UserIds>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn a_name_has_a_visible_and_no_control_character() {
-        for good in ["A", "名", "🦀", " A ", "O'Dœ; --", "\u{200F}א"] {
+    fn a_name_is_text_of_at_most_255_characters() {
+        for good in ["A", "O'Dœ; --", &"名".repeat(255)] {
             assert!(good.parse::<UserName>().is_ok(), "{good:?}");
         }
-        for bad in [" ", "\u{3000}", "\u{200B}\u{2003}", "\u{2028}", "A\0", "A\u{85}", "\n"] {
+        for bad in ["", " ", "\u{3164}", "A\0", &"名".repeat(256)] {
             assert!(bad.parse::<UserName>().is_err(), "{bad:?}");
         }
     }

@@ -30,7 +30,7 @@ pub fn service_contract() -> Contract {
     Contract {
         service: "user-service",
         port: 8001,
-        version: semver::Version::new(0, 3, 0),
+        version: semver::Version::new(0, 4, 0),
         summary: "Owns the users of the Orders & Notifications Platform.",
         repeating: "Requests with `GET`, `PUT` and `DELETE` are safe to repeat: after a 503 wait for the seconds in \
                     `Retry-After` and try again. `user_create` is safe to repeat if it carries an `Idempotency-Key`. \

@@ -108,7 +108,8 @@ pub struct WidgetPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WidgetListQuery {
-    /// The maximum number of widgets on a page; 100 if absent. With a `page_token`, changes the page size from that page on.
+    /// The maximum number of widgets on a page. If absent, 100 on the first page, and that of the page before with a
+    /// `page_token`.
     pub limit: Option<PageLimit>,
     /// The `next_page` of the previous page.
     #[schemars(with = "String")]

@@ -1,6 +1,6 @@
 //! The error codes of a document and their constants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -39,10 +39,23 @@ pub(crate) fn error_codes(document: &Value) -> BTreeMap<&str, ErrorCode<'_>> {
     codes
 }
 
+/// The code, status and meaning of each error of a request that reaches no operation. The description of the schema
+/// `ErrorCode` has a paragraph for each: "`code` (status): when it happens."
+fn unrouted(document: &Value) -> impl Iterator<Item = (&str, &str, &str)> {
+    let description = document["components"]["schemas"]["ErrorCode"]["description"].as_str().unwrap_or_default();
+    description.split("\n\n").filter_map(|paragraph| {
+        let (code, rest) = paragraph.strip_prefix('`')?.split_once("` (")?;
+        let (status, when) = rest.split_once("): ")?;
+        Some((code, status, when))
+    })
+}
+
 /// A constant for each code of the document.
 pub(crate) fn constants(document: &Value) -> String {
     let mut out = format!("{NOTICE}//! The values of `error_code`. Decide by these, never by the message.\n");
-    for (code, ErrorCode { status, when, .. }) in error_codes(document) {
+    let routed = error_codes(document).into_iter().map(|(code, ErrorCode { status, when, .. })| (code, status, when));
+    let codes: BTreeSet<_> = routed.chain(unrouted(document)).collect();
+    for (code, status, when) in codes {
         out += &format!("\n/// Status {status}. {when}\npub const {}: &str = \"{code}\";\n", code.to_uppercase());
     }
     out

@@ -28,7 +28,7 @@ const DEPENDENCIES: &[(&str, &str)] = &[
 /// The files of the client crate of `contract`: path in the crate, content.
 pub(crate) fn generate(contract: &Contract) -> Result<Vec<(&'static str, String)>> {
     let spec: openapiv3::OpenAPI =
-        serde_json::from_str(&contract.document).context("the document is not OpenAPI 3.0")?;
+        serde_json::from_value(contract.for_progenitor()?).context("the document is not OpenAPI 3.0")?;
     let document: Value = serde_json::from_str(&contract.document)?;
     let integers = integers(&document)?;
     let mut settings = GenerationSettings::default();

@@ -1,7 +1,7 @@
 //! What the templates of a client crate need to know about its contract.
 
 use anyhow::{Context, Result};
-use contract::paths::operations;
+use contract::paths::{operations, resolved};
 use serde_json::Value;
 
 use super::error_codes::{ErrorCode, error_codes};
@@ -126,7 +126,7 @@ impl<'a> Read<'a> {
                 id: operation.id()?,
                 path: operation.path,
                 parameter: parameter["name"].as_str()?,
-                value: crate::document::resolved(document, &parameter["schema"])["example"].to_string(),
+                value: resolved(document, &parameter["schema"])["example"].to_string(),
                 example: value["responses"]["200"]["content"]["application/json"].get("example")?,
                 missing: codes.keys().next()?,
             })
@@ -150,10 +150,10 @@ fn creation<'a>(document: &'a Value, module: &str) -> Option<(&'a str, String)> 
 /// `.body_map(…)` with the fields of `example` as literals, or `.body(…)` with JSON where one is not a named scalar.
 fn body(document: &Value, module: &str, schema: &Value, example: &Value) -> Option<String> {
     let kind = schema["$ref"].as_str()?.rsplit('/').next()?;
-    let properties = &crate::document::resolved(document, schema)["properties"];
+    let properties = &resolved(document, schema)["properties"];
     let mut setters = String::new();
     for (field, value) in example.as_object()? {
-        let is_named = properties[field].get("$ref").or(properties[field]["allOf"][0].get("$ref")).is_some();
+        let is_named = properties[field].get("$ref").is_some();
         let fits = value.is_string() || value.as_i64().is_some_and(|number| i32::try_from(number).is_ok());
         if !(is_named && fits) {
             return Some(format!(

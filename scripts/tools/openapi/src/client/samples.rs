@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contract::paths::error_codes;
 use serde_json::Value;
 
 use crate::document::responses;
@@ -11,14 +12,16 @@ use crate::text::NOTICE;
 pub(crate) fn samples(document: &Value) -> String {
     let mut answers = BTreeMap::new();
     let mut errors = BTreeMap::new();
-    for (operation, _, response) in responses(document) {
+    for (operation, status, response) in responses(document) {
         let Some(content) = response.pointer("/content/application~1json") else { continue };
-        if let (Some(example), Some(reference)) = (content.get("example"), content["schema"]["$ref"].as_str()) {
+        let codes: Vec<&str> = error_codes(status, response).collect();
+        // Of a list the first: without a next page, or a client of the mock would page for ever.
+        let first = content["examples"].as_object().and_then(|all| Some(&all.values().next()?["value"]));
+        let example = content.get("example").or(first).filter(|_| codes.is_empty());
+        if let (Some(example), Some(reference)) = (example, content["schema"]["$ref"].as_str()) {
             answers.insert(operation, (reference.rsplit('/').next().unwrap_or_default(), example));
         }
-        for (code, example) in content["examples"].as_object().into_iter().flatten() {
-            errors.insert(code.as_str(), &example["value"]);
-        }
+        errors.extend(codes.into_iter().map(|code| (code, &content["examples"][code]["value"])));
     }
     let mut out = format!(
         "{NOTICE}//! The answers of the document's examples, for mocks and comparisons.\n\nuse crate::types;\n"

@@ -82,9 +82,7 @@ impl Operation {
 fn results(operation: &Value) -> Vec<(u16, BTreeSet<Arc<str>>)> {
     let responses = operation["responses"].as_object().into_iter().flatten();
     let results = responses.filter_map(|(status, response)| {
-        let examples = response["content"]["application/json"]["examples"].as_object();
-        let codes = examples.into_iter().flat_map(|examples| examples.keys());
-        Some((status.parse().ok()?, codes.map(|code| code.as_str().into()).collect()))
+        Some((status.parse().ok()?, paths::error_codes(status, response).map(Into::into).collect()))
     });
     results.collect()
 }
