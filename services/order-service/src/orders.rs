@@ -10,7 +10,7 @@ use service_runtime::database::DatabaseError;
 use service_runtime::dependency::{LookupError, Lookups};
 use service_runtime::guard::RequestScope;
 use service_runtime::idempotency::{CreateError, KeyError, Keys};
-use service_runtime::page::{PageError, PageState, page_of};
+use service_runtime::page::{PageError, PageState, page_of, same_filter};
 use slog::info;
 
 use crate::dependencies::users::UserLookup;
@@ -122,11 +122,15 @@ impl Orders {
     }
 
     pub(crate) async fn list(&self, query: OrderListQuery) -> Result<OrderPage, OrderError> {
-        let filter = Filter { user_id: query.user_id, status: query.status };
+        let sent = Filter { user_id: query.user_id, status: query.status };
         let from = match &query.page_token {
-            Some(_) if filter != Filter::default() => return Err(PageError::TokenWithFilters.into()),
-            Some(token) => NextOrders::from_token(token)?,
-            None => NextOrders { before: i64::MAX, filter, limit: PageLimit::default() },
+            Some(token) => {
+                let from = NextOrders::from_token(token)?;
+                same_filter(sent.user_id.as_ref(), from.filter.user_id.as_ref())?;
+                same_filter(sent.status.as_ref(), from.filter.status.as_ref())?;
+                from
+            }
+            None => NextOrders { before: i64::MAX, filter: sent, limit: PageLimit::default() },
         };
         let filter = from.filter;
         let limit = query.limit.unwrap_or(from.limit);

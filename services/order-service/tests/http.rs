@@ -196,7 +196,7 @@ on_both_databases! {
         }
     }
 
-    async fn a_damaged_page_token_or_one_with_a_filter_is_refused(database: TestDatabase) {
+    async fn a_damaged_page_token_or_one_with_another_filter_is_refused(database: TestDatabase) {
         let service = start(&database).await;
         for _ in 0..3 {
             service.place(1).await;
@@ -204,7 +204,7 @@ on_both_databases! {
         let (_, page) = service.get("/api/v1/orders?limit=1&user_id=1").await;
         let token = page["next_page"].as_str().unwrap();
         for query in [
-            format!("user_id=1&page_token={token}"),
+            format!("user_id=2&page_token={token}"),
             format!("status=created&page_token={token}"),
             format!("page_token={}", &token[1..]),
             format!("page_token={token}A"),
@@ -213,6 +213,8 @@ on_both_databases! {
             let (status, body) = service.get(&format!("/api/v1/orders?{query}")).await;
             assert_eq!((status.as_u16(), &body["error_code"]), (400, &json!("invalid_page_token")), "{query}");
         }
+        let (status, next) = service.get(&format!("/api/v1/orders?user_id=1&page_token={token}")).await;
+        assert_eq!((status.as_u16(), &next["items"][0]["id"]), (200, &json!(2)), "the token's own filter");
     }
 
     async fn a_bad_order_or_filter_is_refused_and_changes_nothing(database: TestDatabase) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
 use service_runtime::guard::RequestScope;
 use service_runtime::idempotency::{CreateError, KeyError, Keys};
-use service_runtime::page::{PageError, PageState, page_of};
+use service_runtime::page::{PageError, PageState, page_of, same_filter};
 use slog::info;
 use user_service_api::{User, UserCreate, UserId, UserIds, UserListQuery, UserPage, UserReplace};
 
@@ -101,18 +101,17 @@ impl Users {
     }
 
     pub(crate) async fn list(&self, query: UserListQuery) -> Result<UserPage, UserError> {
-        if query.page_token.is_some() && (query.ids.is_some() || query.email.is_some()) {
-            return Err(PageError::TokenWithFilters.into());
+        let from = query.page_token.as_deref().map(NextUsers::from_token).transpose()?;
+        if let Some(from) = &from {
+            same_filter(query.email.as_ref(), None)?;
+            same_filter(query.ids.as_ref(), from.ids.as_ref())?;
         }
         if let Some(email) = &query.email {
             let user = self.store.find_by_email(email).await?;
             let is_listed = |user: &User| query.ids.as_ref().is_none_or(|ids| parse_ids(ids).contains(&user.id));
             return Ok(UserPage { items: user.into_iter().filter(is_listed).collect(), next_page: None });
         }
-        let from = match &query.page_token {
-            Some(token) => NextUsers::from_token(token)?,
-            None => NextUsers { after: 0, ids: query.ids, limit: PageLimit::default() },
-        };
+        let from = from.unwrap_or(NextUsers { after: 0, ids: query.ids, limit: PageLimit::default() });
         let limit = query.limit.unwrap_or(from.limit);
         let rows = match &from.ids {
             Some(ids) => {

@@ -162,7 +162,7 @@ on_both_databases! {
         }
     }
 
-    async fn a_damaged_page_token_or_one_with_a_filter_is_refused(database: TestDatabase) {
+    async fn a_damaged_page_token_or_one_with_another_filter_is_refused(database: TestDatabase) {
         let service = start(&database).await;
         service.create("a@example.com").await;
         service.create("b@example.com").await;
@@ -178,6 +178,12 @@ on_both_databases! {
         ] {
             let (status, body) = service.get(&format!("/api/v1/users?{query}")).await;
             assert_eq!((status.as_u16(), &body["error_code"]), (400, &json!("invalid_page_token")), "{query}");
+        }
+        let (_, page) = service.get("/api/v1/users?limit=1&ids=1,2").await;
+        let of_ids = page["next_page"].as_str().unwrap();
+        for (ids, expected) in [("1,2", 200), ("1,3", 400)] {
+            let (status, body) = service.get(&format!("/api/v1/users?ids={ids}&page_token={of_ids}")).await;
+            assert_eq!(status, expected, "{ids}: {body}");
         }
         let (status, rest) = service.get(&format!("/api/v1/users?limit=5&page_token={token}")).await;
         assert_eq!((status.as_u16(), rest["items"].as_array().unwrap().len()), (200, 1));

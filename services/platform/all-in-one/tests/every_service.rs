@@ -26,6 +26,11 @@ async fn bad_input_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_next_page_may_repeat_the_filters() {
+    suite::pages(world()).await;
+}
+
+#[tokio::test]
 async fn document_docs_metrics_and_health_are_served() {
     suite::served(world()).await;
 }

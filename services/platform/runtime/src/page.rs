@@ -12,9 +12,9 @@ pub enum PageError {
     /// The token is damaged, or it belongs to another list.
     #[error("not a token of this list")]
     InvalidToken,
-    /// The token is combined with filters, although it already contains those of its list.
-    #[error("a token combined with filters")]
-    TokenWithFilters,
+    /// The token is combined with a filter that is not the one of its list.
+    #[error("a token combined with other filters")]
+    OtherFilters,
     /// The state of the next page cannot be serialized.
     #[error("{0}")]
     Fault(#[from] serde_json::Error),
@@ -24,8 +24,8 @@ impl From<PageError> for HttpError {
     fn from(error: PageError) -> Self {
         match error {
             PageError::InvalidToken => INVALID_PAGE_TOKEN.to_error(),
-            PageError::TokenWithFilters => INVALID_PAGE_TOKEN.with_message(
-                "query parameter `page_token`: cannot be combined with other filters; the token already contains them",
+            PageError::OtherFilters => INVALID_PAGE_TOKEN.with_message(
+                "query parameter `page_token`: its list has other filters; leave them out, or repeat them unchanged",
             ),
             PageError::Fault(_) => INTERNAL_ERROR.with_cause(error),
         }
@@ -55,6 +55,12 @@ pub trait PageState: Serialize + DeserializeOwned {
     fn from_token(token: &str) -> Result<Self, PageError> {
         read(Self::LIST, token).ok_or(PageError::InvalidToken)
     }
+}
+
+/// Refuses a filter that was `sent` beside a token and differs from the one `of_token`. A client may repeat the filters:
+/// generated ones change only the token from page to page.
+pub fn same_filter<T: PartialEq>(sent: Option<&T>, of_token: Option<&T>) -> Result<(), PageError> {
+    if sent.is_none() || sent == of_token { Ok(()) } else { Err(PageError::OtherFilters) }
 }
 
 /// The first `limit` items of `rows`, and the token of the next page if there is one.

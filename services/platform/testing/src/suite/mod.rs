@@ -6,6 +6,7 @@ mod bad_input;
 mod drain;
 mod golden;
 mod idempotency;
+mod pages;
 mod served;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ pub use bad_input::bad_input;
 pub use drain::drain;
 pub use golden::golden;
 pub use idempotency::idempotency;
+pub use pages::pages;
 pub use served::served;
 
 /// Runs `test` for every service on each kind of database, concurrently; panics with all failures.
