@@ -63,6 +63,13 @@ on_both_databases! {
         assert_eq!(store.find(id(UserId::MAX)).await.unwrap(), None);
     }
 
+    async fn a_name_stored_under_older_rules_stays_readable(database: TestDatabase) {
+        let store = store(&database).await;
+        let user = UserCreate { email: email("a@example.com"), name: UserName::from_stored("\u{3164}".to_owned()) };
+        let (stored, _) = store.insert(&user, Utc::now(), None).await.unwrap();
+        assert_eq!(store.find(stored.id).await.unwrap(), Some(stored));
+    }
+
     async fn an_email_address_is_unique_regardless_of_case(database: TestDatabase) {
         let store = store(&database).await;
         insert(&store, "john@example.com").await;

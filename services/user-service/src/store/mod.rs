@@ -165,7 +165,7 @@ fn first(rows: Vec<UserRow>) -> sqlx::Result<Option<User>> {
 fn user((id, email, name): UserRow) -> sqlx::Result<User> {
     Ok(User {
         id: id.try_into().map_err(DatabaseError::decode_error)?,
-        email: email.try_into().map_err(DatabaseError::decode_error)?,
-        name: name.try_into().map_err(DatabaseError::decode_error)?,
+        email: EmailAddress::from_stored(email),
+        name: UserName::from_stored(name),
     })
 }

@@ -92,6 +92,6 @@ async fn find_all(database: Database, ids: Vec<WidgetId>) -> Vec<Result<Option<W
 fn widget((id, name): WidgetRow) -> sqlx::Result<Widget> {
     Ok(Widget {
         id: id.try_into().map_err(DatabaseError::decode_error)?,
-        name: name.try_into().map_err(DatabaseError::decode_error)?,
+        name: WidgetName::from_stored(name),
     })
 }
