@@ -150,8 +150,17 @@ fn from_text<T: DeserializeOwned>(
     what: &str,
     pairs: impl IntoIterator<Item = (String, String)>,
 ) -> Result<T, HttpError> {
+    let pairs: Vec<_> = pairs.into_iter().collect();
+    let empty: Vec<String> = pairs.iter().filter(|(_, value)| value.is_empty()).map(|(name, _)| name.clone()).collect();
     let map = MapDeserializer::<_, TextError>::new(pairs.into_iter().map(|(name, value)| (name, Text(value))));
-    serde_path_to_error::deserialize(map).map_err(|error| invalid(&location(what, error.path()), error.inner()))
+    serde_path_to_error::deserialize(map).map_err(|error| {
+        let location = location(what, error.path());
+        if empty.contains(&error.path().to_string()) {
+            // Some tools send every parameter that they know.
+            return invalid(&location, "it is empty; leave out what you do not use");
+        }
+        invalid(&location, error.inner())
+    })
 }
 
 fn location(what: &str, path: &serde_path_to_error::Path) -> String {

@@ -39,11 +39,13 @@ fn text_is_read_as_the_type_of_the_field() {
 
 #[test]
 fn an_error_names_the_parameter_and_the_expected_value() {
-    for value in ["", "0", "1001", "x", "1.0", "+1", "01", "-1", " 1", "9223372036854775808"] {
+    for value in ["0", "1001", "x", "1.0", "+1", "01", "-1", " 1", "9223372036854775808"] {
         let message = query(&[("limit", value)]).unwrap_err();
         assert!(message.starts_with("query parameter `limit`: "), "{message}");
         assert!(message.ends_with("expected an integer from 1 to 1000"), "{message}");
     }
+    let empty = query(&[("limit", ""), ("colour", "red")]).unwrap_err();
+    assert_eq!(empty, "query parameter `limit`: it is empty; leave out what you do not use");
     assert!(query(&[("colour", "blue")]).unwrap_err().contains("`red`"));
     assert!(query(&[("color", "red")]).unwrap_err().contains("unknown field `color`"));
     assert!(query(&[("colour", "red"), ("colour", "red")]).unwrap_err().contains("duplicate field"));
