@@ -9,6 +9,7 @@ mod abusive_clients;
 mod acknowledged;
 mod canary;
 mod fuzz;
+mod peer;
 mod platform;
 mod promises;
 mod report;
@@ -48,6 +49,10 @@ struct Arguments {
     #[arg(long)]
     shared_machine: bool,
 
+    /// Promise 8 also shows what the same operations in axum, with tower's concurrency limit and load shedding, achieve.
+    #[arg(long)]
+    peer: bool,
+
     /// The seed of all random choices; the same seed makes the same choices.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
@@ -75,7 +80,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let form = if arguments.long { "long" } else { "quick" };
     println!("scripts/chaos: {form} form, --seed {seed}, on {}", report::machine());
     println!("logs of all processes: {}", logs.directory().display());
-    let run = Run::new(seed, arguments.long, binaries, logs);
+    let run = Run::new(seed, arguments.long, arguments.peer, binaries, logs);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let rows = tokio::select! {
         rows = test_all(&run, &selected) => rows,

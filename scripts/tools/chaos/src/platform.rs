@@ -85,9 +85,14 @@ impl Databases {
         Ok(Self { urls, proxy: Some(proxy), _directory: None })
     }
 
+    /// The URL of the database of the service `name`.
+    pub(crate) fn url(&self, name: &str) -> &str {
+        &self.urls[name]
+    }
+
     /// The settings of an instance of `service` that finds each service that it calls at its `address`.
     pub(crate) fn settings(&self, service: &Service, address: impl Fn(&str) -> Option<SocketAddr>) -> Settings {
-        settings(service, &self.urls[service.name.as_str()], address)
+        settings(service, self.url(&service.name), address)
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) seed: u64,
     /// Whether this is the long form.
     pub(crate) long: bool,
+    /// Whether the peer is measured, too.
+    pub(crate) peer: bool,
     /// The directory of the programs.
     binaries: PathBuf,
     pub(crate) logs: Logs,
@@ -48,9 +50,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(seed: u64, long: bool, binaries: PathBuf, logs: Logs) -> Self {
+    pub(crate) fn new(seed: u64, long: bool, peer: bool, binaries: PathBuf, logs: Logs) -> Self {
         let begin = Instant::now();
-        Self { seed, long, binaries, logs, kill_results: OnceCell::new(), postgres: OnceCell::new(), begin }
+        Self { seed, long, peer, binaries, logs, kill_results: OnceCell::new(), postgres: OnceCell::new(), begin }
     }
 
     /// The value for the form of this run.
@@ -76,8 +78,23 @@ impl Run {
 
     /// Starts an instance of `service`. `pinned`: on the processors of the services, see [`Split`].
     pub(crate) fn spawn(&self, service: &Service, pinned: bool, settings: &[(String, String)]) -> Result<Process> {
-        let log = Output::File(self.logs.file(&service.name));
-        let command = Command::new(self.binaries.join(&service.name));
+        self.spawn_command(Command::new(self.program(&service.name)), &service.name, pinned, settings)
+    }
+
+    /// The path of the program `name`.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
+    }
+
+    /// Starts `command` with a log of its own. `pinned`: see [`Self::spawn`].
+    pub(crate) fn spawn_command(
+        &self,
+        command: Command,
+        name: &str,
+        pinned: bool,
+        settings: &[(String, String)],
+    ) -> Result<Process> {
+        let log = Output::File(self.logs.file(name));
         let spawn = || Process::spawn(command, self.logs.directory(), settings, log);
         match Split::new().filter(|_| pinned) {
             Some(split) => with_affinity(&split.services, spawn),

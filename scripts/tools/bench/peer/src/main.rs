@@ -1,6 +1,7 @@
 //! The measured operations in the common style of axum, sqlx's pool and reqwest: one statement and one transaction per
-//! request, and no log. `peer users` and `peer orders` are the two services; the platform creates the tables. Only for
-//! `scripts/bench --peer`.
+//! request, and no log. `peer users` and `peer orders` are the two services; the platform creates the tables. With
+//! `MAX_REQUESTS_IN_FLIGHT`, tower sheds what exceeds that concurrency limit. Only for `scripts/bench --peer` and
+//! `scripts/chaos --peer`.
 
 use std::env::{args, var};
 use std::error::Error;
@@ -9,11 +10,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::error_handling::HandleErrorLayer;
+use axum::{BoxError, Json, Router};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, SqlitePool};
+use tower::ServiceBuilder;
 
 /// The maximum of connections to PostgreSQL, and of readers of a SQLite file: the same as in the platform's services.
 const MAX_POSTGRES_CONNECTIONS: u32 = 10;
@@ -177,6 +180,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Router::new().route("/api/v1/orders/{id}", get(order_view)).route("/api/v1/orders", post(order_create))
         }
         _ => return Err("usage: peer users|orders".into()),
+    };
+    let routes = match var("MAX_REQUESTS_IN_FLIGHT") {
+        Ok(limit) => {
+            let refuse = HandleErrorLayer::new(async |_: BoxError| StatusCode::SERVICE_UNAVAILABLE);
+            let limits = ServiceBuilder::new().layer(refuse).load_shed().concurrency_limit(limit.parse()?);
+            routes.layer(limits)
+        }
+        Err(_) => routes,
     };
     let routes = routes.route("/health", get(|| async { "ok" })).with_state(service);
     let listener = tokio::net::TcpListener::bind(var("LISTEN_ADDRESS")?).await?;
