@@ -1,6 +1,8 @@
-"""Tests the queries, alerts and runbook of deploy/observability with a real Prometheus that scrapes every service."""
+"""Tests the queries, alerts and runbook of deploy/observability with a real Prometheus that scrapes every service, on the
+PostgreSQL server of with-postgres."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -9,10 +11,11 @@ import tempfile
 import time
 import unittest
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
-from service_process import ROOT, SERVICES, TIMEOUT_S, Service, send
+from service_process import ROOT, SERVICES, TIMEOUT_S, Service, create_database, send
 
 FILES = ROOT / "deploy/observability"
 DASHBOARD = json.loads((FILES / "grafana/dashboards/platform.json").read_text())
@@ -21,6 +24,8 @@ DASHBOARD = json.loads((FILES / "grafana/dashboards/platform.json").read_text())
 BUILT_IN = {"up", "ALERTS"}
 # The value of the dashboard's variable `service` when all services are selected.
 EVERY_SERVICE = DASHBOARD["templating"]["list"][0]["allValue"]
+# More than the connections of a service to its database.
+MANY = 40
 # Strings, label matchers, ranges and grouping labels contain no metric names.
 NO_METRIC = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|on) ?\([^)]*\)')
 FUNCTIONS = {
@@ -86,7 +91,7 @@ class Observability(unittest.TestCase):
         directory = cls.enterClassContext(tempfile.TemporaryDirectory())
         cls.services, urls = {}, {}
         for name in SERVICES:
-            service = Service(name, f"sqlite:{name}.db", directory, urls)
+            service = Service(name, create_database(name), directory, urls)
             cls.addClassCleanup(service.stop)
             cls.services[name], urls[name] = service, service.url
         cls.users, cls.orders = cls.services["user-service"], cls.services["order-service"]
@@ -103,6 +108,20 @@ class Observability(unittest.TestCase):
             self.assertLess(time.monotonic(), end, f"{query} returns {samples}")
             meanwhile()
             time.sleep(0.1)
+
+    def list_orders(self):
+        return send(self.orders.url + "/api/v1/orders")[0]
+
+    def lock_orders(self, then):
+        """Locks the table of the orders in a session of its own, and ends with the statement `then`."""
+        command = ["psql", "-qAth", os.environ["TEST_POSTGRES_SOCKET_DIRECTORY"], "-U", "postgres", "order-service"]
+        session = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        session.stdin.write("BEGIN; LOCK TABLE orders; SELECT 'locked';\n")
+        session.stdin.flush()
+        self.assertEqual(session.stdout.readline(), "locked\n")
+        session.stdin.write(then)
+        session.stdin.flush()
+        return session
 
     def test_1_every_queried_metric_exists(self):
         send(self.users.url + "/api/v1/users", {"email": "user@example.com", "name": "John Doe"})
@@ -126,7 +145,33 @@ class Observability(unittest.TestCase):
         for panel in re.findall(r'panel "([^"]+)"', (ROOT / "docs/operations.md").read_text()):
             self.assertIn(panel, {title for title, _ in queries()})
 
-    def test_3_an_outage_is_visible_and_every_query_has_samples(self):
+    def test_3_a_slow_database_is_visible(self):
+        def slow():
+            with self.lock_orders("SELECT pg_sleep(0.4); COMMIT;\n") as session:
+                self.assertEqual(self.list_orders(), 200)
+                session.communicate()
+
+        duration = dict(queries())["Duration of database operations, 99%"]
+        of_orders = lambda samples: [float(s["value"][1]) for s in samples if s["metric"]["job"] == "order-service"]
+        self.until(duration, lambda samples: any(seconds > 0.25 for seconds in of_orders(samples)), slow)
+        # Slow is no failure.
+        failed = dict(queries())["Failed database operations"]
+        self.assertEqual(of_orders(self.prometheus.query(failed)), [])
+
+    def test_4_a_full_pool_is_visible(self):
+        used, limit = [query for title, query in queries() if title == "Connections in use"]
+        failed = dict(queries())["Failed database operations"]
+        full = f'({used}) == ({limit})'
+        is_orders = lambda samples: any(s["metric"]["job"] == "order-service" for s in samples)
+        timed_out = lambda samples: is_orders(s for s in samples if s["metric"]["outcome"] == "pool_timeout")
+        with ThreadPoolExecutor(MANY) as clients, self.lock_orders("") as session:
+            many = lambda: list(clients.map(lambda _: self.list_orders(), range(MANY)))
+            self.until(full, is_orders, many)
+            self.until(failed, timed_out, many)
+            session.communicate("COMMIT;\n")
+        self.until(full, lambda samples: not is_orders(samples))
+
+    def test_5_an_outage_is_visible_and_every_query_has_samples(self):
         count = str(len(SERVICES))
         up = f'sum(up{{job=~"{EVERY_SERVICE}"}})'
         self.until(up, lambda samples: samples and samples[0]["value"][1] == count, self.place_order)
