@@ -1,4 +1,5 @@
-//! Abusive clients: slow requests, endless bodies, idle connections, and HTTP/2 rapid resets.
+//! Abusive clients: slow requests, endless bodies, idle connections, HTTP/2 rapid resets and floods of small frames, and
+//! pipelining without a pause.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,14 +18,21 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// How many connections are opened before a pause, so that the accept backlog does not overflow.
 const BATCH: usize = 100;
 
+/// How many requests or frames are written at a time by clients that send without a pause.
+const PIPELINED: usize = 100;
+
 /// A kind of abuse.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Abuse {
     SlowHeaders,
     SlowBodies,
     EndlessBodies,
     Idle,
     Http2Resets,
+    /// HTTP/2 frames that need no answer.
+    Http2Frames,
+    /// The same request, again and again, without waiting for the answers.
+    Pipelining(Vec<u8>),
 }
 
 /// What the clients have done so far.
@@ -38,11 +46,16 @@ pub(crate) struct Activity {
     pub(crate) requests: AtomicUsize,
 }
 
+/// The preface of a client's connection, and empty settings.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// A PRIORITY frame of stream 1: allowed in any state, and ignored.
+const PRIORITY_FRAME: [u8; 14] = [0, 0, 5, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 16];
+
 /// Keeps `connections` to the server at `address` open until it is cancelled.
 pub(crate) async fn attack(abuse: Abuse, connections: usize, address: SocketAddr, activity: Arc<Activity>) {
     let mut clients = JoinSet::new();
     for number in 1..=connections {
-        clients.spawn(client(abuse, address, Arc::clone(&activity)));
+        clients.spawn(client(abuse.clone(), address, Arc::clone(&activity)));
         if number % BATCH == 0 {
             sleep(Duration::from_millis(5)).await;
         }
@@ -56,7 +69,7 @@ async fn client(abuse: Abuse, address: SocketAddr, activity: Arc<Activity>) {
             Ok(stream) => {
                 activity.connected.fetch_add(1, Ordering::Relaxed);
                 // Ends when the server closes the connection.
-                let _ = match abuse {
+                let _ = match &abuse {
                     Abuse::SlowHeaders => {
                         send_slowly(stream, b"GET /api/v1/orders/1 HTTP/1.1\r\nX-Slow: ", &activity).await
                     }
@@ -64,6 +77,8 @@ async fn client(abuse: Abuse, address: SocketAddr, activity: Arc<Activity>) {
                     Abuse::EndlessBodies => send_endlessly(stream, &activity).await,
                     Abuse::Idle => idle(stream).await,
                     Abuse::Http2Resets => open_and_reset(stream, &activity).await.map_err(std::io::Error::other),
+                    Abuse::Http2Frames => send_without_pause(stream, HTTP2_PREFACE, &PRIORITY_FRAME, &activity).await,
+                    Abuse::Pipelining(request) => send_without_pause(stream, b"", request, &activity).await,
                 };
             }
             Err(_) => {
@@ -124,5 +139,32 @@ async fn open_and_reset(stream: TcpStream, activity: &Activity) -> Result<(), h2
     tokio::select! {
         closed = connection => closed,
         closed = opening => closed,
+    }
+}
+
+/// Sends `begin`, then `repeated` without a pause, and discards what is answered.
+async fn send_without_pause(
+    mut stream: TcpStream,
+    begin: &[u8],
+    repeated: &[u8],
+    activity: &Activity,
+) -> std::io::Result<()> {
+    let (mut answers, mut requests) = stream.split();
+    let sending = async {
+        requests.write_all(begin).await?;
+        let repeated = repeated.repeat(PIPELINED);
+        loop {
+            requests.write_all(&repeated).await?;
+            activity.requests.fetch_add(PIPELINED, Ordering::Relaxed);
+        }
+    };
+    let reading = async {
+        let mut answer = vec![0; 256 * 1024];
+        while answers.read(&mut answer).await? > 0 {}
+        Ok(())
+    };
+    tokio::select! {
+        ended = sending => ended,
+        ended = reading => ended,
     }
 }

@@ -118,11 +118,7 @@ pub fn integer_schema(min: i64, max: i64, description: &str, example: Option<i64
 }
 
 /// The schema of a value of the type `kind`; the lines of `description` become one.
-pub(crate) fn described(
-    kind: InstanceType,
-    description: &str,
-    example: Option<serde_json::Value>,
-) -> SchemaObject {
+pub(crate) fn described(kind: InstanceType, description: &str, example: Option<serde_json::Value>) -> SchemaObject {
     let mut schema = SchemaObject { instance_type: Some(kind.into()), ..Default::default() };
     let lines: Vec<&str> = description.split('\n').map(str::trim).collect();
     schema.metadata().description = Some(lines.join(" ").trim().to_owned());

@@ -29,6 +29,7 @@ use tokio::time::timeout_at;
 
 use crate::admission::Admission;
 use crate::config::values::{milliseconds, requests};
+use crate::fairness::take_turns;
 use crate::readiness::ReadinessProbe;
 use crate::trace::TraceContext;
 use crate::unpublished::{HEALTH, READY, without_body};
@@ -111,6 +112,7 @@ where
     R: Send + 'static,
     F: Future<Output = Result<R, HttpError>> + Send + 'static,
 {
+    take_turns(rqctx.request.remote_addr()).await;
     let guard = rqctx.context();
     let asked = request_timeout::read(rqctx.request.headers())?;
     let timeout = asked.map_or(guard.timeout, |asked| asked.min(guard.timeout));
@@ -193,10 +195,11 @@ fn head_of(answer: Result<impl HttpResponse, HttpError>) -> Result<Response<Body
 }
 
 /// `/health` always succeeds, whatever else the service is busy with.
-async fn health<C>(_: RequestContext<Guard<C>>) -> Result<Answer<HttpResponseOk<Health>>, HttpError>
+async fn health<C>(rqctx: RequestContext<Guard<C>>) -> Result<Answer<HttpResponseOk<Health>>, HttpError>
 where
     Guard<C>: ServerContext,
 {
+    take_turns(rqctx.request.remote_addr()).await;
     Ok(Answer::passed(HttpResponseOk(Health::OK)))
 }
 
@@ -205,6 +208,7 @@ async fn ready<C>(rqctx: RequestContext<Guard<C>>) -> Result<Answer<HttpResponse
 where
     Guard<C>: ServerContext,
 {
+    take_turns(rqctx.request.remote_addr()).await;
     rqctx.context().probe.answer().await.map(Answer::passed)
 }
 

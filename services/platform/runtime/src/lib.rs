@@ -25,6 +25,7 @@ pub mod database;
 pub mod dependency;
 mod docs;
 mod dropshot_log;
+mod fairness;
 pub mod guard;
 pub mod idempotency;
 pub mod log;

@@ -8,6 +8,8 @@ use http::header::CONTENT_LENGTH;
 use http::{Method, Response};
 use hyper::body::Body as _;
 
+use crate::fairness::take_turns;
+
 /// An endpoint that every service has. The document lists at most its GET.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Endpoint {
@@ -44,9 +46,12 @@ pub(crate) fn register<C: ServerContext>(
     for method in [Method::GET, Method::HEAD] {
         let respond = respond.clone();
         let handler = move |context: RequestContext<C>| {
-            let response = respond(&context.request).map_err(HttpError::from);
-            let to_head = context.request.method() == Method::HEAD;
-            async move { if to_head { response.map(without_body) } else { response } }
+            let respond = respond.clone();
+            async move {
+                take_turns(context.request.remote_addr()).await;
+                let response = respond(&context.request).map_err(HttpError::from);
+                if context.request.method() == Method::HEAD { response.map(without_body) } else { response }
+            }
         };
         let endpoint = ApiEndpoint::new(
             endpoint.operation.to_owned(),
