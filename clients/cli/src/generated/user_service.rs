@@ -65,7 +65,7 @@ impl<T: CliConfig> Cli<T> {
                     .value_parser(::clap::value_parser!(types::IdempotencyKey))
                     .required(false)
                     .help(
-                        "Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.",
+                        "Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours, or until what it created is deleted: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.",
                     ),
             )
             .arg(

@@ -1306,7 +1306,7 @@ The order is stored if the response is 201. It may be stored after `database_una
 Sends a `POST` request to `/api/v1/orders`
 
 Arguments:
-- `idempotency_key`: Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.
+- `idempotency_key`: Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours, or until what it created is deleted: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.
 - `body`
 ```text
 let response = client.order_create()

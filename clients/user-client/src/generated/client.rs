@@ -1120,7 +1120,7 @@ With an `Idempotency-Key` the request is safe to repeat in every case.
 Sends a `POST` request to `/api/v1/users`
 
 Arguments:
-- `idempotency_key`: Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.
+- `idempotency_key`: Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours, or until what it created is deleted: the same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.
 - `body`
 ```text
 let response = client.user_create()

@@ -28,9 +28,10 @@ crate::string_type! {
 /// The header in the document.
 #[derive(Deserialize, JsonSchema)]
 struct Headers {
-    /// Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours: the
-    /// same request with the same key gets the same answer, byte for byte, with `Idempotency-Replayed: true`, and
-    /// creates nothing. Errors are not stored. Bodies are compared by their content, not by their whitespace.
+    /// Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours, or until
+    /// what it created is deleted: the same request with the same key gets the same answer, byte for byte, with
+    /// `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content,
+    /// not by their whitespace.
     #[serde(rename = "Idempotency-Key")]
     #[allow(dead_code, reason = "only its schema is used")]
     idempotency_key: Option<IdempotencyKey>,
