@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use http::HeaderMap;
 use reqwest::{Request, StatusCode};
@@ -13,14 +12,12 @@ use tokio::time::Instant;
 
 use crate::breaker::{Breaker, Circuit};
 use crate::budget::Budget;
+use crate::deadlines::{Deadlines, MIN_ATTEMPT, set_timeout, time_left};
 use crate::settings::{CONCURRENCY_WAIT, MAX_ATTEMPTS, MAX_RESPONSE_BYTES, Settings};
 use crate::{Outcome, Refusal, response, retry};
 
-/// The request header with the milliseconds after which the caller stops waiting.
-const TIMEOUT_HEADER: &str = "request-timeout-ms";
-
-/// The shortest useful attempt, and the smallest value of `Request-Timeout-Ms`.
-const MIN_ATTEMPT: Duration = Duration::from_millis(1);
+/// The request header that makes it harmless to send a request twice.
+const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 
 /// Makes every call of a client. Clones share everything but the deadline and the trace.
 #[derive(Clone, Debug)]
@@ -36,9 +33,9 @@ pub struct Policy {
 pub struct Snapshot {
     /// Calls, including refused ones.
     pub calls: u64,
-    /// Requests sent, including retries.
+    /// Requests sent, including all repeated ones.
     pub attempts: u64,
-    /// Attempts after the first of a call.
+    /// Requests after the first of a call.
     pub retries: u64,
     /// Calls refused because the circuit was open.
     pub short_circuited: u64,
@@ -56,6 +53,8 @@ type Observer = Box<dyn Fn(Circuit) + Send + Sync>;
 
 struct Shared {
     settings: Settings,
+    /// A client without pooled connections, for requests that met a dead one.
+    unpooled: Option<reqwest::Client>,
     observer: Observer,
     breaker: Breaker,
     budget: Budget,
@@ -73,9 +72,17 @@ impl Policy {
         Self { shared: None, deadline: None, trace: HeaderMap::new() }
     }
 
-    /// The policy that this [crate](crate) describes, for any HTTP client. `observer` is called when the circuit opens and
-    /// closes; it must not block.
+    /// The policy that this [crate](crate) describes, for any HTTP client; a pooled connection found dead is a failure like
+    /// any other. `observer` is called when the circuit opens and closes; it must not block.
     pub fn new(settings: Settings, observer: impl Fn(Circuit) + Send + Sync + 'static) -> Self {
+        Self::with(settings, None, observer)
+    }
+
+    fn with(
+        settings: Settings,
+        unpooled: Option<reqwest::Client>,
+        observer: impl Fn(Circuit) + Send + Sync + 'static,
+    ) -> Self {
         let (settings, now) = (settings.bounded(), Instant::now().into_std());
         let shared = Shared {
             observer: Box::new(observer),
@@ -88,6 +95,7 @@ impl Policy {
             short_circuited: AtomicU64::default(),
             shed: AtomicU64::default(),
             settings,
+            unpooled,
         };
         Self { shared: Some(Arc::new(shared)), deadline: None, trace: HeaderMap::new() }
     }
@@ -101,7 +109,8 @@ impl Policy {
         settings: Settings,
         observer: impl Fn(Circuit) + Send + Sync + 'static,
     ) -> reqwest::Result<(reqwest::Client, Self)> {
-        Ok((settings.http_client()?, Self::new(settings, observer)))
+        let unpooled = settings.http_client().pool_max_idle_per_host(0).build()?;
+        Ok((settings.http_client().build()?, Self::with(settings, Some(unpooled), observer)))
     }
 
     /// The same policy for calls that must end by `deadline`.
@@ -130,13 +139,15 @@ impl Policy {
         })
     }
 
-    /// Makes the call with `http` and reads the whole answer. An error answer whose body is not an `E` keeps its status. The outcome may stand for a refusal: see [`Refusal::of_outcome`].
+    /// Makes the call with `http` and reads the whole answer. An error answer whose body is not an `E` keeps its status. The
+    /// outcome may stand for a refusal: see [`Refusal::of_outcome`].
     pub async fn exec<E: DeserializeOwned>(&self, http: &reqwest::Client, mut request: Request) -> Outcome {
         request.headers_mut().extend(self.trace.clone());
         let max_bytes = self.shared.as_ref().map_or(MAX_RESPONSE_BYTES, |shared| shared.settings.max_response_bytes);
-        let attempt = async |request| response::buffer::<E>(http.execute(request).await?, max_bytes).await;
+        let send =
+            async |http: reqwest::Client, request| response::buffer::<E>(http.execute(request).await?, max_bytes).await;
         if let Some(shared) = &self.shared {
-            return shared.call(request, self.deadline, attempt).await;
+            return shared.call(http, request, self.deadline, send).await;
         }
         if let Some(deadline) = self.deadline {
             match time_left(deadline) {
@@ -144,31 +155,38 @@ impl Policy {
                 None => return Refusal::DeadlinePassed.into_outcome(),
             }
         }
-        attempt(request).await
+        send(http.clone(), request).await
     }
 }
 
 impl Shared {
-    async fn call<F>(&self, mut request: Request, deadline: Option<Instant>, attempt: impl Fn(Request) -> F) -> Outcome
+    async fn call<F>(
+        &self,
+        http: &reqwest::Client,
+        mut request: Request,
+        caller: Option<Instant>,
+        send: impl Fn(reqwest::Client, Request) -> F,
+    ) -> Outcome
     where
         F: Future<Output = Outcome>,
     {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let own_deadline = Instant::now() + self.settings.timeout;
-        let deadline = deadline.map_or(own_deadline, |deadline| deadline.min(own_deadline));
+        let deadlines = Deadlines { own: Instant::now() + self.settings.timeout, caller };
+        let may_retry = request.method().is_safe();
+        let may_repeat = may_retry || request.headers().contains_key(IDEMPOTENCY_HEADER);
         let mut number = 1;
         let mut last = None;
         loop {
-            let may_repeat = request.method().is_safe() && number < MAX_ATTEMPTS;
-            let next = if may_repeat { request.try_clone() } else { None };
-            let outcome = match self.attempt(request, deadline, number, &attempt).await {
+            let next = if may_repeat && number < MAX_ATTEMPTS { request.try_clone() } else { None };
+            let outcome = match self.attempt(http, request, next.as_ref(), deadlines, number, &send).await {
                 Ok(outcome) => outcome,
                 Err(refusal) => return last.unwrap_or_else(|| self.refuse(refusal)),
             };
+            let next = next.filter(|_| may_retry);
             let (Some(next), Some(backoff)) = (next, retry::backoff(&outcome, number, fastrand::f64())) else {
                 return outcome;
             };
-            let fits = time_left(deadline).is_some_and(|left| backoff < left);
+            let fits = time_left(deadlines.earlier()).is_some_and(|left| backoff < left);
             if !fits || !self.budget.take_retry(Instant::now().into_std()) {
                 return outcome;
             }
@@ -179,12 +197,15 @@ impl Shared {
         }
     }
 
+    /// Makes one attempt. `copy` is a copy of a request that may be sent twice.
     async fn attempt<F>(
         &self,
+        http: &reqwest::Client,
         mut request: Request,
-        deadline: Instant,
+        copy: Option<&Request>,
+        deadlines: Deadlines,
         number: u32,
-        attempt: impl Fn(Request) -> F,
+        send: impl Fn(reqwest::Client, Request) -> F,
     ) -> Result<Outcome, Refusal>
     where
         F: Future<Output = Outcome>,
@@ -192,10 +213,12 @@ impl Shared {
         if self.breaker.refuses(Instant::now().into_std()) {
             return Err(Refusal::CircuitOpen);
         }
-        time_left(deadline).ok_or(Refusal::DeadlinePassed)?;
-        let _permit = self.permit(deadline).await?;
-        let limit = self.settings.attempt_timeout.min(time_left(deadline).ok_or(Refusal::TooManyCalls)?);
+        time_left(deadlines.earlier()).ok_or(Refusal::DeadlinePassed)?;
+        let _permit = self.permit(deadlines.earlier()).await?;
+        let left = time_left(deadlines.earlier()).ok_or(Refusal::TooManyCalls)?;
         let start = Instant::now();
+        let own_limit = self.settings.attempt_timeout.min(deadlines.own.saturating_duration_since(start));
+        let limit = own_limit.min(left);
         let admitted = self.breaker.admit(start.into_std()).ok_or(Refusal::CircuitOpen)?;
         self.attempts.fetch_add(1, Ordering::Relaxed);
         if number == 1 {
@@ -204,22 +227,32 @@ impl Shared {
             self.retries.fetch_add(1, Ordering::Relaxed);
         }
         set_timeout(&mut request, limit);
-        let outcome = attempt(request).await;
+        let mut outcome = send(http.clone(), request).await;
+        if outcome.as_ref().is_err_and(retry::is_dead_connection)
+            && let Some(unpooled) = &self.unpooled
+            && let Some(mut again) = copy.and_then(Request::try_clone)
+            && let Some(left) = time_left(start + limit)
+        {
+            self.attempts.fetch_add(1, Ordering::Relaxed);
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            set_timeout(&mut again, left);
+            outcome = send(unpooled.clone(), again).await;
+        }
         if outcome.as_ref().is_err_and(reqwest::Error::is_timeout) {
             // A separate task closes its connection; let it run before the permit goes to another attempt.
             tokio::task::yield_now().await;
         }
-        // A short caller deadline must not open the circuit for all callers, whether it passes here or the service, which
-        // knows it from the header, gives up first.
-        let ran_out = match &outcome {
-            Ok(answer) => {
-                answer.status() == StatusCode::SERVICE_UNAVAILABLE
-                    && start.elapsed() >= limit.saturating_sub(MIN_ATTEMPT)
-            }
-            Err(error) => error.is_timeout(),
-        };
+        // A caller in a hurry must not open the circuit for all callers, whether its deadline passes here or the service,
+        // which knows it from the header, gives up first.
+        let at_limit = start.elapsed() >= limit.saturating_sub(MIN_ATTEMPT);
+        let ran_out = at_limit
+            && match &outcome {
+                Ok(answer) => answer.status() == StatusCode::SERVICE_UNAVAILABLE,
+                Err(error) => error.is_timeout(),
+            };
         let now = Instant::now().into_std();
-        if ran_out && limit < self.settings.full_attempt() / 2 {
+        let cut_short = limit < own_limit || limit < self.settings.full_attempt() / 2;
+        if ran_out && cut_short {
             self.breaker.forget(admitted, now);
         } else if let Some(circuit) = self.breaker.record(admitted, retry::is_success(&outcome), now) {
             (self.observer)(circuit);
@@ -253,15 +286,4 @@ impl fmt::Debug for Shared {
             .field("breaker", &self.breaker)
             .finish_non_exhaustive()
     }
-}
-
-fn time_left(deadline: Instant) -> Option<Duration> {
-    Some(deadline.saturating_duration_since(Instant::now())).filter(|left| *left >= MIN_ATTEMPT)
-}
-
-/// Limits the request and tells the service the limit.
-fn set_timeout(request: &mut Request, time: Duration) {
-    *request.timeout_mut() = Some(time);
-    let milliseconds = time.as_millis().clamp(1, 60_000) as u64;
-    request.headers_mut().insert(TIMEOUT_HEADER, milliseconds.into());
 }

@@ -1,6 +1,7 @@
 //! Decides which outcomes are failures of the service, which are retried, and after which backoff.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -44,14 +45,22 @@ pub(crate) fn backoff(outcome: &Outcome, attempts: u32, random: f64) -> Option<D
 
 /// Whether a call failed because the peer does not speak HTTP.
 pub fn is_http_parse_error(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if inner.downcast_ref().is_some_and(hyper::Error::is_parse) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_parse))
+}
+
+/// Whether the connection of a request was closed before its answer began: most often by a peer that closes idle
+/// connections, after the client had chosen one of them.
+pub(crate) fn is_dead_connection(error: &reqwest::Error) -> bool {
+    let is_closed = |cause: &hyper::Error| cause.is_incomplete_message() || cause.is_canceled();
+    let is_broken = |cause: &io::Error| matches!(cause.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+    let mut causes = causes(error);
+    let is_dead =
+        causes.any(|cause| cause.downcast_ref().is_some_and(is_closed) || cause.downcast_ref().is_some_and(is_broken));
+    is_dead && error.is_request() && !error.is_connect()
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 #[cfg(test)]

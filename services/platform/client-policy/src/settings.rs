@@ -54,7 +54,7 @@ impl Default for Settings {
 
 impl Settings {
     /// The HTTP client under the policy: it limits only connecting.
-    pub(crate) fn http_client(&self) -> reqwest::Result<reqwest::Client> {
+    pub(crate) fn http_client(&self) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(IDLE_CONNECTION)
@@ -64,7 +64,6 @@ impl Settings {
             .no_proxy()
             // reqwest's retries know neither the budget nor the backoff.
             .retry(reqwest::retry::never())
-            .build()
     }
 
     /// These settings within the documented bounds.

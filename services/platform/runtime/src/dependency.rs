@@ -158,8 +158,7 @@ impl<L: Lookup> Lookups<L> {
     /// The value under `key`. Takes no longer than the configured timeout, nor than until the request's deadline.
     pub async fn get(&self, key: L::Key, request: &RequestScope) -> Result<L::Value, LookupError> {
         let call = self.calls.begin(L::OPERATION, &request.trace);
-        let deadline = request.deadline.min(Instant::now() + self.timeout);
-        let outcome = self.run(key, deadline, &call.trace).await;
+        let outcome = self.run(key, request.deadline, &call.trace).await;
         match &outcome {
             Ok(_) => call.succeed("success"),
             Err(error @ LookupError::NotFound) => call.succeed(error.label()),
@@ -168,8 +167,10 @@ impl<L: Lookup> Lookups<L> {
         outcome
     }
 
-    async fn run(&self, key: L::Key, deadline: Instant, trace: &TraceContext) -> Result<L::Value, LookupError> {
-        let pending = Pending { key, deadline, trace: trace.clone() };
+    async fn run(&self, key: L::Key, caller: Instant, trace: &TraceContext) -> Result<L::Value, LookupError> {
+        let deadline = caller.min(Instant::now() + self.timeout);
+        // The client has the timeout itself: it must know whether a call ended by that or by the caller's deadline.
+        let pending = Pending { key, deadline: caller, trace: trace.clone() };
         let found = async { Ok::<_, CoalesceError>(self.queue.run(pending).await?.await) };
         match tokio::time::timeout_at(deadline.into(), found).await {
             Ok(Ok(found)) => match found.get(&key) {

@@ -31,7 +31,7 @@ async fn after_ten_failures_one_probe_a_second_is_sent() {
         let upstream = Upstream::start(move |number| if number <= 12 { reply.clone() } else { item() }).await;
         let (client, changes) = failing(&upstream).await;
         for probes in 0..=2 {
-            let ends = join_all((0..50).map(|_| client.read())).await;
+            let ends = join_all((0..50).map(|_| client.create())).await;
             let refused = ends.iter().filter(|end| **end == End::Refused(Refusal::CircuitOpen)).count();
             assert_eq!((refused, upstream.requests()), (50 - probes.min(1), 10 + probes));
             sleep(SECOND).await;
@@ -79,14 +79,26 @@ async fn client_errors_are_no_failure_of_the_service() {
 
 #[tokio::test(start_paused = true)]
 async fn short_deadlines_do_not_open_the_circuit() {
+    // Just less than the attempt timeout.
     let (_, client) = always(Reply::Silence).await;
     for _ in 0..100 {
-        let short = client.until(Instant::now() + Duration::from_millis(199));
+        let short = client.until(Instant::now() + Duration::from_millis(399));
         assert_eq!(short.read().await, End::TimedOut);
     }
     assert_eq!(client.snapshot().unwrap().circuit, Circuit::Closed);
     for _ in 0..10 {
-        client.until(Instant::now() + Duration::from_millis(201)).read().await;
+        client.until(Instant::now() + Duration::from_millis(401)).read().await;
+    }
+    assert_eq!(client.snapshot().unwrap().circuit, Circuit::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clients_own_time_limits_open_the_circuit() {
+    let upstream = Upstream::start(|_| Reply::Silence).await;
+    let limits = Settings { attempt_timeout: SECOND, timeout: SECOND, ..Settings::default() };
+    let client = Client::connect(&upstream.url, limits);
+    for _ in 0..10 {
+        assert_eq!(client.until(Instant::now() + SECOND * 10).read().await, End::TimedOut);
     }
     assert_eq!(client.snapshot().unwrap().circuit, Circuit::Open);
 }
