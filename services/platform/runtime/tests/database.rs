@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
-use std::time::Duration;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use service_runtime::database::{
@@ -89,11 +90,34 @@ async fn postgres_sessions_that_were_read_only_are_not_used_again() {
     }
     let recovered = "BEGIN READ WRITE; ALTER DATABASE DATABASE_NAME RESET default_transaction_read_only; COMMIT";
     administer(&database.url, recovered).await;
-    // The first failure after the recovery closes every session that began before it.
-    let _ = insert(&opened, 20).await;
-    for id in 21..40 {
-        insert(&opened, id).await.unwrap();
+    // Within a second, a failure closes the sessions that began before the recovery.
+    let mut ids = 20..;
+    let recovered = async {
+        let mut succeeded = 0;
+        while succeeded < 50 {
+            succeeded = insert(&opened, ids.next().unwrap()).await.map_or(0, |()| succeeded + 1);
+            join_all((0..5).map(|_| count(&opened))).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, recovered).await.unwrap();
+}
+
+#[tokio::test]
+async fn postgres_refused_writes_close_connections_once_a_second() {
+    let database = TestDatabase::new(Kind::Postgres).await;
+    let opened = Database::open(&database.url, 1, &NEW).await.unwrap();
+    administer(&database.url, "ALTER DATABASE DATABASE_NAME SET default_transaction_read_only = on").await;
+    let began = Instant::now();
+    let mut sessions = HashSet::new();
+    for id in 0..300 {
+        let _ = insert(&opened, id).await;
+        let session = "SELECT pg_backend_pid()";
+        sessions
+            .insert(with_pool!(opened.reader(), |pool| sqlx::query_scalar::<_, i32>(session).fetch_one(pool)).unwrap());
     }
+    // The first session could write: its failure is that of the second one.
+    let most = 3 + began.elapsed().as_secs();
+    assert!(sessions.len() as u64 <= most, "{} sessions, at most {most}", sessions.len());
 }
 
 #[tokio::test]

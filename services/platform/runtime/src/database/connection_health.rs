@@ -8,6 +8,9 @@ const MAX_UNCHECKED_IDLE: Duration = Duration::from_millis(100);
 /// How long operations fail fast after a failed connect. If every request tried to connect, a server that cannot answer
 /// would collect hundreds of processes for clients long gone, and refuse others once it recovers.
 const CONNECT_BACKOFF: Duration = Duration::from_millis(100);
+/// The minimum time between two failures of a session that close older connections. While a database stays read-only,
+/// every write fails, and each would close all connections anew.
+const MIN_SESSION_AGE: Duration = Duration::from_secs(1);
 
 /// The latest failures of operations on a database. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +20,7 @@ pub(super) struct ConnectionHealth(Arc<Mutex<Failures>>);
 struct Failures {
     /// When an operation last failed because of the state of the database.
     operation: Option<Instant>,
-    /// When an operation last failed because of the session of its connection.
+    /// When an operation failed because of the session of its connection: the last time that closed older connections.
     session: Option<Instant>,
     /// When an operation that began without any connection last failed, and why.
     connect: Option<(Instant, String)>,
@@ -36,9 +39,12 @@ impl ConnectionHealth {
     }
 
     /// Records that an operation failed because of its connection's session, which keeps what was set when it began:
-    /// others that began before may be as bad.
+    /// others that began before may be as bad. Changes nothing within [`MIN_SESSION_AGE`] of the last one that did.
     pub(super) fn record_session_failure(&self) {
-        self.failures().session = Some(Instant::now());
+        let mut failures = self.failures();
+        if failures.session.is_none_or(|failed| failed.elapsed() >= MIN_SESSION_AGE) {
+            failures.session = Some(Instant::now());
+        }
     }
 
     /// Whether to close a connection of this age: it began before a failure of a session.
