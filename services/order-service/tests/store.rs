@@ -158,6 +158,18 @@ on_both_databases! {
 
     async fn exactly_one_of_a_racing_cancel_and_complete_succeeds(database: TestDatabase) {
         let store = store(&database).await;
+    async fn an_update_is_never_before_the_last_one(database: TestDatabase) {
+        let store = store(&database).await;
+        let order = insert(&store, 1).await;
+        // The clock was set back by an hour, and then not at all.
+        let earlier = order.created_at - chrono::TimeDelta::hours(1);
+        let updated = store.update_status(order.id, &[OrderStatus::Created], Confirmed, earlier).await.unwrap().unwrap();
+        assert_eq!((updated.status, updated.updated_at), (Confirmed, order.created_at));
+        let later = order.created_at + chrono::TimeDelta::microseconds(1);
+        let updated = store.update_status(order.id, &[Confirmed], Completed, later).await.unwrap().unwrap();
+        assert_eq!((updated.status, updated.updated_at), (Completed, later));
+    }
+
         for _ in 0..20 {
             let order = insert(&store, 1).await;
             confirm(&store, &order).await;

@@ -52,8 +52,9 @@ impl OrderStore {
         self.finds.run(id).await
     }
 
-    /// Moves the order with this id to the status `to` if its current one is in `from`. `None`: there is no such order, or
-    /// its status is not in `from`.
+    /// Moves the order with this id to the status `to` if its current one is in `from`. The time of the change is
+    /// `updated_at`, but never before that of the last change. `None`: there is no such order, or its status is not in
+    /// `from`.
     pub async fn update_status(
         &self,
         id: OrderId,
@@ -66,7 +67,10 @@ impl OrderStore {
         }
         let rows: Vec<OrderRow> = with_pool!(self.database.writer(), |pool| async {
             let mut query = Pool::query_for(pool, "UPDATE orders SET status = ");
-            query.push_bind(to.as_str()).push(", updated_at = ").push_bind(updated_at.trunc_subsecs(6));
+            let updated_at = updated_at.trunc_subsecs(6);
+            // The clock may have been set back since the last change.
+            query.push_bind(to.as_str()).push(", updated_at = CASE WHEN updated_at > ").push_bind(updated_at);
+            query.push(" THEN updated_at ELSE ").push_bind(updated_at).push(" END");
             query.push(" WHERE id = ").push_bind(id.get()).push(" AND status IN (");
             let mut allowed = query.separated(", ");
             for status in from {

@@ -4,7 +4,7 @@
 //! it with [`with_pool!`](crate::with_pool), which compiles it for each. Where the SQL must differ, the store matches
 //! on [`Connections`]. [`DatabaseError`] holds what a store needs to know about a failure.
 //!
-//! Five rules for stores, each learned the hard way:
+//! Six rules for stores, each learned the hard way:
 //!
 //! - Run a statement that writes with `execute` or `fetch_all`, never with `fetch_one` or `fetch_optional`: on SQLite
 //!   those return the row of `RETURNING` before the statement has committed, and swallow a failing commit.
@@ -12,6 +12,7 @@
 //! - Write a value that must be unique with `ON CONFLICT DO NOTHING`; [`sqlx::Error::RowNotFound`] then means that it
 //!   is taken. A unique violation would make PostgreSQL log the values, which can be personal data.
 //! - Bind times as parameters in whole microseconds; never use `now()` in SQL.
+//! - A time of a change never moves back, although clocks do: `CASE WHEN updated_at > $1 THEN updated_at ELSE $2 END`.
 //! - A statement finds its rows through an index and returns them in index order: PostgreSQL makes one generic plan per
 //!   statement and has every other access path disabled. The tests of a store check this
 //!   (`service_testing::check_index_scans`).
