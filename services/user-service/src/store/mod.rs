@@ -3,7 +3,7 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use service_runtime::database::{Batches, Database, DatabaseError, read_by_id};
-use service_runtime::idempotency::Claim;
+use service_runtime::idempotency::{Claim, remove_responses};
 use service_runtime::with_pool;
 use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
 
@@ -57,7 +57,7 @@ impl UserStore {
             .bind(created_at.trunc_subsecs(6));
             let created = |rows| {
                 let user = first(rows)?.ok_or(sqlx::Error::RowNotFound)?;
-                let response = Created::new(&user, format!("/api/v1/users/{}", user.id));
+                let response = Created::new(&user, location(user.id));
                 Ok((user, response.map_err(DatabaseError::decode_error)?))
             };
             let Some(claim) = &claim else { return created(insert.fetch_all(pool).await?) };
@@ -130,14 +130,23 @@ impl UserStore {
         }
     }
 
-    /// Deletes the user with this id; returns whether it existed.
+    /// Deletes the user with this id, and the response stored about its creation; returns whether it existed.
     pub async fn delete(&self, id: UserId) -> Result<bool, DatabaseError> {
-        let rows: Vec<(i64,)> =
-            with_pool!(self.database.writer(), |pool| sqlx::query_as("DELETE FROM users WHERE id = $1 RETURNING id")
-                .bind(id.get())
-                .fetch_all(pool))?;
-        Ok(!rows.is_empty())
+        with_pool!(self.database.writer(), |pool| async {
+            let mut transaction = pool.begin().await?;
+            let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(id.get());
+            let existed = delete.execute(&mut *transaction).await?.rows_affected() > 0;
+            if existed {
+                remove_responses(&mut transaction, &location(id)).await?;
+            }
+            transaction.commit().await?;
+            Ok(existed)
+        })
     }
+}
+
+fn location(id: UserId) -> String {
+    format!("/api/v1/users/{id}")
 }
 
 /// Equal for equal e-mail addresses. They are ASCII, so lower case does not depend on a locale.

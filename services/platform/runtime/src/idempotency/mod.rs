@@ -13,3 +13,4 @@ pub use claim::Claim;
 pub use keys::{CreateError, KeyError, Keys};
 pub(crate) use purge::purge_hourly;
 pub(crate) use table::MIGRATION;
+pub use table::remove_responses;

@@ -78,3 +78,16 @@ impl Claim {
         if stored == number { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
     }
 }
+
+/// Removes the responses about what is at `location`, in the transaction that deletes it: they may hold personal data. The
+/// table needs an index by `location` in the schema of a service that deletes.
+pub async fn remove_responses<DB>(transaction: &mut Transaction<'_, DB>, location: &str) -> sqlx::Result<()>
+where
+    DB: sqlx::Database + HasStatementCache,
+    DB::Arguments: IntoArguments<DB>,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+{
+    let delete = sqlx::query("DELETE FROM idempotency_keys WHERE location = $1").bind(location);
+    delete.execute(&mut **transaction).await.map(|_| ())
+}

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use contract::examples::{Example, Request, State};
 use contract::{idempotency, paths};
 use futures::future::join_all;
-use reqwest::Response;
+use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use service_runtime::Service;
 
@@ -12,8 +12,8 @@ use super::{for_every_service, listed};
 use crate::TestDatabase;
 use crate::world::{Running, World, examples_of};
 
-/// Repeats every operation that accepts an `Idempotency-Key`: sequentially, concurrently on two instances, and after a
-/// restart.
+/// Repeats every operation that accepts an `Idempotency-Key`: sequentially, concurrently on two instances, after what was
+/// created is deleted, and after a restart.
 pub async fn idempotency(world: World) {
     for_every_service(world, check).await;
 }
@@ -31,6 +31,7 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
         concurrent(&instances, &example).await?;
         let created = listed(&instances[0], &examples).await?.len() - before;
         ensure!(created == 2, "{} created {created}, not one with each key", example.operation);
+        deleted(&instances[0], &example).await?;
     }
     let [one, other] = instances;
     one.server.stop().await;
@@ -128,6 +129,22 @@ async fn concurrent(instances: &[Running; 2], example: &Example) -> Result<()> {
         let replay = Seen::of(send(instance, example, "concurrent", body.clone()).await?).await?;
         ensure!(replay.replayed && responses[0] == (replay.body.clone(), replay.location.clone()), "{replay:?}");
     }
+    Ok(())
+}
+
+/// Deletes what was created, if the service can: the creation repeated with its key is then a new one, because the stored
+/// response was deleted as well.
+async fn deleted(running: &Running, example: &Example) -> Result<()> {
+    let body = distinct(distinct(example.request.body.clone()));
+    let first = Seen::of(send(running, example, "deleted", body.clone()).await?).await?;
+    let url = format!("{}{}", running.server.url(), first.location.as_deref().unwrap_or_default());
+    let status = reqwest::Client::new().delete(url).send().await?.status();
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        return Ok(());
+    }
+    ensure!(status.is_success(), "{} created what cannot be deleted: {first:?}, {status}", example.operation);
+    let again = Seen::of(send(running, example, "deleted", body).await?).await?;
+    ensure!(again.status == example.status && !again.replayed, "{} after a deletion: {again:?}", example.operation);
     Ok(())
 }
 
