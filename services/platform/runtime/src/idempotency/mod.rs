@@ -11,6 +11,7 @@ mod table;
 
 pub use claim::Claim;
 pub use keys::{CreateError, KeyError, Keys};
+pub use purge::Purge;
 pub(crate) use purge::purge_hourly;
 pub(crate) use table::MIGRATION;
 pub use table::remove_responses;

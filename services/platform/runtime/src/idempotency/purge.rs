@@ -1,27 +1,31 @@
 //! Removing old keys.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use slog::{Logger, info, warn};
 use tokio::task::JoinSet;
 
 use super::keys::Keys;
-use crate::database::{DatabaseError, Pool};
+use crate::database::{Connections, Database, DatabaseError, Pool};
 
 /// The minimum time for which a response is stored.
 const RETENTION: TimeDelta = TimeDelta::hours(24);
 /// The time between two purges.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// The number of keys removed by one statement: few, so that requests hardly wait for it.
-const BATCH: u64 = 500;
+/// The number of keys removed by one statement: each is on another page, and SQLite's only writer waits meanwhile.
+const BATCH: i64 = 50;
+/// How long the purge pauses after a statement, as a multiple of the time that the statement took: requests have the
+/// database for themselves four fifths of the time, however many keys have expired.
+const PAUSE: u32 = 4;
 
-/// Removes expired keys now and every hour, until the returned task is dropped.
+/// Removes expired keys every hour, until the returned task is dropped.
 pub(crate) fn purge_hourly(keys: Keys, log: Logger) -> JoinSet<()> {
     let mut task = JoinSet::new();
     task.spawn(async move {
+        let mut purge = Purge::new(keys);
         loop {
-            match keys.purge(Utc::now() - RETENTION).await {
+            match purge.run(Utc::now()).await {
                 Ok(0) => {}
                 Ok(number) => info!(log, "purged idempotency keys"; "number" => number),
                 Err(error) => warn!(log, "purge of idempotency keys failed"; "error" => error.to_string()),
@@ -32,26 +36,75 @@ pub(crate) fn purge_hourly(keys: Keys, log: Logger) -> JoinSet<()> {
     task
 }
 
-impl Keys {
-    /// Removes the keys stored before `time`; returns how many.
-    pub async fn purge(&self, time: DateTime<Utc>) -> Result<u64, DatabaseError> {
+/// The purge of expired keys. It removes only keys that were stored before its last run, an hour ago: a clock that has
+/// jumped ahead, at a restart or later, makes nobody forget keys that are minutes old.
+#[derive(Debug)]
+pub struct Purge {
+    database: Database,
+    /// When the newest key was stored, at the last run.
+    seen: Option<DateTime<Utc>>,
+}
+
+impl Purge {
+    /// A purge of `keys` whose first run removes nothing.
+    pub fn new(keys: Keys) -> Self {
+        Self { database: keys.database, seen: None }
+    }
+
+    /// Removes the keys that were stored more than 24 hours before `now`, and before the last run; returns how many. On
+    /// PostgreSQL, the server's clock counts as well: the earlier one decides.
+    ///
+    /// # Errors
+    ///
+    /// The database fails. What was removed before stays removed.
+    pub async fn run(&mut self, now: DateTime<Utc>) -> Result<u64, DatabaseError> {
+        let now = self.server_time().await?.map_or(now, |server| server.min(now));
+        let newest = self.newest().await?;
+        let Some(seen) = std::mem::replace(&mut self.seen, newest) else { return Ok(0) };
+        let end = (now - RETENTION).min(seen).trunc_subsecs(6);
         let mut purged = 0;
+        let mut start = DateTime::<Utc>::UNIX_EPOCH;
         loop {
-            let removed = crate::with_pool!(self.database.writer(), |pool| async {
-                // Uses only the index by age: PostgreSQL could read the whole table to find a list of keys.
-                let time = time.trunc_subsecs(6);
-                let mut query = Pool::query_for(pool, "DELETE FROM idempotency_keys WHERE kept_at < ");
-                query
-                    .push_bind(time)
-                    .push(" AND kept_at <= COALESCE((SELECT kept_at FROM idempotency_keys WHERE kept_at < ");
-                query.push_bind(time).push(" ORDER BY kept_at LIMIT 1 OFFSET ").push(BATCH - 1).push("), ");
-                query.push_bind(time).push(")");
-                Ok(query.build().execute(pool).await?.rows_affected())
-            })?;
-            purged += removed;
-            if removed < BATCH {
-                return Ok(purged);
-            }
+            let (removed, took) = self.remove_batch(start, end).await?;
+            purged += removed.len() as u64;
+            // The next statement does not read again what this one has removed.
+            let Some(last) = removed.into_iter().max() else { return Ok(purged) };
+            start = last;
+            tokio::time::sleep(took * PAUSE).await;
         }
+    }
+
+    /// The time of the server; `None` for a file, which has none of its own.
+    async fn server_time(&self) -> Result<Option<DateTime<Utc>>, DatabaseError> {
+        let writer = self.database.writer();
+        let Connections::Postgres(pool) = &writer.connections else { return Ok(None) };
+        writer.run(sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(pool)).await.map(Some)
+    }
+
+    async fn newest(&self) -> Result<Option<DateTime<Utc>>, DatabaseError> {
+        let newest = "SELECT MAX(kept_at) FROM idempotency_keys";
+        crate::with_pool!(self.database.reader(), |pool| sqlx::query_scalar(newest).fetch_one(pool))
+    }
+
+    /// Removes the oldest keys from `start` to `end`, both included. Returns when each was stored, and how long the
+    /// statement took.
+    async fn remove_batch(
+        &self,
+        start: DateTime<Utc>,
+        end: DateTime<Utc>,
+    ) -> Result<(Vec<DateTime<Utc>>, Duration), DatabaseError> {
+        crate::with_pool!(self.database.writer(), |pool| async {
+            // Uses only the index by age: PostgreSQL could read the whole table to find a list of keys.
+            let mut query = Pool::query_for(pool, "DELETE FROM idempotency_keys WHERE kept_at >= ");
+            query
+                .push_bind(start)
+                .push(" AND kept_at <= COALESCE((SELECT kept_at FROM idempotency_keys WHERE kept_at >= ");
+            query.push_bind(start).push(" AND kept_at <= ").push_bind(end).push(" ORDER BY kept_at LIMIT 1 OFFSET ");
+            query.push(BATCH - 1).push("), ").push_bind(end).push(") RETURNING kept_at");
+            let mut connection = pool.acquire().await?;
+            let began = Instant::now();
+            let removed: Vec<(DateTime<Utc>,)> = query.build_query_as().fetch_all(&mut *connection).await?;
+            Ok((removed.into_iter().map(|(time,)| time).collect(), began.elapsed()))
+        })
     }
 }
