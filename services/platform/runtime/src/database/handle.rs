@@ -86,8 +86,9 @@ impl Database {
         Some(rows)
     }
 
-    /// Checks that the database answers a query that reads stored data.
+    /// Checks that the database answers a query that reads stored data, and that a file is still at its path.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
+        self.writer.check_file()?;
         let newest = "SELECT MAX(version) FROM _sqlx_migrations";
         crate::with_pool!(self.reader(), |pool| sqlx::query_scalar::<_, i64>(newest).fetch_one(pool)).map(|_| ())
     }

@@ -32,6 +32,7 @@ mod postgres;
 mod postgres_url;
 mod read_by_id;
 mod sqlite;
+mod sqlite_file;
 mod start_wait;
 mod url;
 

@@ -11,6 +11,7 @@ use super::batch_connection::BatchConnection;
 use super::connection_health::ConnectionHealth;
 use super::durations::{self, Durations};
 use super::error::{DatabaseError, is_session_failure};
+use super::sqlite_file::SqliteFile;
 
 /// Time limit of an operation on PostgreSQL, waiting for a connection included: a request can then answer within a
 /// second even when the server hangs.
@@ -25,6 +26,8 @@ pub struct Pool {
     pub connections: Connections,
     batch_connection: BatchConnection,
     health: ConnectionHealth,
+    /// The file that must still be at its path; `None` for readers and on PostgreSQL.
+    file: Option<SqliteFile>,
     pub(super) durations: Durations,
 }
 
@@ -89,7 +92,12 @@ impl Pool {
         health: ConnectionHealth,
         durations: Durations,
     ) -> Self {
-        Self { connections, batch_connection, health, durations }
+        Self { connections, batch_connection, health, file: None, durations }
+    }
+
+    /// This pool of connections that write to `file`: operations fail once it is not at its path any more.
+    pub(super) fn of_file(self, file: SqliteFile) -> Self {
+        Self { file: Some(file), ..self }
     }
 
     /// Begins a query whose parts are known only at run time. The parts are text of the program; values are bound.
@@ -117,6 +125,11 @@ impl Pool {
         }
     }
 
+    /// Fails if what is written now would be lost, because the file was removed or replaced.
+    pub(super) fn check_file(&self) -> sqlx::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| file.check().map_err(sqlx::Error::Io))
+    }
+
     /// Whether there is no connection to a server, nor one being made.
     fn is_disconnected(&self) -> bool {
         matches!(&self.connections, Connections::Postgres(pool) if pool.size() == 0)
@@ -135,7 +148,12 @@ impl Pool {
         let time_limit = self.time_limit();
         let began = Instant::now();
         let timed_out = |_| (durations::TIMEOUT, Err(DatabaseError::no_answer_within(time_limit)));
-        let answer = tokio::time::timeout(time_limit, query).await;
+        let answer = match self.check_file() {
+            Ok(()) => tokio::time::timeout(time_limit, query).await,
+            Err(error) => Ok(Err(error)),
+        };
+        // Only what was written while the file was at its path is acknowledged.
+        let answer = answer.map(|result| result.and_then(|value| self.check_file().map(|()| value)));
         let session_failed = matches!(&answer, Ok(Err(error)) if is_session_failure(error));
         if session_failed {
             self.health.record_session_failure();

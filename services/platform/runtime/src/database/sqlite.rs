@@ -15,6 +15,7 @@ use super::durations::Durations;
 use super::inline_reads::InlineReads;
 use super::migrate::{self, Dialect, Migrations};
 use super::pool::{Connections, Pool};
+use super::sqlite_file::{SqliteFile, with_suffix};
 use super::start_wait::StartWait;
 
 /// How many statements may read at the same time.
@@ -25,12 +26,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long to wait between two attempts to lock the file of a migration.
 const LOCK_INTERVAL: Duration = Duration::from_millis(25);
 /// The pragmas of every connection to a file, through rusqlite or sqlx.
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 4] = [
     // Acknowledged commits survive a loss of power; NORMAL would lose the last ones.
     ("synchronous", "FULL"),
     // The write-ahead log is checkpointed into the file after this many pages of 4 KiB, four times SQLite's default: a
     // page that many orders change is then written once, not four times.
     ("wal_autocheckpoint", "4000"),
+    // Bytes: the write-ahead log is truncated to this size once it has been checkpointed. Without it a log that grew while
+    // another program read the file, which delays checkpoints, would keep its size.
+    ("journal_size_limit", "33554432"),
     // Page cache of a connection: -500 means 500 KiB, a quarter of SQLite's default. The system's page cache usually
     // has the rest.
     ("cache_size", "-500"),
@@ -55,13 +59,14 @@ pub(super) async fn open(path: &Path, migrations: &Migrations<'_>, wait: &StartW
 
     let writer = pool(1, options.clone().create_if_missing(true));
     migrate_exclusively(path, &writer, migrations, wait).await.with_context(cannot_use)?;
+    let file = SqliteFile::of(path).with_context(cannot_use)?;
     let (health, durations) = (ConnectionHealth::default(), Durations::default());
     let to_pool = |pool: SqlitePool| {
         let cache = Arc::new(ConnectionCache::new(pool.clone(), health.clone()));
         Pool::new(Connections::Sqlite(pool), BatchConnection::Sqlite(cache), health.clone(), durations.clone())
     };
     let reader = to_pool(pool(READERS, options.read_only(true)));
-    let writer = to_pool(writer);
+    let writer = to_pool(writer).of_file(file);
     Ok(Opened { reader, writer, inline_reads: InlineReads::new(path.to_owned(), &SETTINGS) })
 }
 
@@ -78,8 +83,7 @@ async fn migrate_exclusively(
     migrations: &Migrations<'_>,
     wait: &StartWait,
 ) -> Result<()> {
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".migration-lock");
+    let lock_path = with_suffix(path, ".migration-lock");
     let name = lock_path.display();
     let lock = File::create(&lock_path).with_context(|| format!("cannot open its lock file {name}"))?;
     let what = format!("another process that migrates the database and has locked {name}");

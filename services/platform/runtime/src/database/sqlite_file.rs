@@ -1,0 +1,46 @@
+//! Whether the file of an open SQLite database is still at its path.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// An open database file. Connections to a file that was removed or replaced keep working, but the next start would find
+/// nothing of what they wrote.
+#[derive(Clone, Debug)]
+pub(super) struct SqliteFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+    /// The write-ahead log, which holds the latest writes; `None` on a file system that cannot have one.
+    log: Option<PathBuf>,
+}
+
+impl SqliteFile {
+    /// The file at `path`, which a connection has open.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let log = with_suffix(path, "-wal");
+        let log = log.exists().then_some(log);
+        Ok(Self { path: path.to_owned(), identity: identity(path)?, log })
+    }
+
+    /// Fails if the file, or its write-ahead log, was removed or replaced.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let is_same = identity(&self.path).is_ok_and(|identity| identity == self.identity);
+        if is_same && self.log.as_ref().is_none_or(|log| log.exists()) {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(io::Error::other(format!("the file {path} or its write-ahead log was removed or replaced")))
+    }
+}
+
+/// `path` with `suffix` after the file's name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    path.metadata().map(|file| (file.dev(), file.ino()))
+}
