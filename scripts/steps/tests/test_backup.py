@@ -1,0 +1,117 @@
+import io
+import sqlite3
+import tempfile
+import unittest
+from contextlib import closing, redirect_stderr
+from pathlib import Path
+
+from backup import PostgresDatabase, main
+
+
+class Files(unittest.TestCase):
+    """Backups of a SQLite file. scripts/test-backup tests both databases under load."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        # A name in which a URL needs escapes.
+        self.database = self.folder / "a b?#%.db"
+        self.backup = self.folder / "backup"
+        connection = self.connect(self.database)
+        connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE items (id INTEGER)")
+        connection.execute("INSERT INTO items VALUES (7)")
+        connection.commit()
+
+    def connect(self, path):
+        connection = sqlite3.connect(path)
+        self.addCleanup(connection.close)
+        return connection
+
+    def items(self, path):
+        return [row for row, in self.connect(path).execute("SELECT id FROM items")]
+
+    def run_command(self, *arguments):
+        with redirect_stderr(io.StringIO()) as errors:
+            try:
+                code = main([str(argument) for argument in arguments])
+            except SystemExit as exit:
+                code = exit.code
+        return code, errors.getvalue()
+
+    def back_up(self):
+        self.assertEqual(self.run_command("backup", f"sqlite:{self.database}", self.backup), (0, ""))
+
+    def test_an_open_transaction_is_not_in_the_backup_and_does_not_delay_it(self):
+        writer = self.connect(self.database)
+        writer.execute("INSERT INTO items VALUES (8)")
+        self.back_up()
+        writer.commit()
+        restored = self.folder / "restored.db"
+        self.assertEqual(self.run_command("restore", self.backup, f"sqlite://{restored}"), (0, ""))
+        self.assertEqual((self.items(restored), self.items(self.database)), ([7], [7, 8]))
+        self.assertEqual([self.backup.stat().st_mode & 0o77, restored.stat().st_mode & 0o77], [0, 0])
+
+    def test_nothing_is_overwritten(self):
+        self.back_up()
+        before = self.backup.read_bytes()
+        code, errors = self.run_command("backup", f"sqlite:{self.database}", self.backup)
+        self.assertEqual((code, self.backup.read_bytes()), (1, before))
+        self.assertIn("exists already", errors)
+        code, errors = self.run_command("restore", self.backup, f"sqlite:{self.database}")
+        self.assertEqual((code, self.items(self.database)), (1, [7]))
+        self.assertIn("exists", errors)
+        # A log that is left of another file would be applied to the restored one.
+        (self.folder / "new.db-wal").touch()
+        self.assertEqual(self.run_command("restore", self.backup, f"sqlite:{self.folder}/new.db")[0], 1)
+        self.assertFalse((self.folder / "new.db").exists())
+
+    def test_a_damaged_backup_is_not_restored(self):
+        connection = self.connect(self.database)
+        connection.executemany("INSERT INTO items VALUES (?)", ((number,) for number in range(10_000)))
+        connection.commit()
+        self.back_up()
+        content = bytearray(self.backup.read_bytes())
+        content[8192:12288] = b"x" * 4096
+        self.backup.write_bytes(content)
+        code, errors = self.run_command("restore", self.backup, f"sqlite:{self.folder}/new.db")
+        self.assertEqual(code, 1)
+        self.assertIn("damaged", errors)
+        self.assertEqual(sorted(self.folder.glob("new*")), [])
+
+    def test_a_wrong_source_leaves_no_file(self):
+        for source in ("missing.db", "text.db"):
+            (self.folder / "text.db").write_text("no database, but a text")
+            code, errors = self.run_command("backup", f"sqlite:{self.folder}/{source}", self.backup)
+            self.assertEqual((code, errors.count("\n")), (1, 1), errors)
+            self.assertFalse(self.backup.exists() or (self.folder / "missing.db").exists())
+
+    def test_a_file_of_another_kind_is_not_restored(self):
+        (self.folder / "dump").write_bytes(b"PGDMP")
+        self.assertEqual(self.run_command("restore", self.folder / "dump", f"sqlite:{self.folder}/new.db")[0], 1)
+        self.back_up()
+        code, errors = self.run_command("restore", self.backup, "postgres://127.0.0.1:1/orders")
+        self.assertEqual(code, 1)
+        self.assertIn("no backup of a database on PostgreSQL", errors)
+
+    def test_other_urls_are_refused_with_what_is_expected(self):
+        for url in ("mysql://a/b", "sqlite:", "data/users.db"):
+            code, errors = self.run_command("backup", url, self.backup)
+            self.assertEqual(code, 2)
+            self.assertIn("expected sqlite:PATH or postgres://", errors)
+
+
+class Urls(unittest.TestCase):
+    def test_the_password_is_in_the_environment_alone(self):
+        database = PostgresDatabase("postgres://app:p%40ss@[::1]:5432/orders?sslmode=require")
+        self.assertEqual(database.url, "postgres://app@[::1]:5432/orders?sslmode=require")
+        self.assertEqual(database.environment["PGPASSWORD"], "p@ss")
+        self.assertEqual(PostgresDatabase("postgresql:///x?host=/run").url, "postgresql:///x?host=/run")
+
+    def test_parameters_of_the_services_are_left_out(self):
+        database = PostgresDatabase("postgres://app@db/orders?options[statement_timeout]=0&sslmode=require")
+        self.assertEqual(database.url, "postgres://app@db/orders?sslmode=require")
+
+
+if __name__ == "__main__":
+    unittest.main()
