@@ -33,7 +33,8 @@ class Platform:
         return self.create("user-service", "users", {"email": f"{name}@example.com", "name": name})["id"]
 
     def place_order(self, user, product):
-        return self.create("order-service", "orders", {"user_id": user, "product_id": product, "quantity": 2})["order_id"]
+        order = {"user_id": user, "product_id": product, "quantity": 2}
+        return self.create("order-service", "orders", order)["order_id"]
 
     def create(self, service, collection, body):
         status, text = send(f"{self.services[service].url}/api/v1/{collection}", body)

@@ -5,17 +5,17 @@
 //!   [`PolicyClient::until`] sets an earlier deadline. Each attempt carries `Request-Timeout-Ms`: the milliseconds,
 //!   1 to 60000, after which the caller stops waiting.
 //! - **Retries.** A request with a safe method (`GET`, `HEAD`) gets up to [`MAX_ATTEMPTS`] attempts. The policy retries
-//!   after a connection error, an attempt timeout, 429, 502, 503 or 504. The backoff is random: at most 25 ms, then 50 ms,
-//!   plus the value of `Retry-After`. A retry whose backoff exceeds the remaining time is not made. A peer that does not
-//!   speak HTTP is not retried, nor is a success that does not parse.
+//!   after a connection error, an attempt timeout, 429, 502, 503 or 504. The backoff is random: at most 25 ms, then 50
+//!   ms, plus the value of `Retry-After`. A retry whose backoff exceeds the remaining time is not made. A peer that
+//!   does not speak HTTP is not retried, nor is a success that does not parse.
 //! - **Dead connections.** If a connection is closed before the answer begins, most often a pooled one that the service
-//!   has just closed, the attempt continues with the same request on a new connection, once. This needs a safe method or
-//!   an `Idempotency-Key`, and counts neither against the budget nor for the circuit breaker.
+//!   has just closed, the attempt continues with the same request on a new connection, once. This needs a safe method
+//!   or an `Idempotency-Key`, and counts neither against the budget nor for the circuit breaker.
 //! - **Retry budget.** In ten seconds there are at most as many retries as a tenth of the calls, or two if that is more.
-//! - **Circuit breaker.** After 10 consecutive failures, or when half of at least 20 attempts within ten seconds failed,
-//!   calls are refused immediately, except for one probe a second, until a probe succeeds. Failures are connection errors,
-//!   timeouts, 429 and 5xx. A timeout counts only if it was not the caller's deadline that ended the attempt, and if the
-//!   attempt had at least half of its full time: anything shorter proves nothing about the service.
+//! - **Circuit breaker.** After 10 consecutive failures, or when half of at least 20 attempts within ten seconds
+//!   failed, calls are refused immediately, except for one probe a second, until a probe succeeds. Failures are
+//!   connection errors, timeouts, 429 and 5xx. A timeout counts only if it was not the caller's deadline that ended the
+//!   attempt, and if the attempt had at least half of its full time: anything shorter proves nothing about the service.
 //! - **Bulkhead.** At most [`Settings::concurrency`] attempts are in flight at a time.
 //! - **Answers.** At most [`Settings::max_response_bytes`] of a body are read. Redirects are not followed, proxies not used.
 //! - **Connections.** [`Policy::connect`] pools connections and closes those that were idle for [`IDLE_CONNECTION`].

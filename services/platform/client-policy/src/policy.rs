@@ -72,8 +72,8 @@ impl Policy {
         Self { shared: None, deadline: None, trace: HeaderMap::new() }
     }
 
-    /// The policy that this [crate](crate) describes, for any HTTP client; a pooled connection found dead is a failure like
-    /// any other. `observer` is called when the circuit opens and closes; it must not block.
+    /// The policy that this [crate](crate) describes, for any HTTP client; a pooled connection found dead is a failure
+    /// like any other. `observer` is called when the circuit opens and closes; it must not block.
     pub fn new(settings: Settings, observer: impl Fn(Circuit) + Send + Sync + 'static) -> Self {
         Self::with(settings, None, observer)
     }
@@ -139,8 +139,8 @@ impl Policy {
         })
     }
 
-    /// Makes the call with `http` and reads the whole answer. An error answer whose body is not an `E` keeps its status. The
-    /// outcome may stand for a refusal: see [`Refusal::of_outcome`].
+    /// Makes the call with `http` and reads the whole answer. An error answer whose body is not an `E` keeps its
+    /// status. The outcome may stand for a refusal: see [`Refusal::of_outcome`].
     pub async fn exec<E: DeserializeOwned>(&self, http: &reqwest::Client, mut request: Request) -> Outcome {
         request.headers_mut().extend(self.trace.clone());
         let max_bytes = self.shared.as_ref().map_or(MAX_RESPONSE_BYTES, |shared| shared.settings.max_response_bytes);
@@ -242,8 +242,8 @@ impl Shared {
             // A separate task closes its connection; let it run before the permit goes to another attempt.
             tokio::task::yield_now().await;
         }
-        // A caller in a hurry must not open the circuit for all callers, whether its deadline passes here or the service,
-        // which knows it from the header, gives up first.
+        // A caller in a hurry must not open the circuit for all callers, whether its deadline passes here or the
+        // service, which knows it from the header, gives up first.
         let at_limit = start.elapsed() >= limit.saturating_sub(MIN_ATTEMPT);
         let ran_out = at_limit
             && match &outcome {

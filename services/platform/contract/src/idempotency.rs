@@ -28,8 +28,8 @@ crate::string_type! {
 /// The header in the document.
 #[derive(Deserialize, JsonSchema)]
 struct Headers {
-    /// Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours, or until
-    /// what it created is deleted: the same request with the same key gets the same answer, byte for byte, with
+    /// Makes the request safe to repeat. The first successful answer for a key is stored for at least 24 hours, or
+    /// until what it created is deleted: the same request with the same key gets the same answer, byte for byte, with
     /// `Idempotency-Replayed: true`, and creates nothing. Errors are not stored. Bodies are compared by their content,
     /// not by their whitespace.
     #[serde(rename = "Idempotency-Key")]

@@ -22,7 +22,8 @@ async fn a_pooled_connection_closed_by_the_peer_fails_no_safe_request() {
 
 #[tokio::test(start_paused = true)]
 async fn dead_connections_use_no_retry_and_open_no_circuit() {
-    // The service closes each connection under its second request. The request that is sent again has its own connection.
+    // The service closes each connection under its second request. The request that is sent again has its own
+    // connection.
     let upstream = Upstream::start(|number| if number % 3 == 2 { Reply::Close } else { item() }).await;
     let client = connect(&upstream);
     for _ in 0..200 {

@@ -32,8 +32,8 @@ const SETTINGS: [(&str, &str); 4] = [
     // The write-ahead log is checkpointed into the file after this many pages of 4 KiB, four times SQLite's default: a
     // page that many orders change is then written once, not four times.
     ("wal_autocheckpoint", "4000"),
-    // Bytes: the write-ahead log is truncated to this size once it has been checkpointed. Without it a log that grew while
-    // another program read the file, which delays checkpoints, would keep its size.
+    // Bytes: the write-ahead log is truncated to this size once it has been checkpointed. Without it a log that grew
+    // while another program read the file, which delays checkpoints, would keep its size.
     ("journal_size_limit", "33554432"),
     // Page cache of a connection: -500 means 500 KiB, a quarter of SQLite's default. The system's page cache usually
     // has the rest.

@@ -4,8 +4,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// An open database file. Connections to a file that was removed or replaced keep working, but the next start would find
-/// nothing of what they wrote.
+/// An open database file. Connections to a file that was removed or replaced keep working, but the next start would
+/// find nothing of what they wrote.
 #[derive(Clone, Debug)]
 pub(super) struct SqliteFile {
     path: PathBuf,

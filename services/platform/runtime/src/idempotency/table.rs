@@ -79,8 +79,8 @@ impl Claim {
     }
 }
 
-/// Removes the responses about what is at `location`, in the transaction that deletes it: they may hold personal data. The
-/// table needs an index by `location` in the schema of a service that deletes.
+/// Removes the responses about what is at `location`, in the transaction that deletes it: they may hold personal data.
+/// The table needs an index by `location` in the schema of a service that deletes.
 pub async fn remove_responses<DB>(transaction: &mut Transaction<'_, DB>, location: &str) -> sqlx::Result<()>
 where
     DB: sqlx::Database + HasStatementCache,

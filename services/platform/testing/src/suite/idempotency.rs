@@ -12,8 +12,8 @@ use super::{for_every_service, listed};
 use crate::TestDatabase;
 use crate::world::{Running, World, examples_of};
 
-/// Repeats every operation that accepts an `Idempotency-Key`: sequentially, concurrently on two instances, after what was
-/// created is deleted, and after a restart.
+/// Repeats every operation that accepts an `Idempotency-Key`: sequentially, concurrently on two instances, after what
+/// was created is deleted, and after a restart.
 pub async fn idempotency(world: World) {
     for_every_service(world, check).await;
 }
@@ -132,8 +132,8 @@ async fn concurrent(instances: &[Running; 2], example: &Example) -> Result<()> {
     Ok(())
 }
 
-/// Deletes what was created, if the service can: the creation repeated with its key is then a new one, because the stored
-/// response was deleted as well.
+/// Deletes what was created, if the service can: the creation repeated with its key is then a new one, because the
+/// stored response was deleted as well.
 async fn deleted(running: &Running, example: &Example) -> Result<()> {
     let body = distinct(distinct(example.request.body.clone()));
     let first = Seen::of(send(running, example, "deleted", body.clone()).await?).await?;
