@@ -5,7 +5,7 @@ export class ApiError extends Error {
   override readonly name = "ApiError";
   /** The HTTP status. */
   readonly status: number;
-  /** The code to branch on. Absent if the request reached no operation, or if a proxy responded. */
+  /** The code to branch on. Absent only if something other than a service responded, such as a proxy. */
   readonly errorCode: ErrorCode | undefined;
   /** The id that the service gave the request: include it when you report a problem. */
   readonly requestId: string | undefined;

@@ -154,10 +154,10 @@ describe("with the real services", () => {
     assert.equal((await apiError(unwrap(users.POST("/api/v1/users", { body })))).errorCode, ErrorCode.invalid_request);
   });
 
-  test("an error without error_code has a status and request id", async () => {
+  test("an unknown path fails with not_found", async () => {
     const elsewhere = createUserClient({ baseUrl: `${platform.userServiceUrl}/no/such/path` });
     const error = await apiError(unwrap(elsewhere.GET("/health")));
-    assert.deepEqual([error.status, error.errorCode], [404, undefined]);
+    assert.deepEqual([error.status, error.errorCode], [404, ErrorCode.not_found]);
     assert.match(error.requestId ?? "", /^[0-9a-f-]{36}$/);
   });
 

@@ -33,9 +33,13 @@ export const ErrorCode = {
    */
   internal_error: "internal_error",
   /**
-   * 400 of order_list, user_list: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with other filters: send it without them, it already contains them.
+   * 400 of order_list, user_list: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with filters that are not those of its list: leave them out, or repeat them unchanged.
    */
   invalid_page_token: "invalid_page_token",
+  /**
+   * 400 of a request that reaches no operation: The path cannot be decoded, because its percent-encoding is not that of UTF-8, or it has a segment `.` or `..`.
+   */
+  invalid_path: "invalid_path",
   /**
    * 400 of order_list, order_create, order_view, order_cancel, order_set_status, user_list, user_create, user_view, user_replace, user_delete: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
    */
@@ -44,6 +48,14 @@ export const ErrorCode = {
    * 409 of order_cancel, order_set_status: The order's current status does not allow this one; the message names both. Nothing was changed.
    */
   invalid_transition: "invalid_transition",
+  /**
+   * 405 of a request that reaches no operation: The path does not have this method; the header `Allow` lists those that it has.
+   */
+  method_not_allowed: "method_not_allowed",
+  /**
+   * 404 of a request that reaches no operation: Nothing is served at this path. It says nothing about a resource.
+   */
+  not_found: "not_found",
   /**
    * 404 of order_view, order_cancel, order_set_status: No order has this id.
    */

@@ -10,7 +10,7 @@ export interface paths {
         };
         /**
          * List orders
-         * @description Returns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the next page, pass `next_page` as `page_token`, with no other parameter but `limit`; the last page has no `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be missing.
+         * @description Returns orders from the newest to the oldest, one page at a time, optionally filtered by user and status. To get the next page, pass `next_page` as `page_token`; the last page has no `next_page`. The token contains the filters. No order appears twice; an order placed while you page may be missing.
          */
         get: operations["order_list"];
         put?: never;
@@ -133,13 +133,13 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Why a request failed. Every error of every operation has this shape. */
+        /** @description Why a request failed. Every error has this shape. */
         Error: {
             /**
-             * @description A stable identifier to decide by; the values are listed with each operation. New versions may add values: treat an unknown one by its status. Absent only if no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
+             * @description A stable identifier to decide by. The known values are those of the schema `ErrorCode`; each operation lists its own. New versions may add values: treat an unknown one by its status.
              * @example internal_error
              */
-            error_code?: string;
+            error_code: string;
             /**
              * @description What happened and where, for people. The wording may change at any time.
              * @example Internal error; quote the request_id when reporting it
@@ -151,22 +151,30 @@ export interface components {
              */
             request_id: string;
         };
-        /** @description The body of a successful liveness probe. */
+        /**
+         * @description The body of a successful liveness probe.
+         *
+         *     - `status`: Always `ok`: a process that does not run cannot answer.
+         */
         Health: {
-            /** @description Always `ok`: a process that does not run cannot answer. */
             status: components["schemas"]["HealthStatus"];
         };
         /**
          * @description The state of the process.
+         * @example ok
          * @enum {string}
          */
         HealthStatus: "ok";
-        /**
-         * @description A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
-         * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
-         */
+        /** @description A unique name for one request: visible ASCII, spaces only inside. Make a new one for each thing to create, for example a random UUID, and send it again only to repeat the same request. */
         IdempotencyKey: string;
-        /** @description An order. */
+        /**
+         * @description An order.
+         *
+         *     - `id`: The order's id.
+         *     - `product_id`: The ordered product.
+         *     - `status`: The current status.
+         *     - `user_id`: The user who placed it; may have been deleted since.
+         */
         Order: {
             /**
              * Format: date-time
@@ -174,13 +182,9 @@ export interface components {
              * @example 2026-01-01T12:00:00.123456Z
              */
             created_at: string;
-            /** @description The order's id. */
             id: components["schemas"]["OrderId"];
-            /** @description The ordered product. */
             product_id: components["schemas"]["ProductId"];
-            /** @description The number of units. */
             quantity: components["schemas"]["Quantity"];
-            /** @description The current status. */
             status: components["schemas"]["OrderStatus"];
             /**
              * Format: date-time
@@ -188,16 +192,17 @@ export interface components {
              * @example 2026-01-01T12:00:00.123456Z
              */
             updated_at: string;
-            /** @description The user who placed it; may have been deleted since. */
             user_id: components["schemas"]["UserId"];
         };
-        /** @description An order to place. */
+        /**
+         * @description An order to place.
+         *
+         *     - `product_id`: The product to order.
+         *     - `user_id`: The user who places it: an existing user of user-service.
+         */
         OrderCreate: {
-            /** @description The product to order. */
             product_id: components["schemas"]["ProductId"];
-            /** @description The number of units. */
             quantity: components["schemas"]["Quantity"];
-            /** @description The user who places it: an existing user of user-service. */
             user_id: components["schemas"]["UserId"];
         };
         /**
@@ -216,11 +221,14 @@ export interface components {
              */
             next_page?: string;
         };
-        /** @description The receipt of a placed order. */
+        /**
+         * @description The receipt of a placed order.
+         *
+         *     - `order_id`: The id of the order.
+         *     - `status`: Its status: `created`.
+         */
         OrderReceipt: {
-            /** @description The id of the order. */
             order_id: components["schemas"]["OrderId"];
-            /** @description Its status: `created`. */
             status: components["schemas"]["OrderStatus"];
         };
         /**
@@ -229,16 +237,17 @@ export interface components {
          * @enum {string}
          */
         OrderStatus: "created" | "confirmed" | "completed" | "cancelled";
-        /** @description A new status of an order. */
+        /**
+         * @description A new status of an order.
+         *
+         *     - `status`: The status to move to.
+         */
         OrderStatusUpdate: {
-            /** @description The status to move to. */
             status: components["schemas"]["OrderStatus"];
         };
         /**
          * Format: int64
-         * @description The maximum number of items on a page.
-         * @default 100
-         * @example 100
+         * @description The maximum number of items on a page. If absent, 100 on the first page, and that of the page before on any other.
          */
         PageLimit: number;
         /**
@@ -253,13 +262,17 @@ export interface components {
          * @example 2
          */
         Quantity: number;
-        /** @description The body of a successful readiness probe. */
+        /**
+         * @description The body of a successful readiness probe.
+         *
+         *     - `status`: Always `ready`: anything else is a 503.
+         */
         Readiness: {
-            /** @description Always `ready`: anything else is a 503. */
             status: components["schemas"]["ReadinessStatus"];
         };
         /**
          * @description Whether the service can do its work.
+         * @example ready
          * @enum {string}
          */
         ReadinessStatus: "ready";
@@ -269,6 +282,17 @@ export interface components {
          * @example 1
          */
         UserId: number;
+        /**
+         * @description The values of `error_code` that this version of the contract knows. New versions may add values, so read `error_code` as a string and compare. Each operation says when its own happen. A request that reaches no operation is answered with one of these:
+         *
+         *     `invalid_path` (400): The path cannot be decoded, because its percent-encoding is not that of UTF-8, or it has a segment `.` or `..`.
+         *
+         *     `method_not_allowed` (405): The path does not have this method; the header `Allow` lists those that it has.
+         *
+         *     `not_found` (404): Nothing is served at this path. It says nothing about a resource.
+         * @enum {string}
+         */
+        ErrorCode: "database_unavailable" | "deadline_exceeded" | "idempotency_key_in_use" | "idempotency_key_reused" | "internal_error" | "invalid_page_token" | "invalid_path" | "invalid_request" | "invalid_transition" | "method_not_allowed" | "not_found" | "order_not_found" | "overloaded" | "payload_too_large" | "request_timeout" | "shutting_down" | "unsupported_media_type" | "user_not_found" | "user_service_invalid_response" | "user_service_timeout" | "user_service_unavailable";
     };
     responses: never;
     parameters: never;
@@ -286,13 +310,19 @@ export interface operations {
     order_list: {
         parameters: {
             query?: {
-                /** @description The maximum number of orders on a page; 100 if absent. With a `page_token`, changes the page size from that page on. */
+                /** @description The maximum number of orders on a page. If absent, 100 on the first page, and that of the page before with a `page_token`. */
                 limit?: components["schemas"]["PageLimit"];
-                /** @description The `next_page` of the previous page. Cannot be combined with `user_id` or `status`. */
+                /** @description The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged. */
                 page_token?: string;
-                /** @description Only orders with this status. */
+                /**
+                 * @description Only orders with this status.
+                 * @example created
+                 */
                 status?: components["schemas"]["OrderStatus"];
-                /** @description Only orders of this user. */
+                /**
+                 * @description Only orders of this user.
+                 * @example 1
+                 */
                 user_id?: components["schemas"]["UserId"];
             };
             header?: never;
@@ -308,28 +338,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "id": 1,
-                     *           "user_id": 1,
-                     *           "product_id": 456,
-                     *           "quantity": 2,
-                     *           "status": "created",
-                     *           "created_at": "2026-01-01T12:00:00.123456Z",
-                     *           "updated_at": "2026-01-01T12:00:00.123456Z"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["OrderPage"];
                 };
             };
             /**
              * @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
              *
-             *     `invalid_page_token`: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with other filters: send it without them, it already contains them.
+             *     `invalid_page_token`: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with filters that are not those of its list: leave them out, or repeat them unchanged.
              */
             400: {
                 headers: {
@@ -397,7 +412,10 @@ export interface operations {
                 headers: {
                     /** @description `true` on the replayed response to an earlier request with the same `Idempotency-Key`; otherwise absent. */
                     "Idempotency-Replayed"?: boolean;
-                    /** @description The path of the created resource, on this service. */
+                    /**
+                     * @description The path of the created resource, on this service.
+                     * @example /api/v1/orders/1
+                     */
                     Location: string;
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
@@ -531,7 +549,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The order's id. */
+                /**
+                 * @description The order's id.
+                 * @example 1
+                 */
                 order_id: components["schemas"]["OrderId"];
             };
             cookie?: never;
@@ -613,7 +634,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The order's id. */
+                /**
+                 * @description The order's id.
+                 * @example 1
+                 */
                 order_id: components["schemas"]["OrderId"];
             };
             cookie?: never;
@@ -705,7 +729,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The order's id. */
+                /**
+                 * @description The order's id.
+                 * @example 1
+                 */
                 order_id: components["schemas"]["OrderId"];
             };
             cookie?: never;

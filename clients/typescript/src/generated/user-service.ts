@@ -108,13 +108,13 @@ export interface components {
          * @example user@example.com
          */
         EmailAddress: string;
-        /** @description Why a request failed. Every error of every operation has this shape. */
+        /** @description Why a request failed. Every error has this shape. */
         Error: {
             /**
-             * @description A stable identifier to decide by; the values are listed with each operation. New versions may add values: treat an unknown one by its status. Absent only if no operation was reached: an unknown path (404) or method (405), or a path that cannot be decoded (400).
+             * @description A stable identifier to decide by. The known values are those of the schema `ErrorCode`; each operation lists its own. New versions may add values: treat an unknown one by its status.
              * @example internal_error
              */
-            error_code?: string;
+            error_code: string;
             /**
              * @description What happened and where, for people. The wording may change at any time.
              * @example Internal error; quote the request_id when reporting it
@@ -126,52 +126,61 @@ export interface components {
              */
             request_id: string;
         };
-        /** @description The body of a successful liveness probe. */
+        /**
+         * @description The body of a successful liveness probe.
+         *
+         *     - `status`: Always `ok`: a process that does not run cannot answer.
+         */
         Health: {
-            /** @description Always `ok`: a process that does not run cannot answer. */
             status: components["schemas"]["HealthStatus"];
         };
         /**
          * @description The state of the process.
+         * @example ok
          * @enum {string}
          */
         HealthStatus: "ok";
-        /**
-         * @description A unique name for one request, for example a UUID: visible ASCII, spaces only inside.
-         * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
-         */
+        /** @description A unique name for one request: visible ASCII, spaces only inside. Make a new one for each thing to create, for example a random UUID, and send it again only to repeat the same request. */
         IdempotencyKey: string;
         /**
          * Format: int64
-         * @description The maximum number of items on a page.
-         * @default 100
-         * @example 100
+         * @description The maximum number of items on a page. If absent, 100 on the first page, and that of the page before on any other.
          */
         PageLimit: number;
-        /** @description The body of a successful readiness probe. */
+        /**
+         * @description The body of a successful readiness probe.
+         *
+         *     - `status`: Always `ready`: anything else is a 503.
+         */
         Readiness: {
-            /** @description Always `ready`: anything else is a 503. */
             status: components["schemas"]["ReadinessStatus"];
         };
         /**
          * @description Whether the service can do its work.
+         * @example ready
          * @enum {string}
          */
         ReadinessStatus: "ready";
-        /** @description A user. */
+        /**
+         * @description A user.
+         *
+         *     - `email`: The user's e-mail address, as written.
+         *     - `id`: The user's id.
+         *     - `name`: The user's name.
+         */
         User: {
-            /** @description The user's e-mail address, as written. */
             email: components["schemas"]["EmailAddress"];
-            /** @description The user's id. */
             id: components["schemas"]["UserId"];
-            /** @description The user's name. */
             name: components["schemas"]["UserName"];
         };
-        /** @description A user to create. */
+        /**
+         * @description A user to create.
+         *
+         *     - `email`: The user's e-mail address; unique among all users.
+         *     - `name`: The user's name.
+         */
         UserCreate: {
-            /** @description The user's e-mail address; unique among all users. */
             email: components["schemas"]["EmailAddress"];
-            /** @description The user's name. */
             name: components["schemas"]["UserName"];
         };
         /**
@@ -186,7 +195,7 @@ export interface components {
          */
         UserIds: string;
         /**
-         * @description A person's name, in any script: no control characters, and at least one visible character.
+         * @description A person's name, in any script. It is text without control characters and with at least one visible character.
          * @example John Doe
          */
         UserName: string;
@@ -200,13 +209,27 @@ export interface components {
              */
             next_page?: string;
         };
-        /** @description The new values of a user, all of them. */
+        /**
+         * @description The new values of a user, all of them.
+         *
+         *     - `email`: The user's e-mail address; unique among all users.
+         *     - `name`: The user's name.
+         */
         UserReplace: {
-            /** @description The user's e-mail address; unique among all users. */
             email: components["schemas"]["EmailAddress"];
-            /** @description The user's name. */
             name: components["schemas"]["UserName"];
         };
+        /**
+         * @description The values of `error_code` that this version of the contract knows. New versions may add values, so read `error_code` as a string and compare. Each operation says when its own happen. A request that reaches no operation is answered with one of these:
+         *
+         *     `invalid_path` (400): The path cannot be decoded, because its percent-encoding is not that of UTF-8, or it has a segment `.` or `..`.
+         *
+         *     `method_not_allowed` (405): The path does not have this method; the header `Allow` lists those that it has.
+         *
+         *     `not_found` (404): Nothing is served at this path. It says nothing about a resource.
+         * @enum {string}
+         */
+        ErrorCode: "database_unavailable" | "deadline_exceeded" | "email_taken" | "idempotency_key_in_use" | "idempotency_key_reused" | "internal_error" | "invalid_page_token" | "invalid_path" | "invalid_request" | "method_not_allowed" | "not_found" | "overloaded" | "payload_too_large" | "request_timeout" | "shutting_down" | "unsupported_media_type" | "user_not_found";
     };
     responses: never;
     parameters: never;
@@ -224,13 +247,19 @@ export interface operations {
     user_list: {
         parameters: {
             query?: {
-                /** @description Only the user with this e-mail address, compared without regard to case. */
+                /**
+                 * @description Only the user with this e-mail address, compared without regard to case.
+                 * @example user@example.com
+                 */
                 email?: components["schemas"]["EmailAddress"];
-                /** @description Only the users with these ids. */
+                /**
+                 * @description Only the users with these ids.
+                 * @example 1,2,3
+                 */
                 ids?: components["schemas"]["UserIds"];
-                /** @description The maximum number of users on a page; 100 if absent. With a `page_token`, changes the page size from that page on. */
+                /** @description The maximum number of users on a page. If absent, 100 on the first page, and that of the page before with a `page_token`. */
                 limit?: components["schemas"]["PageLimit"];
-                /** @description The `next_page` of the previous page. Cannot be combined with `ids` or `email`. */
+                /** @description The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged. */
                 page_token?: string;
             };
             header?: never;
@@ -246,24 +275,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "id": 1,
-                     *           "email": "user@example.com",
-                     *           "name": "John Doe"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["UserPage"];
                 };
             };
             /**
              * @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
              *
-             *     `invalid_page_token`: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with other filters: send it without them, it already contains them.
+             *     `invalid_page_token`: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with filters that are not those of its list: leave them out, or repeat them unchanged.
              */
             400: {
                 headers: {
@@ -330,7 +348,10 @@ export interface operations {
                 headers: {
                     /** @description `true` on the replayed response to an earlier request with the same `Idempotency-Key`; otherwise absent. */
                     "Idempotency-Replayed"?: boolean;
-                    /** @description The path of the created resource, on this service. */
+                    /**
+                     * @description The path of the created resource, on this service.
+                     * @example /api/v1/users/1
+                     */
                     Location: string;
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
@@ -445,7 +466,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The user's id. */
+                /**
+                 * @description The user's id.
+                 * @example 1
+                 */
                 user_id: components["schemas"]["UserId"];
             };
             cookie?: never;
@@ -523,7 +547,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The user's id. */
+                /**
+                 * @description The user's id.
+                 * @example 1
+                 */
                 user_id: components["schemas"]["UserId"];
             };
             cookie?: never;
@@ -651,7 +678,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The user's id. */
+                /**
+                 * @description The user's id.
+                 * @example 1
+                 */
                 user_id: components["schemas"]["UserId"];
             };
             cookie?: never;
