@@ -165,7 +165,7 @@ async fn an_answer_from_another_program_exits_with_5() {
     let platform = Platform::start().await;
     // user-service has no orders: its 404 must not be taken for an answer of order-service.
     let other_service = format!("order view --order-id 1 --order-service-url {}", platform.users.server.url());
-    assert_eq!(platform.run(&other_service).await.error(5)["error_code"], Value::Null);
+    assert_eq!(platform.run(&other_service).await.error(5)["error_code"], "not_found");
 
     for answer in
         ["200 OK\r\ncontent-length: 2\r\n\r\n{}", "302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"]
