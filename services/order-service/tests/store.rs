@@ -162,12 +162,12 @@ on_both_databases! {
         let store = store(&database).await;
         let order = insert(&store, 1).await;
         // The clock was set back by an hour, and then not at all.
-        let earlier = order.created_at - chrono::TimeDelta::hours(1);
+        let earlier = DateTime::<Utc>::from(order.created_at) - chrono::TimeDelta::hours(1);
         let updated = store.update_status(order.id, &[OrderStatus::Created], Confirmed, earlier).await.unwrap();
         assert_eq!(updated.map(|order| (order.status, order.updated_at)), Some((Confirmed, order.created_at)));
-        let later = order.created_at + chrono::TimeDelta::microseconds(1);
+        let later = DateTime::<Utc>::from(order.created_at) + chrono::TimeDelta::microseconds(1);
         let updated = store.update_status(order.id, &[Confirmed], Completed, later).await.unwrap();
-        assert_eq!(updated.map(|order| (order.status, order.updated_at)), Some((Completed, later)));
+        assert_eq!(updated.map(|order| (order.status, order.updated_at)), Some((Completed, later.into())));
     }
 
     async fn exactly_one_of_a_racing_cancel_and_complete_succeeds(database: TestDatabase) {
