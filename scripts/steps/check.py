@@ -22,7 +22,7 @@ def steps(files, names):
 
     outside = [command("cargo", "fmt", "--check", folder=folder) for folder in (EXAMPLE, PEER) if changed(folder)]
     chosen = [step("Formatting", command("cargo", "fmt", "--all", "--check"), *outside), topology()]
-    if changed("scripts/steps"):
+    if changed("scripts/steps") or changed("scripts/outside-tools"):
         chosen.append(step("Tests of the scripts", python_tests()))
     if names:
         # The whole workspace is selected, as in scripts/test, because with fewer packages cargo resolves other features
