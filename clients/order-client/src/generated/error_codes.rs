@@ -53,6 +53,9 @@ pub const SHUTTING_DOWN: &str = "shutting_down";
 /// Status 415. The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.
 pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";
 
+/// Status 501. The request has a `Transfer-Encoding` other than `chunked`. Nothing was changed.
+pub const UNSUPPORTED_TRANSFER_CODING: &str = "unsupported_transfer_coding";
+
 /// Status 404. No user has the `user_id`. Nothing was stored.
 pub const USER_NOT_FOUND: &str = "user_not_found";
 

@@ -81,6 +81,10 @@ export const ErrorCode = {
    */
   unsupported_media_type: "unsupported_media_type",
   /**
+   * 501 of a request that reaches no operation: The request has a `Transfer-Encoding` other than `chunked`. Nothing was changed.
+   */
+  unsupported_transfer_coding: "unsupported_transfer_coding",
+  /**
    * 404 of order_create: No user has the `user_id`. Nothing was stored.
    *
    * 404 of user_view, user_replace, user_delete: No user has this id: it was never assigned, or the user was deleted.

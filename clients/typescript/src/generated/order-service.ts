@@ -152,6 +152,19 @@ export interface components {
             request_id: string;
         };
         /**
+         * @description The values of `error_code` that this version of the contract knows. New versions may add values, so read `error_code` as a string and compare. Each operation says when its own happen. A request that reaches no operation is answered with one of these:
+         *
+         *     `invalid_path` (400): The path cannot be decoded, because its percent-encoding is not that of UTF-8, or it has a segment `.` or `..`.
+         *
+         *     `method_not_allowed` (405): The path does not have this method; the header `Allow` lists those that it has.
+         *
+         *     `not_found` (404): Nothing is served at this path. It says nothing about a resource.
+         *
+         *     `unsupported_transfer_coding` (501): The request has a `Transfer-Encoding` other than `chunked`. Nothing was changed.
+         * @enum {string}
+         */
+        ErrorCode: "database_unavailable" | "deadline_exceeded" | "idempotency_key_in_use" | "idempotency_key_reused" | "internal_error" | "invalid_page_token" | "invalid_path" | "invalid_request" | "invalid_transition" | "method_not_allowed" | "not_found" | "order_not_found" | "overloaded" | "payload_too_large" | "request_timeout" | "shutting_down" | "unsupported_media_type" | "unsupported_transfer_coding" | "user_not_found" | "user_service_invalid_response" | "user_service_timeout" | "user_service_unavailable";
+        /**
          * @description The body of a successful liveness probe.
          *
          *     - `status`: Always `ok`: a process that does not run cannot answer.
@@ -282,17 +295,6 @@ export interface components {
          * @example 1
          */
         UserId: number;
-        /**
-         * @description The values of `error_code` that this version of the contract knows. New versions may add values, so read `error_code` as a string and compare. Each operation says when its own happen. A request that reaches no operation is answered with one of these:
-         *
-         *     `invalid_path` (400): The path cannot be decoded, because its percent-encoding is not that of UTF-8, or it has a segment `.` or `..`.
-         *
-         *     `method_not_allowed` (405): The path does not have this method; the header `Allow` lists those that it has.
-         *
-         *     `not_found` (404): Nothing is served at this path. It says nothing about a resource.
-         * @enum {string}
-         */
-        ErrorCode: "database_unavailable" | "deadline_exceeded" | "idempotency_key_in_use" | "idempotency_key_reused" | "internal_error" | "invalid_page_token" | "invalid_path" | "invalid_request" | "invalid_transition" | "method_not_allowed" | "not_found" | "order_not_found" | "overloaded" | "payload_too_large" | "request_timeout" | "shutting_down" | "unsupported_media_type" | "user_not_found" | "user_service_invalid_response" | "user_service_timeout" | "user_service_unavailable";
     };
     responses: never;
     parameters: never;

@@ -90,8 +90,11 @@ impl Contract {
         // No operation authenticates its caller. Without this the document would not say so.
         document["security"] = json!([]);
         document["components"]["headers"] = headers();
-        document["components"]["schemas"]["Error"] = error_schema();
-        document["components"]["schemas"]["ErrorCode"] = self.error_code_schema();
+        if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+            schemas.insert("Error".to_owned(), error_schema());
+            schemas.insert("ErrorCode".to_owned(), self.error_code_schema());
+            schemas.sort_keys();
+        }
         if let Some(components) = document["components"].as_object_mut() {
             components.remove("responses");
         }

@@ -5,7 +5,7 @@ use contract::answer::Created;
 use service_runtime::database::{Batches, Database, DatabaseError, read_by_id};
 use service_runtime::idempotency::Claim;
 use service_runtime::with_pool;
-use widget_service_api::{Widget, WidgetCreate, WidgetId};
+use widget_service_api::{Widget, WidgetCreate, WidgetId, WidgetName};
 
 /// The columns of a [`WidgetRow`].
 macro_rules! columns {
