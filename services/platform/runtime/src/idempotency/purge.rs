@@ -83,7 +83,7 @@ impl Purge {
 
     async fn newest(&self) -> Result<Option<DateTime<Utc>>, DatabaseError> {
         let newest = "SELECT MAX(kept_at) FROM idempotency_keys";
-        crate::with_pool!(self.database.reader(), |pool| sqlx::query_scalar(newest).fetch_one(pool))
+        crate::with_pool!(self.database.writer(), |pool| sqlx::query_scalar(newest).fetch_one(pool))
     }
 
     /// Removes the oldest keys from `start` to `end`, both included. Returns when each was stored, and how long the
