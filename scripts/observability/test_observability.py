@@ -147,16 +147,16 @@ class Observability(unittest.TestCase):
 
     def test_3_a_slow_database_is_visible(self):
         def slow():
-            with self.lock_orders("SELECT pg_sleep(0.4); COMMIT;\n") as session:
-                self.assertEqual(self.list_orders(), 200)
+            with self.lock_orders("SELECT pg_sleep(0.3); COMMIT;\n") as session:
+                self.list_orders()
                 session.communicate()
 
         duration = dict(queries())["Duration of database operations, 99%"]
         of_orders = lambda samples: [float(s["value"][1]) for s in samples if s["metric"]["job"] == "order-service"]
         self.until(duration, lambda samples: any(seconds > 0.25 for seconds in of_orders(samples)), slow)
-        # Slow is no failure.
-        failed = dict(queries())["Failed database operations"]
-        self.assertEqual(of_orders(self.prometheus.query(failed)), [])
+        # Nobody waits for a connection.
+        failed = self.prometheus.query(dict(queries())["Failed database operations"])
+        self.assertNotIn("pool_timeout", [sample["metric"]["outcome"] for sample in failed])
 
     def test_4_a_full_pool_is_visible(self):
         used, limit = [query for title, query in queries() if title == "Connections in use"]

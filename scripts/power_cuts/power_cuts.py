@@ -49,7 +49,8 @@ def check(disk):
     disk.cut(1)
     assert synced.read_bytes() == bytes(100_000)
     assert unsynced.read_bytes().count(b"x") < 100_000
-    synced.unlink(), unsynced.unlink()
+    synced.unlink()
+    unsynced.unlink()
 
 
 class Writers:

@@ -24,14 +24,18 @@ class File:
 
     def write(self, data, offset):
         end = offset + len(data)
-        self.data.extend(bytes(max(0, end - len(self.data))))
+        if offset > len(self.data):
+            self.truncate(offset)
         self.data[offset:end] = data
-        self.unsynced.update(range(offset // PAGE_BYTES, -(-end // PAGE_BYTES)))
+        self.changed(offset, end)
 
     def truncate(self, length):
+        self.changed(*sorted((length, len(self.data))))
         self.data.extend(bytes(max(0, length - len(self.data))))
         del self.data[length:]
-        self.unsynced.add(length // PAGE_BYTES)
+
+    def changed(self, begin, end):
+        self.unsynced.update(range(begin // PAGE_BYTES, -(-end // PAGE_BYTES)))
 
     def sync(self):
         for page in self.unsynced:
@@ -40,10 +44,12 @@ class File:
         self.unsynced.clear()
 
     def keep(self, page):
-        begin, end = page * PAGE_BYTES, min((page + 1) * PAGE_BYTES, len(self.data))
-        if begin < end:
-            self.durable.extend(bytes(max(0, end - len(self.durable))))
-            self.durable[begin:end] = self.data[begin:end]
+        """Makes a page durable, with zeros for what is beyond the end."""
+        begin, end = page * PAGE_BYTES, (page + 1) * PAGE_BYTES
+        content = self.data[begin:end]
+        if content:
+            self.durable.extend(bytes(max(0, begin - len(self.durable))))
+        self.durable[begin:end] = content.ljust(len(self.durable[begin:end]), b"\0")
 
     def cut(self, chance):
         for page in sorted(self.unsynced):
