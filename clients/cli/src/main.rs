@@ -32,7 +32,8 @@ async fn main() -> ExitCode {
 
 async fn run(operation: Operation, matches: &ArgMatches) -> Exit {
     let connection = Connection::new(operation.service(), matches);
-    let printer = Printer::new(operation.service(), &connection);
+    let Connection { url, timeout_ms } = &connection;
+    let printer = Printer::new(operation.service(), url, *timeout_ms, connection.proxy_variable());
     let http = match connection.client() {
         Ok(http) => http,
         Err(error) => return printer.fault(Exit::Fault, &error.to_string()),

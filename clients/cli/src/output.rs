@@ -3,13 +3,12 @@
 use std::cell::Cell;
 use std::error::Error as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use progenitor_client::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
-
-use crate::connection::Connection;
 
 /// The exit codes as listed in `--help` and in the README.
 pub(crate) const EXIT_CODES: &str = "\
@@ -43,13 +42,18 @@ impl From<Exit> for ExitCode {
 /// Prints the answer of a service and stores the exit code.
 pub(crate) struct Printer<'a> {
     service: &'a str,
-    connection: &'a Connection,
+    url: &'a str,
+    timeout_ms: NonZeroU32,
+    /// A note about the proxy that requests may pass, for messages about the connection.
+    proxy: String,
     exit: Cell<Exit>,
 }
 
 impl<'a> Printer<'a> {
-    pub(crate) fn new(service: &'a str, connection: &'a Connection) -> Self {
-        Self { service, connection, exit: Cell::new(Exit::Done) }
+    /// For the calls of `service` at `url`, perhaps through the proxy that a variable names.
+    pub(crate) fn new(service: &'a str, url: &'a str, timeout_ms: NonZeroU32, proxy: Option<&str>) -> Self {
+        let note = |name| format!(" (through the proxy of {name}, unless NO_PROXY excludes the address)");
+        Self { service, url, timeout_ms, proxy: proxy.map(note).unwrap_or_default(), exit: Cell::new(Exit::Done) }
     }
 
     pub(crate) fn exit(&self) -> Exit {
@@ -83,7 +87,7 @@ impl<'a> Printer<'a> {
     }
 
     pub(crate) fn error<T: Serialize>(&self, error: &Error<T>) {
-        let (service, url, proxy) = (self.service, &self.connection.url, self.proxy());
+        let Self { service, url, proxy, .. } = self;
         let (exit, message) = match error {
             Error::ErrorResponse(response) => {
                 let error = serde_json::to_value(&**response).unwrap_or_default();
@@ -105,8 +109,7 @@ impl<'a> Printer<'a> {
     }
 
     fn no_answer(&self, error: &reqwest::Error) -> String {
-        let Connection { url, timeout_ms, .. } = self.connection;
-        let (service, proxy) = (self.service, self.proxy());
+        let Self { service, url, timeout_ms, proxy, .. } = self;
         if error.is_timeout() {
             return format!("{service} at {url} did not answer within {timeout_ms} ms{proxy}");
         }
@@ -117,12 +120,6 @@ impl<'a> Printer<'a> {
         }
         let cause = cause.map_or_else(|| "the connection failed".to_owned(), ToString::to_string);
         format!("no answer from {service} at {url}: {cause}{proxy}")
-    }
-
-    /// A note for messages about a connection that may pass a proxy.
-    fn proxy(&self) -> String {
-        let note = |name| format!(" (through the proxy of {name}, unless NO_PROXY excludes the address)");
-        self.connection.proxy_variable().map(note).unwrap_or_default()
     }
 }
 
