@@ -38,6 +38,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("scripts/steps/tests/", "tests of the scripts, on examples"),
     ("scripts/observability/test_observability.py", "an outage of user-service as order-service sees it"),
     ("scripts/proxy/test_proxy.py", "an order needs a user"),
+    ("scripts/outside-tools/", "scenarios of other generators' clients: an order needs a user"),
     ("scripts/portal-tests/portal.test.mjs", "scenarios of each service"),
     ("scripts/tools/topology/", "this tool and its tests"),
     ("services/platform/topology/src/tests.rs", "tests of the list"),

@@ -80,7 +80,7 @@ pub const METHOD_NOT_ALLOWED: ErrorCode = ErrorCode {
 };
 
 /// The errors of requests that reach no operation.
-pub const UNROUTED: &[ErrorCode] = &[INVALID_PATH, METHOD_NOT_ALLOWED, NOT_FOUND];
+pub const UNROUTED: &[ErrorCode] = &[INVALID_PATH, METHOD_NOT_ALLOWED, NOT_FOUND, UNSUPPORTED_TRANSFER_CODING];
 
 /// A path, query or body that violates the schema.
 pub const INVALID_REQUEST: ErrorCode = ErrorCode {
