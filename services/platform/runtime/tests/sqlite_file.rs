@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
-use service_runtime::database::{Database, DatabaseError, DatabaseUrl, Migration, Migrations};
+use service_runtime::database::{Connections, Database, DatabaseError, DatabaseUrl, Migration, Migrations};
 use service_runtime::with_batch_connection;
 use service_testing::{Kind, TestDatabase};
 
@@ -58,6 +58,19 @@ async fn a_replaced_file_takes_no_writes() {
     fs::rename(file.with_extension("copy"), &file).unwrap();
     assert!(matches!(insert(&opened).await, Err(DatabaseError::Unavailable(_))));
     assert!(matches!(opened.ping().await, Err(DatabaseError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn the_only_connection_of_the_pools_may_be_replaced() {
+    let (_database, opened, [_, log]) = open().await;
+    let Connections::Sqlite(writer) = &opened.writer().connections else { panic!("not SQLite") };
+    // As the pool does with one that was idle for ten minutes.
+    writer.acquire().await.unwrap().close().await.unwrap();
+    assert_eq!(writer.size(), 0);
+    opened.ping().await.unwrap();
+    insert(&opened).await.unwrap();
+    opened.close().await;
+    assert!(!log.exists(), "the log was not moved into the file");
 }
 
 #[tokio::test]

@@ -98,6 +98,7 @@ impl Database {
         if let Some(inline_reads) = &self.inline_reads {
             inline_reads.close();
         }
+        self.writer.close_file();
         for pool in [&self.reader, &self.writer] {
             pool.clear_batch_connections();
             let closed = async {

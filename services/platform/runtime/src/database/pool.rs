@@ -130,6 +130,13 @@ impl Pool {
         self.file.as_ref().map_or(Ok(()), |file| file.check().map_err(sqlx::Error::Io))
     }
 
+    /// Ends the check of the file, whose connections are about to be closed.
+    pub(super) fn close_file(&self) {
+        if let Some(file) = &self.file {
+            file.close();
+        }
+    }
+
     /// Whether there is no connection to a server, nor one being made.
     fn is_disconnected(&self) -> bool {
         matches!(&self.connections, Connections::Postgres(pool) if pool.size() == 0)
