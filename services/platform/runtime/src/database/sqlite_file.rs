@@ -15,8 +15,9 @@ pub(super) struct SqliteFile {
     path: PathBuf,
     /// Device and inode.
     identity: (u64, u64),
-    /// The write-ahead log, which holds the latest writes; `None` on a file system that cannot have one.
-    log: Option<PathBuf>,
+    /// The write-ahead log, which holds the latest writes, and its identity; `None` on a file system that cannot have
+    /// one.
+    log: Option<(PathBuf, (u64, u64))>,
     /// A connection that is never used. SQLite itself deletes the log when the last connection closes, which must not
     /// be taken for a removal: pools close connections that are idle, old or broken, and connect anew.
     open: Arc<Mutex<Option<Connection>>>,
@@ -29,15 +30,14 @@ impl SqliteFile {
         // From its first read on, a connection counts as one that uses the log.
         connection.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |_| Ok(()))?;
         let log = with_suffix(path, "-wal");
-        let log = log.exists().then_some(log);
+        let log = identity(&log).ok().map(|identity| (log, identity));
         let open = Arc::new(Mutex::new(Some(connection)));
         Ok(Self { path: path.to_owned(), identity: identity(path)?, log, open })
     }
 
     /// Fails if the file, or its write-ahead log, was removed or replaced.
     pub(super) fn check(&self) -> io::Result<()> {
-        let is_same = identity(&self.path).is_ok_and(|identity| identity == self.identity);
-        if is_same && self.log.as_ref().is_none_or(|log| log.exists()) {
+        if is_at(&self.path, self.identity) && self.log.as_ref().is_none_or(|(log, identity)| is_at(log, *identity)) {
             return Ok(());
         }
         let path = self.path.display();
@@ -55,6 +55,10 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()
+}
+
+fn is_at(path: &Path, expected: (u64, u64)) -> bool {
+    identity(path).is_ok_and(|identity| identity == expected)
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
