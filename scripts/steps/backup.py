@@ -12,11 +12,14 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 SQLITE_HEADER = b"SQLite format 3\0"
 POSTGRES_HEADER = b"PGDMP"
 EXPECTED = "expected sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+# Parameters of a URL that only the services know by these names, with those of PostgreSQL's programs.
+RENAMED = {"ssl-mode": "sslmode", "ssl-root-cert": "sslrootcert", "ssl-ca": "sslrootcert", "ssl-cert": "sslcert",
+           "ssl-key": "sslkey"}
 # Debian keeps the programs of each version here. The newest ones work with every older server.
 DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
 RELATIONS = """
@@ -55,12 +58,15 @@ class PostgresDatabase:
     header = POSTGRES_HEADER
 
     def __init__(self, url):
-        # Parameters that only the services know.
-        url = re.sub(r"(?<=[?&])options(\[|%5B)[^&]*&?", "", url, flags=re.IGNORECASE)
-        scheme, user, password, rest = re.fullmatch(r"(\w+://)(?:([^:@/?]*)(?::([^@/?]*))?@)?(.*)", url).groups()
+        url, _, query = url.partition("?")
+        scheme, user, password, rest = re.fullmatch(r"(\w+://)(?:([^:@/]*)(?::([^@/]*))?@)?(.*)", url).groups()
+        parameters, password_parameter = libpq_parameters(query)
         self.url = f"{scheme}{user}@{rest}" if user else f"{scheme}{rest}"
+        if parameters:
+            self.url += "?" + urlencode(parameters, safe="/", quote_via=quote)
         # Everybody on the machine can read the arguments of a program, but not its environment.
-        self.environment = os.environ | ({"PGPASSWORD": unquote(password)} if password else {})
+        password = password_parameter or unquote(password or "")
+        self.environment = os.environ | ({"PGPASSWORD": password} if password else {})
 
     def back_up(self, file):
         self.run("pg_dump", "--format=custom", "--file", file, "--dbname", self.url)
@@ -95,6 +101,21 @@ def database(url):
     elif re.match(r"postgres(ql)?://", url):
         return PostgresDatabase(url)
     raise argparse.ArgumentTypeError(EXPECTED)
+
+
+def libpq_parameters(query):
+    """The parameters of a service's `DATABASE_URL` as PostgreSQL's programs understand them, and the password."""
+    parameters, password = [], None
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        name = RENAMED.get(name, name)
+        if name == "password":
+            password = value
+        elif name == "sslmode":
+            parameters.append((name, value.lower()))
+        # Those left out do not matter to a backup: how many statements a service prepares, and its sessions' settings.
+        elif name != "statement-cache-capacity" and not name.startswith("options["):
+            parameters.append((name, value))
+    return parameters, password
 
 
 def program(name):

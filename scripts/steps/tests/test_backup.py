@@ -2,7 +2,7 @@ import io
 import sqlite3
 import tempfile
 import unittest
-from contextlib import closing, redirect_stderr
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from backup import PostgresDatabase, main
@@ -108,9 +108,31 @@ class Urls(unittest.TestCase):
         self.assertEqual(database.environment["PGPASSWORD"], "p@ss")
         self.assertEqual(PostgresDatabase("postgresql:///x?host=/run").url, "postgresql:///x?host=/run")
 
+    def parameters(self, given):
+        return PostgresDatabase(f"postgres://app@db/orders?{given}").url.partition("?")[2]
+
     def test_parameters_of_the_services_are_left_out(self):
-        database = PostgresDatabase("postgres://app@db/orders?options[statement_timeout]=0&sslmode=require")
-        self.assertEqual(database.url, "postgres://app@db/orders?sslmode=require")
+        for left_out in ("options[statement_timeout]=0", "options%5Bstatement_timeout%5D=0",
+                         "statement-cache-capacity=10"):
+            self.assertEqual(self.parameters(f"{left_out}&sslmode=require"), "sslmode=require")
+        self.assertEqual(PostgresDatabase("postgres://db/orders?options[a]=0").url, "postgres://db/orders")
+
+    def test_names_of_the_services_are_replaced_by_those_of_libpq(self):
+        self.assertEqual(self.parameters("ssl-mode=verify-ca&ssl-ca=/a b&ssl-cert=/c&ssl-key=/k"),
+                         "sslmode=verify-ca&sslrootcert=/a%20b&sslcert=/c&sslkey=/k")
+        self.assertEqual(self.parameters("ssl-root-cert=/a"), "sslrootcert=/a")
+
+    def test_the_mode_of_encryption_is_in_lower_case(self):
+        self.assertEqual(self.parameters("sslmode=Verify-Full"), "sslmode=verify-full")
+
+    def test_a_password_among_the_parameters_is_in_the_environment_alone(self):
+        database = PostgresDatabase("postgres://app:old@db/orders?host=/run&password=p%40+s")
+        self.assertEqual(database.url, "postgres://app@db/orders?host=/run")
+        self.assertEqual(database.environment["PGPASSWORD"], "p@ s")
+
+    def test_other_parameters_keep_their_values(self):
+        self.assertEqual(self.parameters("options=-c%20a%3Db&application_name="),
+                         "options=-c%20a%3Db&application_name=")
 
 
 if __name__ == "__main__":
