@@ -176,9 +176,11 @@ impl<L: Lookup> Lookups<L> {
             Ok(Ok(found)) => match found.get(&key) {
                 Some(outcome) => outcome.clone(),
                 None => {
-                    let client = self.client.until(deadline).traced(trace.headers());
+                    let client = self.client.until(caller).traced(trace.headers());
                     // Boxed, because it is large and rare.
-                    Box::pin(async move { L::one(&client, key).await }).await
+                    let alone = Box::pin(async move { L::one(&client, key).await });
+                    let outcome = tokio::time::timeout_at(deadline.into(), alone).await;
+                    outcome.unwrap_or(Err(LookupError::Timeout))
                 }
             },
             Ok(Err(error @ CoalesceError::Full)) => Err(LookupError::Unavailable(error.to_string())),
