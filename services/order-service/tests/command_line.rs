@@ -25,7 +25,10 @@ fn startup_error(database_url: &str, exit_code: i32) -> String {
 /// As [`startup_error`], for a server that does not answer.
 fn absent_error(database_url: &str) -> String {
     let directory = TempDir::new().unwrap();
-    only_line(program(directory.path()).envs([("DATABASE_URL", database_url), ("DATABASE_START_TIMEOUT_MS", "1")]), 1)
+    only_line(
+        program(directory.path()).envs([("DATABASE_URL", database_url), ("DATABASE_START_TIMEOUT_MS", "1000")]),
+        1,
+    )
 }
 
 /// Runs a program that cannot start, and returns its only line on stderr.

@@ -82,6 +82,18 @@ async fn a_postgres_connection_that_died_ends_the_start() {
     waits_in_vain(&mut migration(&url), "the advisory lock of migrations");
 }
 
+#[test]
+fn a_silent_server_is_given_up_at_the_limit() {
+    let directory = TempDir::new().unwrap();
+    let _accepts_and_says_nothing = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
+    let url = url_of("orders", "app", directory.path().to_str().unwrap());
+    let Output { status, stderr, .. } = migration(&url).env("DATABASE_START_TIMEOUT_MS", LIMIT_MS).output().unwrap();
+    let line = String::from_utf8(stderr).unwrap();
+    assert_eq!((status.code(), line.lines().count()), (Some(1), 1), "{line}");
+    let waited = line.split_once("no answer within ").and_then(|(_, rest)| rest.split_once(" ms")).unwrap().0;
+    assert!(waited.parse::<u32>().unwrap() <= LIMIT_MS.parse().unwrap(), "{line}");
+}
+
 /// Forwards connections to the cluster, each until the client sends `text`.
 fn swallow_after(text: &'static [u8], directory: &Path) {
     let listener = UnixListener::bind(directory.join(".s.PGSQL.5432")).unwrap();

@@ -24,6 +24,8 @@ const LATER: [&str; 2] = ["57P03", "53300"];
 const INVALID_PASSWORD: &str = "28P01";
 /// How long to wait between two attempts to reach the server at start.
 const WAIT_INTERVAL: Duration = Duration::from_millis(250);
+/// The time that an attempt after the first one needs to be worth making.
+const MIN_ATTEMPT: Duration = Duration::from_millis(250);
 /// How long an attempt to connect at the start may take. Later ones have less time, because requests wait for them.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much later than the service itself the server gives up a wait of its start for a lock.
@@ -110,15 +112,17 @@ async fn wait_and_connect(options: &PgConnectOptions, wait: &StartWait) -> Resul
     let deadline = Instant::now() + wait.limit;
     let mut logged = false;
     loop {
-        let (error, may_accept_later) = match tokio::time::timeout(START_TIMEOUT, connect(options)).await {
+        let time_limit = START_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
+        let (error, may_accept_later) = match tokio::time::timeout(time_limit, connect(options)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => {
                 let may_accept_later = may_accept_later(&error);
                 (explain(error, options), may_accept_later)
             }
-            Err(_) => (anyhow!("no answer within {} ms", START_TIMEOUT.as_millis()), true),
+            Err(_) => (anyhow!("no answer within {} ms", time_limit.as_millis()), true),
         };
-        if !may_accept_later || Instant::now() + WAIT_INTERVAL > deadline {
+        // The next attempt is not worth its while, and its error tells less, if it ends as soon as it has begun.
+        if !may_accept_later || Instant::now() + WAIT_INTERVAL + MIN_ATTEMPT > deadline {
             return Err(error);
         }
         if !logged {
