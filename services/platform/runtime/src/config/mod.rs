@@ -15,7 +15,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use client_policy::Settings;
 use slog::Level;
 
-use crate::database::DatabaseUrl;
+use crate::database::{DEFAULT_START_TIMEOUT_MS, DatabaseUrl};
 use crate::guard::Limits;
 use crate::telemetry::Traces;
 use values::{calls, connections, listen_address, log_level, milliseconds, service_url};
@@ -24,8 +24,6 @@ pub use read::{read as read_command, refuse};
 
 /// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
 const DEFAULT_CONNECTIONS: u32 = 10;
-/// Long enough for a server that starts at the same time, or recovers.
-const DEFAULT_START_TIMEOUT_MS: u32 = 30_000;
 /// Enough for a second and a third attempt, shorter than a person waits.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_millis(900);
 

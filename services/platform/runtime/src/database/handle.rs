@@ -30,9 +30,9 @@ impl Database {
     /// Opens the database at `url` for the service that `migrations` belong to, and brings its schema up to date.
     ///
     /// Uses at most `connections` connections to PostgreSQL; SQLite has a fixed number. Creates a missing SQLite file
-    /// and its directory. Waits for up to 30 seconds for a server that does not answer yet, and for another process that
-    /// migrates the database. Fails with one clear line if the database cannot be reached, is too old, or holds anything
-    /// but this service's schema.
+    /// and its directory. Waits for a server that does not answer yet, and then for another process that migrates the
+    /// database, each for up to the default of `DATABASE_START_TIMEOUT_MS`. Fails with one clear line if the database
+    /// cannot be reached, is too old, or holds anything but this service's schema.
     pub async fn open(url: &DatabaseUrl, connections: u32, migrations: &Migrations<'_>) -> Result<Self> {
         Self::open_within(&StartWait::default(), url, connections, migrations).await
     }

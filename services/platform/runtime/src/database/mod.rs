@@ -44,5 +44,5 @@ pub use in_list::InList;
 pub use migrate::{Migration, Migrations};
 pub use pool::{Connections, Pool};
 pub use read_by_id::read_by_id;
-pub(crate) use start_wait::StartWait;
+pub(crate) use start_wait::{DEFAULT_START_TIMEOUT_MS, StartWait};
 pub use url::DatabaseUrl;

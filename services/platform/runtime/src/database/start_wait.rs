@@ -7,6 +7,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use slog::{Discard, Logger, o, warn};
 
+/// The default of [`StartWait::limit`], in milliseconds: long enough for a server that starts at the same time, or
+/// recovers.
+pub(crate) const DEFAULT_START_TIMEOUT_MS: u32 = 30_000;
 /// How long a wait takes before it is logged.
 const LOG_AFTER: Duration = Duration::from_secs(1);
 
@@ -20,7 +23,7 @@ pub(crate) struct StartWait {
 
 impl Default for StartWait {
     fn default() -> Self {
-        Self { limit: Duration::from_secs(30), log: Logger::root(Discard, o!()) }
+        Self { limit: Duration::from_millis(DEFAULT_START_TIMEOUT_MS.into()), log: Logger::root(Discard, o!()) }
     }
 }
 
