@@ -11,7 +11,8 @@
 //! - Decide and write in one statement (`UPDATE … WHERE … RETURNING`); never read first and write afterwards.
 //! - Write a value that must be unique with `ON CONFLICT DO NOTHING`; [`sqlx::Error::RowNotFound`] then means that it
 //!   is taken. A unique violation would make PostgreSQL log the values, which can be personal data.
-//! - Bind times as parameters in whole microseconds; never use `now()` in SQL.
+//! - Bind times as parameters in whole microseconds; never use `now()` in SQL. The one exception, `clock_timestamp()`,
+//!   asks PostgreSQL for its clock, to compare it with the process's before stored responses are removed.
 //! - A time of a change never moves back, although clocks do: `CASE WHEN updated_at > $1 THEN updated_at ELSE $2 END`.
 //! - A statement finds its rows through an index and returns them in index order: PostgreSQL makes one generic plan per
 //!   statement and has every other access path disabled. The tests of a store check this
