@@ -184,11 +184,17 @@ async fn head_gets_no_body_over_http2_either() {
 
 #[tokio::test]
 async fn a_refused_request_is_logged_once_and_not_as_a_fault() {
-    let service = start().await;
-    service.request("post /items/canary", "\r\norigin: http://canary.example").await;
-    let log = service.log.text();
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("\"error\"")).collect();
-    let [line] = lines[..] else { panic!("{log}") };
-    assert!(line.contains("\"level\":\"INFO\"") && line.contains("\"error\":\"method_not_allowed\""), "{line}");
-    assert!(!log.contains("canary") && !log.contains("\"level\":\"ERROR\""), "{log}");
+    for (target, headers, error_code) in [
+        ("post /items/canary", "\r\norigin: http://canary.example", "method_not_allowed"),
+        ("POST /items", "\r\ntransfer-encoding: canary, chunked", "unsupported_transfer_coding"),
+    ] {
+        let service = start().await;
+        service.request(target, headers).await;
+        let log = service.log.text();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("\"error\"")).collect();
+        let [line] = lines[..] else { panic!("{log}") };
+        let error = format!("\"error\":\"{error_code}\"");
+        assert!(line.contains("\"level\":\"INFO\"") && line.contains(&error), "{line}");
+        assert!(!log.contains("canary") && !log.contains("\"level\":\"ERROR\""), "{log}");
+    }
 }

@@ -113,11 +113,11 @@ impl Requests {
 }
 
 /// The level at which an answer with `status` is logged if the server failed; dropshot logs every answer with `info`. An
-/// internal error is a bug; any other is mostly a fault of what the service needs.
+/// internal error is a bug; any other is mostly a fault of what the service needs, except 501: a fault of the client.
 fn level_of_failure(status: u16) -> Option<Level> {
     match status {
         500 => Some(Level::Error),
-        501.. => Some(Level::Warning),
+        502.. => Some(Level::Warning),
         _ => None,
     }
 }
