@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -218,22 +217,6 @@ fn a_process_without_threads_does_not_start() {
     // A stack for each new thread that is larger than the address space.
     let line = only_line(program(directory.path()).env("RUST_MIN_STACK", (1_u64 << 47).to_string()), 1);
     assert!(line.starts_with("order-service: ") && line.contains("thread"), "{line}");
-}
-
-#[test]
-fn sighup_is_ignored_after_nohup() {
-    let directory = TempDir::new().unwrap();
-    let mut service = Command::new("nohup");
-    service.arg(env!("CARGO_BIN_EXE_order-service")).current_dir(directory.path()).env("LISTEN_ADDRESS", "127.0.0.1:0");
-    let mut service = service.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut log = BufReader::new(service.stdout.take().unwrap()).lines().map(Result::unwrap);
-    log.find(|line| line.contains("serving")).unwrap();
-    for signal in ["-HUP", "-TERM"] {
-        assert!(Command::new("kill").args([signal, &service.id().to_string()]).status().unwrap().success());
-    }
-    let stopping = log.find(|line| line.contains("stopping")).unwrap();
-    assert!(stopping.contains("SIGTERM"), "{stopping}");
-    assert!(service.wait().unwrap().success());
 }
 
 #[test]

@@ -223,7 +223,8 @@ impl Signals {
     }
 }
 
-/// Whether the process ignores SIGHUP because it was started so, by `nohup`. A handler would undo that.
+/// Whether the process ignores SIGHUP because it was started so, by `nohup`: a handler would undo that. False where the
+/// system is not Linux.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
