@@ -49,6 +49,20 @@ impl Running {
 }
 
 #[test]
+fn a_variable_without_effect_is_named_without_a_collector() {
+    let directory = TempDir::new().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_order-service"));
+    program.env_clear().env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318");
+    program.env("OTEL_BSP_SCHEDULE_DELAY", "5000").env("OTEL_SERVICE_NAME", "");
+    let mut service = Running::start(&mut program, directory.path());
+    let named: Vec<_> = service.started.iter().filter(|line| line.contains("variable has no effect")).collect();
+    let [line] = named[..] else { panic!("{named:?}") };
+    assert!(line.contains("\"variable\":\"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT\""), "{line}");
+    service.signal("-TERM");
+    assert!(service.process.wait().unwrap().success());
+}
+
+#[test]
 fn sighup_is_ignored_after_nohup() {
     let directory = TempDir::new().unwrap();
     let mut program = Command::new("nohup");

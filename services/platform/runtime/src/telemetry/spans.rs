@@ -50,8 +50,9 @@ pub(super) struct Span<'a> {
 
 impl Spans {
     pub(super) fn new(service_name: &'static str, traces: &Traces, log: &Logger) -> Result<Self> {
+        variables::log_without_effect(log);
         let Some(endpoint) = traces.otlp_endpoint.as_deref() else { return Ok(Self::default()) };
-        variables::log_effects(log);
+        variables::log_proxy(log);
         let exporter = OtlpExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)

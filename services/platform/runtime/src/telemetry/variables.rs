@@ -40,13 +40,20 @@ pub(crate) fn check() -> Result<(), String> {
     Ok(())
 }
 
-/// Logs which of the variables that are set have no effect, and which names a proxy.
-pub(super) fn log_effects(log: &Logger) {
+/// Logs which of the variables that are set are not read. Without a collector too: a variable that is not read may be
+/// what should have named it.
+pub(super) fn log_without_effect(log: &Logger) {
     let is_read = |name: &str| TEXTS.contains(&name) || NUMBERS.iter().any(|(number, _)| *number == name);
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for name in names.filter(|name| name.starts_with("OTEL_") && !is_read(name)) {
-        warn!(log, "variable has no effect"; "variable" => name);
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    for name in set.filter_map(|(name, _)| name.into_string().ok()) {
+        if name.starts_with("OTEL_") && !is_read(&name) {
+            warn!(log, "variable has no effect"; "variable" => name);
+        }
     }
+}
+
+/// Logs which variable names a proxy for spans.
+pub(super) fn log_proxy(log: &Logger) {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if let Some(name) = PROXIES.into_iter().find(is_set) {
         info!(log, "traces pass a proxy unless NO_PROXY excludes the collector"; "variable" => name);
