@@ -31,7 +31,7 @@ const PARAMETERS: [&str; 18] = [
     "options",
     "statement-cache-capacity",
 ];
-/// The variables about encryption that are read. A file without a name could not be opened.
+/// The variables that name a file.
 const SSL_FILES: [&str; 3] = ["PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"];
 /// Other variables of libpq that ask for more security than sqlx gives.
 const UNSUPPORTED: [&str; 3] = ["PGCHANNELBINDING", "PGREQUIREAUTH", "PGREQUIRESSL"];
@@ -122,20 +122,22 @@ fn check_ssl_mode(name: &str, value: &str) -> Result<(), String> {
     Err(format!("{name} is \"{value}\": expected one of {}", SSL_MODES.join(", ")))
 }
 
-/// Checks one variable of the environment.
+/// Checks one variable of the environment. An empty one counts as unset, but sqlx opens a file without a name.
 fn check_variable(name: &str, value: &str) -> Result<(), String> {
-    let is_invalid = match name {
-        "PGSSLMODE" if !value.is_empty() => return check_ssl_mode(name, value),
-        "PGSSLMODE" => false,
-        "PGPORT" => !value.is_empty() && !value.parse().is_ok_and(|port: u16| port > 0),
-        "PGHOSTADDR" => !value.is_empty() && value.parse::<std::net::IpAddr>().is_err(),
-        file if SSL_FILES.contains(&file) => value.is_empty(),
+    if value.is_empty() {
+        return if SSL_FILES.contains(&name) { Err(format!("the variable {name} is empty: unset it")) } else { Ok(()) };
+    }
+    let expected = match name {
+        "PGSSLMODE" => return check_ssl_mode(name, value),
+        "PGPORT" if !value.parse().is_ok_and(|port: u16| port > 0) => "a number from 1 to 65535",
+        "PGHOSTADDR" if value.parse::<std::net::IpAddr>().is_err() => "an IP address",
+        file if SSL_FILES.contains(&file) => return Ok(()),
         other if other.starts_with("PGSSL") || UNSUPPORTED.contains(&other) => {
             return Err(format!("the variable {other} is not supported; PGSSLMODE, {} are", SSL_FILES.join(", ")));
         }
-        _ => false,
+        _ => return Ok(()),
     };
-    if is_invalid { Err(format!("the variable {name} is \"{value}\"")) } else { Ok(()) }
+    Err(format!("the variable {name} is \"{value}\": expected {expected}"))
 }
 
 #[cfg(test)]
@@ -206,21 +208,36 @@ mod tests {
 
     #[test]
     fn a_variable_that_would_be_ignored_is_named() {
-        for (name, value) in [
-            ("PGSSLMODE", "verify_full"),
-            ("PGSSL_MODE", "verify-full"),
-            ("PGSSLROOTCERT", ""),
-            ("PGSSLCRL", "/crl.pem"),
-            ("PGCHANNELBINDING", "require"),
-            ("PGPORT", "0"),
-            ("PGHOSTADDR", "localhost"),
+        for (name, value, expected) in [
+            ("PGSSLMODE", "verify_full", "PGSSLMODE is \"verify_full\": expected one of disable, "),
+            ("PGSSL_MODE", "verify-full", "the variable PGSSL_MODE is not supported; PGSSLMODE, "),
+            ("PGSSLCRL", "/crl.pem", "the variable PGSSLCRL is not supported"),
+            ("PGCHANNELBINDING", "require", "the variable PGCHANNELBINDING is not supported"),
+            ("PGPORT", "0", "the variable PGPORT is \"0\": expected a number from 1 to 65535"),
+            ("PGHOSTADDR", "localhost", "the variable PGHOSTADDR is \"localhost\": expected an IP address"),
         ] {
-            assert!(check_variable(name, value).unwrap_err().contains(name), "{name}");
+            let error = check_variable(name, value).unwrap_err();
+            assert!(error.starts_with(expected), "{name}: {error}");
         }
-        for (name, value) in
-            [("PGSSLMODE", ""), ("PGSSLMODE", "require"), ("PGPORT", ""), ("PGDATA", "x"), ("PGPASSWORD", "#")]
-        {
+        for (name, value) in [
+            ("PGSSLMODE", "require"),
+            ("PGSSLROOTCERT", "/ca.pem"),
+            ("PGPORT", "5433"),
+            ("PGHOSTADDR", "::1"),
+            ("PGDATA", "x"),
+            ("PGPASSWORD", "#"),
+        ] {
             assert_eq!(check_variable(name, value), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_ignored_unless_it_names_a_file() {
+        for name in ["PGSSLMODE", "PGSSL_MODE", "PGSSLCRL", "PGCHANNELBINDING", "PGPORT", "PGHOSTADDR", "PGPASSWORD"] {
+            assert_eq!(check_variable(name, ""), Ok(()), "{name}");
+        }
+        for name in SSL_FILES {
+            assert_eq!(check_variable(name, "").unwrap_err(), format!("the variable {name} is empty: unset it"));
         }
     }
 }
