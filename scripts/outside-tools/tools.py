@@ -36,7 +36,7 @@ TOOLS = {
     "openapi-generator-rust": Tool(SCENARIO, (*GENERATOR, "cc"), clients.generator_rust),
     "openapi-generator-go": Tool(SCENARIO, (*GENERATOR, "go"), clients.generator_go),
     "openapi-generator-java": Tool(SCENARIO, GENERATOR, clients.generator_java),
-    "openapi-generator-php": Tool(SCENARIO, (*GENERATOR, "php", "guzzle"), clients.generator_php),
+    "openapi-generator-php": Tool(SCENARIO, (*GENERATOR, "php", "php-mbstring", "guzzle"), clients.generator_php),
 }
 
 PACKAGES = """\
