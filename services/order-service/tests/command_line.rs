@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

@@ -39,6 +39,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("scripts/observability/test_observability.py", "an outage of user-service as order-service sees it"),
     ("scripts/proxy/test_proxy.py", "an order needs a user"),
     ("scripts/outside-tools/", "scenarios of other generators' clients: an order needs a user"),
+    ("scripts/power_cuts/power_cuts.py", "an order needs a user"),
+    ("scripts/testing/test_backup_under_load.py", "an order needs a user"),
     ("scripts/portal-tests/portal.test.mjs", "scenarios of each service"),
     ("scripts/tools/topology/", "this tool and its tests"),
     ("services/platform/topology/src/tests.rs", "tests of the list"),
