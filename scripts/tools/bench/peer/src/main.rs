@@ -6,11 +6,11 @@
 use std::env::{args, var};
 use std::error::Error;
 
+use axum::error_handling::HandleErrorLayer;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::error_handling::HandleErrorLayer;
 use axum::{BoxError, Json, Router};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
