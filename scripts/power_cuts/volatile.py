@@ -60,6 +60,9 @@ class File:
 
 
 class Volatile(mfusepy.Operations):
+    # Times in nanoseconds, the only form that the library will keep.
+    use_ns = True
+
     def __init__(self):
         self.files, self.opened, self.handles = {}, {}, itertools.count(1)
 

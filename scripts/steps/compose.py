@@ -168,6 +168,14 @@ def check_images(platform):
         check(f"{name}: the root file system cannot be written", code != 0 and "read-only" in output, output)
 
 
+def check_documents(platform):
+    for name in platform.services:
+        served = send(f"{platform.url(name)}/openapi.json")[1]
+        promised = (ROOT / f"openapi/{name}.json").read_bytes().decode()
+        check(f"{name}: the image serves the document of the repository, byte for byte", served == promised,
+              "they differ")
+
+
 def check_roles(platform):
     """Each service's role reaches its own database and no other."""
     databases = {name: service["database"] for name, service in SERVICES.items()}
@@ -232,6 +240,7 @@ def test(platform):
         check("the smoke test passes", code == 0, last_lines(output, 30))
         check_hardening(platform)
         check_images(platform)
+        check_documents(platform)
         if "postgres" in platform.containers:
             check_roles(platform)
         check_data(platform)
