@@ -36,7 +36,9 @@ impl Postgres {
     /// Creates an empty database and returns its name.
     pub async fn create_database(&self) -> Result<String> {
         let url = self.cluster.create_database().await?.to_string();
-        let name = url.rsplit('/').next().context("the URL of a database has its name")?;
+        // Its query has slashes, too: the directory of the socket.
+        let path = url.split('?').next().unwrap_or_default();
+        let name = path.rsplit('/').next().context("the URL of a database has its name")?;
         Ok(name.to_owned())
     }
 
