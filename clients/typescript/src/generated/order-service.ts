@@ -412,7 +412,10 @@ export interface operations {
             /** @description The order is stored. */
             201: {
                 headers: {
-                    /** @description `true` on the replayed response to an earlier request with the same `Idempotency-Key`; otherwise absent. */
+                    /**
+                     * @description `true` on the replayed response to an earlier request with the same `Idempotency-Key`; otherwise absent.
+                     * @example true
+                     */
                     "Idempotency-Replayed"?: boolean;
                     /**
                      * @description The path of the created resource, on this service.
