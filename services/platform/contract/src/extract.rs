@@ -50,14 +50,27 @@ impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> ExclusiveExtracto
         _: &RequestContext<Context>,
         request: hyper::Request<Body>,
     ) -> Result<Self, HttpError> {
-        check_media_type(request.headers())?;
-        let bytes = read(request).await?;
-        parse(&bytes).map(Self)
+        in_turn(read_json(request).await).await.map(Self)
     }
 
     fn metadata(content_type: ApiEndpointBodyContentType) -> ExtractorMetadata {
         <TypedBody<T> as ExclusiveExtractor>::metadata(content_type)
     }
+}
+
+/// `result`, but an error only after other connections had their turn. hyper reads the next request of a connection as
+/// soon as it has the answer to the last: refusing without waiting for anything would let one connection that sends bad
+/// requests without a pause keep everybody else waiting.
+pub(crate) async fn in_turn<T>(result: Result<T, HttpError>) -> Result<T, HttpError> {
+    if result.is_err() {
+        tokio::task::yield_now().await;
+    }
+    result
+}
+
+async fn read_json<T: DeserializeOwned>(request: hyper::Request<Body>) -> Result<T, HttpError> {
+    check_media_type(request.headers())?;
+    parse(&read(request).await?)
 }
 
 fn check_media_type(headers: &http::HeaderMap) -> Result<(), HttpError> {
@@ -121,7 +134,7 @@ pub struct PathParams<T>(pub T);
 impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> SharedExtractor for PathParams<T> {
     async fn from_request<Context: ServerContext>(rqctx: &RequestContext<Context>) -> Result<Self, HttpError> {
         let variables = <Path<BTreeMap<String, String>> as SharedExtractor>::from_request(rqctx).await?;
-        from_text("path parameter", variables.into_inner()).map(Self)
+        in_turn(from_text("path parameter", variables.into_inner())).await.map(Self)
     }
 
     fn metadata(content_type: ApiEndpointBodyContentType) -> ExtractorMetadata {
@@ -138,7 +151,7 @@ pub struct QueryParams<T>(pub T);
 impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> SharedExtractor for QueryParams<T> {
     async fn from_request<Context: ServerContext>(rqctx: &RequestContext<Context>) -> Result<Self, HttpError> {
         let pairs = <Query<Vec<(String, String)>> as SharedExtractor>::from_request(rqctx).await?;
-        from_text("query parameter", pairs.into_inner()).map(Self)
+        in_turn(from_text("query parameter", pairs.into_inner())).await.map(Self)
     }
 
     fn metadata(content_type: ApiEndpointBodyContentType) -> ExtractorMetadata {

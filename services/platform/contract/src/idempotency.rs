@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error_code::INVALID_REQUEST;
+use crate::extract::in_turn;
 
 /// The header's name.
 pub const NAME: &str = "Idempotency-Key";
@@ -45,7 +46,7 @@ pub struct KeyHeader(pub Option<IdempotencyKey>);
 #[async_trait]
 impl SharedExtractor for KeyHeader {
     async fn from_request<Context: ServerContext>(rqctx: &RequestContext<Context>) -> Result<Self, HttpError> {
-        read(rqctx.request.headers()).map(Self)
+        in_turn(read(rqctx.request.headers())).await.map(Self)
     }
 
     fn metadata(content_type: ApiEndpointBodyContentType) -> ExtractorMetadata {

@@ -11,6 +11,9 @@
 //!   asking the service first, for example a POST without a body.
 //!
 //! Unknown paths and methods are refused here too, so that these errors have an `error_code` like all others.
+//!
+//! What is refused here closes its connection: hyper reads the next request of a connection as soon as it has the answer
+//! to the last, so one connection that sends such requests without a pause would keep everybody else waiting.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +21,7 @@ use contract::error_code::{INVALID_PATH, INVALID_REQUEST, METHOD_NOT_ALLOWED, NO
 use contract::paths;
 use dropshot::semver::Version as ApiVersion;
 use dropshot::{Body, DynamicVersionPolicy, HttpError};
-use http::header::{ALLOW, HOST, ORIGIN, TRANSFER_ENCODING};
+use http::header::{ALLOW, CONNECTION, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Version};
 use serde_json::Value;
@@ -57,6 +60,13 @@ impl StrictHttp {
         Self { routes: routes.collect() }
     }
 
+    fn check(&self, request: &Request<Body>) -> Result<(), HttpError> {
+        check_host(request)?;
+        check_transfer_encoding(request)?;
+        self.check_target(request.method(), request.uri().path())?;
+        check_origin(request)
+    }
+
     fn check_target(&self, method: &Method, path: &str) -> Result<(), HttpError> {
         if !paths::is_decodable(path) {
             return Err(INVALID_PATH.to_error());
@@ -78,10 +88,10 @@ impl StrictHttp {
 impl DynamicVersionPolicy for StrictHttp {
     /// Checks a request; the version is always the same.
     fn request_extract_version(&self, request: &Request<Body>, _: &Logger) -> Result<ApiVersion, HttpError> {
-        check_host(request)?;
-        check_transfer_encoding(request)?;
-        self.check_target(request.method(), request.uri().path())?;
-        check_origin(request)?;
+        self.check(request).map_err(|mut error| {
+            error.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            error
+        })?;
         Ok(ApiVersion::new(1, 0, 0))
     }
 }

@@ -198,3 +198,16 @@ async fn a_refused_request_is_logged_once_and_not_as_a_fault() {
         assert!(!log.contains("canary") && !log.contains("\"level\":\"ERROR\""), "{log}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_request_ends_its_connection() {
+    let service = start().await;
+    let head = format!("GET /nothing HTTP/1.1\r\nhost: {}\r\n", service.address());
+    let mut connection = TcpStream::connect(service.address()).await.unwrap();
+    let requests = format!("{head}\r\n{head}connection: close\r\n\r\n");
+    connection.write_all(requests.as_bytes()).await.unwrap();
+    let mut responses = String::new();
+    connection.read_to_string(&mut responses).await.unwrap();
+    assert_eq!(responses.matches("HTTP/1.1 404 ").count(), 1, "{responses}");
+    assert!(responses.contains("\r\nconnection: close\r\n"), "{responses}");
+}

@@ -119,3 +119,16 @@ async fn stalled_bodies_time_out_spread_over_one_second() {
         assert!((1..=200).contains(&timed_out), "{timed_out} in tenth {tenth}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_request_lets_others_go_first() {
+    let refused = std::pin::pin!(in_turn(Err::<(), _>(INVALID_REQUEST.to_error())));
+    assert!(poll_once(refused).is_pending());
+    let accepted = std::pin::pin!(in_turn(Ok(())));
+    assert!(poll_once(accepted).is_ready());
+}
+
+/// The result of polling `future` once.
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(std::task::Waker::noop()))
+}
