@@ -86,7 +86,7 @@ def run_schemathesis(service, url, output):
     problems = ""
     if run.returncode != 0:
         # `cargo run` starts the services at the addresses of the documents.
-        problems = run.stdout.replace(url, json.loads(document_path(service).read_text())["servers"][0]["url"])
+        problems = run.stdout.replace(url, json.loads(document_path(service).read_text())["servers"][1]["url"])
         problems += "To reproduce a failure, run its command against a fresh `cargo run`.\n"
     elif result["test_cases"]["generated"] < MIN_CASES:
         problems = f"fewer than {MIN_CASES} cases"

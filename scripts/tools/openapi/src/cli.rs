@@ -52,12 +52,12 @@ pub(crate) fn services(contracts: &[Contract]) -> Result<String> {
     let mut entries = String::new();
     for contract in contracts {
         let document: Value = serde_json::from_str(&contract.document)?;
-        let url = &document["servers"][0]["url"];
+        let url = Contract::local_url(&document);
         let (service, module, client) = (contract.service, snake(contract.service), snake(&contract.client()));
         let (variable, variant) = (module.to_uppercase(), module.split('_').map(capitalized).collect::<String>());
         out += &format!("{LINTS}\npub(crate) mod {module};\n");
         entries +=
-            &format!("    {variant} {module} {client} \"{service}\" \"{service}-url\" \"{variable}_URL\" {url},\n");
+            &format!("    {variant} {module} {client} \"{service}\" \"{service}-url\" \"{variable}_URL\" \"{url}\",\n");
     }
     Ok(format!("{out}\ncrate::service::services! {{\n{entries}}}\n"))
 }

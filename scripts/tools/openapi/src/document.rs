@@ -26,6 +26,12 @@ impl Contract {
         format!("{}-client", self.service.strip_suffix("-service").unwrap_or(self.service))
     }
 
+    /// The URL of the service as the README starts it.
+    pub(crate) fn local_url(document: &Value) -> &str {
+        // The first server is relative.
+        document["servers"][1]["url"].as_str().unwrap_or_default()
+    }
+
     /// The document as progenitor reads it best.
     pub(crate) fn for_progenitor(&self) -> Result<Value> {
         let mut document: Value = serde_json::from_str(&self.document)?;

@@ -77,7 +77,7 @@ fn every_document_names_the_port_of_its_service() {
     for service in &platform().services {
         let path = workspace_root().join(format!("openapi/{}.json", service.name));
         let document: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        assert_eq!(document["servers"][0]["url"], service.local_url(), "{}", service.name);
+        assert_eq!(document["servers"][1]["url"], service.local_url(), "{}", service.name);
     }
 }
 

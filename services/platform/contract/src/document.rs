@@ -86,7 +86,10 @@ impl Contract {
         document["info"]["description"] = self.description().into();
         document["info"]["contact"] = json!({ "name": "Orders & Notifications Platform team" });
         document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0", "url": "https://spdx.org/licenses/" });
-        document["servers"] = json!([{ "url": format!("http://127.0.0.1:{}", self.port), "description": "The service as the README starts it" }]);
+        document["servers"] = json!([
+            { "url": "/", "description": "Where this document is served" },
+            { "url": format!("http://127.0.0.1:{}", self.port), "description": "The service as the README starts it" },
+        ]);
         // No operation authenticates its caller. Without this the document would not say so.
         document["security"] = json!([]);
         document["components"]["headers"] = headers();

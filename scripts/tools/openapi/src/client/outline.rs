@@ -22,7 +22,7 @@ impl Outline {
             ("service", contract.service.to_owned()),
             ("client", contract.client()),
             ("module", contract.client().replace('-', "_")),
-            ("base_url", document["servers"][0]["url"].as_str().unwrap_or_default().to_owned()),
+            ("base_url", Contract::local_url(document).to_owned()),
             ("read", read.id.to_owned()),
             ("read_builder", read.id.split('_').map(crate::text::capitalized).collect()),
             ("read_parameter", read.parameter.to_owned()),
