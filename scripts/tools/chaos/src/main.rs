@@ -40,7 +40,7 @@ struct Arguments {
     /// The numbers of the promises to test [default: all].
     promises: Vec<u8>,
 
-    /// The long form: hours, most of them for promise 11.
+    /// The long form: about two hours, one of them for promise 11.
     #[arg(long)]
     long: bool,
 

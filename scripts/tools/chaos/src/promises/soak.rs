@@ -32,7 +32,7 @@ struct Growth {
 }
 
 pub(crate) async fn test(run: &Run) -> Result<Verdict> {
-    let time = Duration::from_secs(run.choose(120, 8 * 3600));
+    let time = Duration::from_secs(run.choose(120, 3600));
     let mut platforms = Vec::new();
     for kind in KINDS {
         let platform = Platform::start(run, kind, Setup { unproxied: true, pinned: false }).await?;
