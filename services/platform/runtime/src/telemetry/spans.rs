@@ -4,14 +4,16 @@
 //! dedicated thread exports the spans in batches; when its queue is full, spans are dropped, and requests do not wait.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_otlp::{Protocol, SpanExporter as OtlpExporter, WithExportConfig as _};
+use opentelemetry_otlp::{Protocol, SpanExporter as OtlpExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanExporter, SpanLinks, SpanProcessor as _};
@@ -52,13 +54,17 @@ impl Spans {
     pub(super) fn new(service_name: &'static str, traces: &Traces, log: &Logger) -> Result<Self> {
         variables::log_without_effect(log);
         let Some(endpoint) = traces.otlp_endpoint.as_deref() else { return Ok(Self::default()) };
-        variables::log_proxy(log);
-        let exporter = OtlpExporter::builder()
+        let cannot_export = || format!("cannot export traces to {endpoint}");
+        let mut exporter = OtlpExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(format!("{endpoint}/v1/traces"))
-            .build()
-            .with_context(|| format!("cannot export traces to {endpoint}"))?;
+            .with_endpoint(format!("{endpoint}/v1/traces"));
+        if is_local(endpoint) {
+            exporter = exporter.with_http_client(client_without_proxy().with_context(cannot_export)?);
+        } else {
+            variables::log_proxy(log);
+        }
+        let exporter = exporter.build().with_context(cannot_export)?;
         let exporter = FailureLoggingExporter { exporter, failing: AtomicBool::default(), log: log.clone() };
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
@@ -110,6 +116,21 @@ impl Spans {
     }
 }
 
+/// Whether `url` is on this machine, which is never called through a proxy.
+fn is_local(url: &str) -> bool {
+    let uri: http::Uri = url.parse().unwrap_or_default();
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// The HTTP client that the exporter makes itself, but without a proxy. Like that it is made on a thread of its own,
+/// because it blocks.
+fn client_without_proxy() -> Result<reqwest::blocking::Client> {
+    let build = || reqwest::blocking::Client::builder().no_proxy().timeout(variables::timeout()).build();
+    let built = thread::Builder::new().spawn(build)?.join();
+    Ok(built.map_err(|_| anyhow!("its HTTP client cannot be made"))??)
+}
+
 /// An exporter that logs its first failure, and its recovery.
 #[derive(Debug)]
 struct FailureLoggingExporter<E> {
@@ -155,6 +176,16 @@ mod tests {
         async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
             let succeeds = self.0.lock().unwrap().pop().unwrap();
             if succeeds { Ok(()) } else { Err(OTelSdkError::InternalFailure("unreachable".to_owned())) }
+        }
+    }
+
+    #[test]
+    fn a_collector_on_this_machine_is_recognized() {
+        for url in ["http://localhost", "http://127.8.9.1:4318", "http://[::1]:4318"] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["http://collector:4318", "http://localhost.example", "http://10.0.0.1", "http://[::2]"] {
+            assert!(!is_local(url), "{url}");
         }
     }
 

@@ -1,7 +1,9 @@
 //! The variables of OpenTelemetry that are read beside `OTEL_EXPORTER_OTLP_ENDPOINT`, by its own crates.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
+use opentelemetry_otlp::OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT;
 use slog::{Logger, info, warn};
 
 /// The numbers, with bounds: outside them the exporter exports without a pause, panics, or allocates all memory.
@@ -38,6 +40,13 @@ pub(crate) fn check() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// How long an export may take.
+pub(super) fn timeout() -> Duration {
+    let names = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+    let set = names.iter().find_map(|name| std::env::var(name).ok()?.parse().ok());
+    set.map_or(OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT, Duration::from_millis)
 }
 
 /// Logs which of the variables that are set are not read. Without a collector too: a variable that is not read may be
