@@ -159,13 +159,23 @@ fn a_bad_value_is_reported_with_its_variable_and_format() {
         ("USER_SERVICE_CONCURRENCY", "0", "expected a number of calls from 1 to 10000"),
         ("DATABASE_CONNECTIONS", "-1", "expected a number of connections from 1 to 1000"),
     ] {
-        let output = program(directory.path()).env(variable, value).output().unwrap();
+        // If the value is accepted, the program ends too.
+        let output = program(directory.path()).env(variable, value).arg("--migrate-only").output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert_eq!(output.status.code(), Some(2), "{variable} is {value}: {stderr}");
         let is_named =
             stderr.starts_with(&format!("error: {variable} (--")) && stderr.contains(&format!(" is \"{value}\": "));
         assert!(is_named && stderr.contains(expected) && stderr.lines().count() == 1, "{stderr}");
     }
+}
+
+#[test]
+fn a_variable_of_libpq_with_a_bad_value_is_named() {
+    let directory = TempDir::new().unwrap();
+    let mut command = program(directory.path());
+    command.envs([("DATABASE_URL", "postgres://app@127.0.0.1/orders"), ("PGSSLMODE", "verify_full")]);
+    let line = only_line(command.env("DATABASE_START_TIMEOUT_MS", "1"), 2);
+    assert!(line.contains("PGSSLMODE is \"verify_full\": expected one of disable"), "{line}");
 }
 
 #[test]
@@ -180,7 +190,7 @@ fn a_missing_value_is_reported_with_what_is_expected() {
 fn a_number_that_no_exporter_can_use_is_refused() {
     let directory = TempDir::new().unwrap();
     for (variable, value) in [("OTEL_BSP_MAX_QUEUE_SIZE", "18446744073709551615"), ("OTEL_BSP_SCHEDULE_DELAY", "0")] {
-        let line = only_line(program(directory.path()).env(variable, value), 2);
+        let line = only_line(program(directory.path()).env(variable, value).arg("--migrate-only"), 2);
         assert!(line.starts_with(&format!("error: {variable} is \"{value}\": expected a number from 1 to ")), "{line}");
     }
 }
