@@ -215,6 +215,7 @@ on_both_databases! {
         }
         let (status, next) = service.get(&format!("/api/v1/orders?user_id=1&page_token={token}")).await;
         assert_eq!((status.as_u16(), &next["items"][0]["id"]), (200, &json!(2)), "the token's own filter");
+        assert_eq!(next["items"].as_array().unwrap().len(), 1, "the token's own limit");
     }
 
     async fn a_bad_order_or_filter_is_refused_and_changes_nothing(database: TestDatabase) {

@@ -110,3 +110,14 @@ fn sighup_is_ignored_after_nohup() {
     assert!(stopping.contains("SIGTERM"), "{stopping}");
     assert!(service.process.wait().unwrap().success());
 }
+
+#[test]
+fn a_signal_repeated_at_once_is_the_same_request_to_stop() {
+    let directory = TempDir::new().unwrap();
+    let mut service = Running::start(&mut Command::new(env!("CARGO_BIN_EXE_order-service")), directory.path());
+    service.signal("-TERM");
+    assert!(service.log.any(|line| line.unwrap().contains("stopping")));
+    // It still serves for a second.
+    service.signal("-INT");
+    assert!(service.process.wait().unwrap().success());
+}

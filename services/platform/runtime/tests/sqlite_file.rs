@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 use service_runtime::database::{Connections, Database, DatabaseError, DatabaseUrl, Migration, Migrations};
-use service_runtime::with_batch_connection;
+use service_runtime::{with_batch_connection, with_pool};
 use service_testing::{Kind, TestDatabase};
 
 const MIGRATIONS: Migrations = Migrations {
@@ -49,6 +49,9 @@ async fn a_removed_file_takes_no_writes_and_is_not_ready() {
         fs::rename(&elsewhere, &file).unwrap();
     }
     insert(&opened).await.unwrap();
+    let count = "SELECT COUNT(*) FROM items";
+    let stored = with_pool!(opened.reader(), |pool| sqlx::query_scalar::<_, i64>(count).fetch_one(pool));
+    assert_eq!(stored.unwrap(), 3, "a refused write is stored");
 }
 
 #[tokio::test]

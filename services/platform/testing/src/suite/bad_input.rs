@@ -37,7 +37,7 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
     }
     for path in ["/", "/api/v1", "/api/v2", "/openapi", "/health/x"] {
         let response = reqwest::get(format!("{}{path}", running.server.url())).await?;
-        ensure!(response.status() == 404, "{path}: {}", response.status());
+        refused(response, 404, "not_found").await.with_context(|| path.to_owned())?;
     }
     ensure!(listed(&running, &examples).await? == before, "a refused request changed a list");
     Ok(())
