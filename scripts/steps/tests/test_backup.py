@@ -1,8 +1,9 @@
 import io
 import sqlite3
 import tempfile
+import threading
 import unittest
-from contextlib import redirect_stderr
+from contextlib import closing, redirect_stderr, suppress
 from pathlib import Path
 
 from backup import PostgresDatabase, main
@@ -51,6 +52,29 @@ class Files(unittest.TestCase):
         self.assertEqual(self.run_command("restore", self.backup, f"sqlite://{restored}"), (0, ""))
         self.assertEqual((self.items(restored), self.items(self.database)), ([7], [7, 8]))
         self.assertEqual([self.backup.stat().st_mode & 0o77, restored.stat().st_mode & 0o77], [0, 0])
+
+    def test_a_backup_does_not_begin_again_with_a_write(self):
+        # More than SQLite keeps in memory: the copy is written in several parts.
+        numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)"
+        self.connect(self.database).execute(f"CREATE TABLE ballast AS {numbers} SELECT randomblob(1000000) FROM n")
+        ended = threading.Event()
+        writer = threading.Thread(target=self.write_during_backup, args=[ended])
+        writer.start()
+        self.back_up()
+        ended.set()
+        writer.join()
+        self.assertEqual((self.items(self.backup), self.items(self.database)), ([7], [7, 8]))
+
+    def write_during_backup(self, ended):
+        """Inserts an item once a part of the backup is written."""
+        partial = self.folder / "backup.partial"
+        while not ended.is_set():
+            with suppress(FileNotFoundError):
+                if partial.stat().st_size:
+                    break
+        with closing(sqlite3.connect(self.database, timeout=60)) as connection:
+            connection.execute("INSERT INTO items VALUES (8)")
+            connection.commit()
 
     def test_nothing_is_overwritten(self):
         self.back_up()
