@@ -80,7 +80,8 @@ async fn postgres_sessions_that_were_read_only_are_not_used_again() {
     administer(&database.url, "ALTER DATABASE DATABASE_NAME SET default_transaction_read_only = on").await;
     administer(
         &database.url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     .await;
     for id in 0..20 {
