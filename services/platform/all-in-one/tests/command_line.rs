@@ -19,6 +19,16 @@ fn program(directory: &Path) -> Command {
     command
 }
 
+/// `program` as a terminal starts it: after `nohup scripts/test` SIGHUP would be ignored.
+fn with_default_signals(program: &Command) -> Command {
+    let mut command = Command::new("perl");
+    command.args(["-e", "$SIG{HUP} = 'DEFAULT'; exec @ARGV"]).arg(program.get_program());
+    command.current_dir(program.get_current_dir().unwrap());
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 struct Running {
     process: Child,
     welcome: String,
@@ -136,7 +146,7 @@ fn the_printed_links_open_the_docs_and_the_documents() {
 fn a_signal_stops_it_despite_an_idle_connection() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let directory = TempDir::new().unwrap();
-        let running = start(directory.path());
+        let running = start_program(&mut with_default_signals(&program(directory.path())));
         let url = running.commands()[0].split(' ').find_map(|word| word.strip_prefix("http://")).unwrap().to_owned();
         let _idle = std::net::TcpStream::connect(url.split('/').next().unwrap()).unwrap();
         let log = running.stop_by(signal);
