@@ -208,6 +208,8 @@ async fn refuse_connections(options: &sqlx::postgres::PgConnectOptions) -> Resul
     let name = options.get_database().context("the URL names no database")?;
     let mut connection: PgConnection = options.clone().database("postgres").connect().await?;
     connection.execute(AssertSqlSafe(format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))).await?;
+    // A session that was starting holds a lock until the statistics list it; this waits for it, and changes nothing.
+    connection.execute(AssertSqlSafe(format!("ALTER DATABASE {name} SET TABLESPACE pg_default"))).await?;
     // Waits until they have ended: one that has not may still answer.
     let terminate = format!("SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = '{name}'");
     connection.execute(AssertSqlSafe(terminate)).await?;
