@@ -2,7 +2,7 @@
 //!
 //! drift, the library that Oxide uses for its own contracts, finds and classifies the changes. This module adds what drift
 //! ignores or does not classify: new fields and failures, which is how a contract grows; operation ids, error codes,
-//! headers, security, and texts.
+//! headers, security, servers, and texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -87,6 +87,9 @@ pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
     }
     if old["security"] != new["security"] {
         breaking.insert("- the authorization changed (`security`)\n".to_owned());
+    }
+    if old["servers"] != new["servers"] {
+        harmless.insert("- the `servers` changed, from which some clients take their base URL\n".to_owned());
     }
     if old["info"]["description"] != new["info"]["description"] {
         harmless.insert("- the description was reworded\n".to_owned());

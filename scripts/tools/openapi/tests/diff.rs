@@ -147,6 +147,12 @@ fn new_texts_are_listed_and_break_nothing() {
     }
 }
 
+#[test]
+fn new_servers_are_listed_and_break_nothing() {
+    let difference = of("1.0.0", |d| d["servers"][0]["url"] = json!("https://api.example.com"));
+    assert!(!difference.forbidden && difference.markdown.contains("`servers` changed"), "{}", difference.markdown);
+}
+
 fn git(directory: &Path, arguments: &[&str]) {
     let identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
     let status = Command::new("git").arg("-C").arg(directory).args(identity).args(arguments).status().unwrap();
