@@ -130,11 +130,19 @@ fn limit_lists_not_pages(document: &mut Value) -> Result<Option<u64>> {
     Ok(maxima.pop_first())
 }
 
-/// The fields of the operation's body as options, and whether each is required.
+/// The fields of the operation's body as options, and whether each is required. An object or array is no option: only a
+/// file with the whole body has it.
 fn body_fields(document: &Value, operation: &Value) -> Vec<(String, bool)> {
     let schema = operation.pointer("/requestBody/content/application~1json/schema");
     let Some(schema) = schema.map(|schema| resolved(document, schema)) else { return Vec::new() };
-    let fields = schema["properties"].as_object().into_iter().flat_map(|fields| fields.keys());
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    // What is described has its reference behind an `allOf` for progenitor.
+    let is_option = |field: &Value| {
+        let reference = field.pointer("/allOf/0").unwrap_or(field);
+        let kind = &resolved(document, reference)["type"];
+        kind != "object" && kind != "array"
+    };
+    let fields = fields.filter(|(_, field)| is_option(field)).map(|(name, _)| name);
     let is_required = |field: &String| schema["required"].as_array().is_some_and(|all| all.iter().any(|f| f == field));
     fields.map(|field| (kebab(field), is_required(field))).collect()
 }

@@ -72,6 +72,7 @@ pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
     harmless.extend(remove_new_fields(old, &mut comparable));
     harmless.extend(remove_new_failures(old, &mut comparable));
     harmless.extend(remove_new_promises(old, &mut comparable));
+    harmless.extend(remove_new_options(old, &mut comparable));
     for change in drift::compare(old, &comparable)? {
         let location = location(&change);
         for info in &change.changes {
@@ -233,23 +234,59 @@ fn remove_new_promises(old: &Value, new: &mut Value) -> Vec<String> {
     removed
 }
 
+/// Removes from `new` that a known field of a request may be left out now, and lists it: who sends it still may.
+fn remove_new_options(old: &Value, new: &mut Value) -> Vec<String> {
+    let (sent, answered) = (sent_schemas(new), answered_schemas(new));
+    let mut removed = Vec::new();
+    for (name, schema) in new["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        let Some(before) = old["components"]["schemas"][name]["required"].as_array() else { continue };
+        if !sent.contains(name) || answered.contains(name) {
+            continue;
+        }
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let is_optional = |field: &&Value| {
+            !required.contains(field) && !schema["properties"][field.as_str().unwrap_or_default()].is_null()
+        };
+        let options: Vec<&Value> = before.iter().filter(is_optional).collect();
+        removed.extend(options.iter().map(|field| {
+            format!("- `schemas/{name}`: the field `{}` may be left out\n", field.as_str().unwrap_or_default())
+        }));
+        if !options.is_empty() {
+            let kept = |field: &&Value| required.contains(field) || options.contains(field);
+            let added = required.iter().filter(|field| !before.contains(field));
+            schema["required"] = before.iter().filter(kept).chain(added).cloned().collect();
+        }
+    }
+    removed
+}
+
 /// The names of the schemas in requests.
 fn sent_schemas(document: &Value) -> BTreeSet<String> {
-    let mut open: Vec<&Value> = operations(document)
+    let parts = operations(document)
         .flat_map(|operation| [&operation.value["requestBody"], &operation.value["parameters"]])
         .collect();
-    let mut sent = BTreeSet::new();
+    schemas_in(document, parts)
+}
+
+/// The names of the schemas in answers.
+fn answered_schemas(document: &Value) -> BTreeSet<String> {
+    schemas_in(document, operations(document).map(|operation| &operation.value["responses"]).collect())
+}
+
+/// The names of the schemas that the values in `open` refer to, directly or not.
+fn schemas_in<'a>(document: &'a Value, mut open: Vec<&'a Value>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
     while let Some(value) = open.pop() {
         let reference = value.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/components/schemas/"));
         if let Some(name) = reference
-            && sent.insert(name.to_owned())
+            && found.insert(name.to_owned())
         {
             open.push(&document["components"]["schemas"][name]);
         }
         open.extend(value.as_object().into_iter().flat_map(|fields| fields.values()));
         open.extend(value.as_array().into_iter().flatten());
     }
-    sent
+    found
 }
 
 fn version(document: &Value) -> &str {

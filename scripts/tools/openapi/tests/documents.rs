@@ -46,7 +46,8 @@ fn every_integer_has_a_format() {
 #[test]
 fn no_type_is_behind_an_all_of() {
     for_each_document(|service, document| {
-        for schema in objects(document) {
+        // In OpenAPI 3.0 nothing else can say that a field with a type by reference is deprecated.
+        for schema in objects(document).into_iter().filter(|schema| schema["deprecated"] != true) {
             assert!(schema.get("allOf").is_none(), "{service}: {schema}");
         }
     });
@@ -54,7 +55,7 @@ fn no_type_is_behind_an_all_of() {
 
 #[test]
 fn a_parameter_has_an_example_if_it_has_no_effect() {
-    let have_an_effect = ["limit", "page_token", "Idempotency-Key"];
+    let have_an_effect = ["limit", "page_token", "Idempotency-Key", "If-Match", "If-None-Match"];
     for_each_document(|service, document| {
         for Operation { path, value, .. } in operations(document) {
             for parameter in value["parameters"].as_array().into_iter().flatten() {

@@ -71,7 +71,8 @@ fn is_arrow(from: &Crate, to: &Crate, platform: &Platform) -> bool {
         (Kind::Service, Kind::Client) => called_clients(&from.name, platform).contains(&to.name),
         (Kind::Service, Kind::Platform | Kind::ClientPolicy) => to.name != "service-testing",
         (Kind::Api, Kind::Platform) => to.name == "contract",
-        (Kind::AllInOne, Kind::Service | Kind::Platform) => true,
+        // It creates its demo data through the published API.
+        (Kind::AllInOne, Kind::Service | Kind::Platform | Kind::Client) => true,
         (Kind::Platform | Kind::ClientPolicy, Kind::Platform | Kind::ClientPolicy) => true,
         (Kind::Client, Kind::ClientPolicy) => true,
         (Kind::CommandLine, Kind::Client | Kind::ClientPolicy) => true,

@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATIO
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// The header that marks a replayed response.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -65,6 +66,13 @@ impl<T: Serialize> Created<T> {
     /// The response about `created`, for a resource at the path `location`.
     pub fn new(created: &T, location: String) -> serde_json::Result<Self> {
         Ok(Self { body: serde_json::to_string(created)?, location, replayed: false, of: PhantomData })
+    }
+}
+
+impl<T: DeserializeOwned> Created<T> {
+    /// What was created.
+    pub(crate) fn read(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.body)
     }
 }
 

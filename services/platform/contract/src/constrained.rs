@@ -69,7 +69,8 @@ impl StringRules {
         let length = value.chars().count();
         let (min, max) = (self.min_length as usize, self.max_length as usize);
         if !(min..=max).contains(&length) {
-            return Err(Violation(format!("expected {min} to {max} characters, got {length}")));
+            let expected = if min == max { max.to_string() } else { format!("{min} to {max}") };
+            return Err(Violation(format!("expected {expected} characters, got {length}")));
         }
         if !pattern.map_or_else(|| is_text(value), |pattern| pattern.matches(value)) {
             return Err(Violation(format!("expected {}", self.expected)));

@@ -206,6 +206,8 @@ fn complete_operation(
         _ => return Err("the trait, `takes` and the example must agree on whether its request has a body".to_owned()),
     }
 
+    let parameters = operation.get("parameters").and_then(Value::as_array);
+    let is_conditional = parameters.into_iter().flatten().any(|parameter| parameter["name"] == "If-None-Match");
     let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
     let responses = responses.ok_or("it has no responses")?;
     responses.retain(|status, _| status.starts_with('2'));
@@ -215,8 +217,10 @@ fn complete_operation(
     }
     success["description"] = declared.meaning.into();
     success["headers"]["X-Request-Id"] = header("X-Request-Id");
-    if let (Some(header), Some(location)) = (success.pointer_mut("/headers/Location"), golden.headers.get("location")) {
-        header["example"] = location.as_str().into();
+    for (name, header) in success["headers"].as_object_mut().into_iter().flatten() {
+        if let Some(example) = golden.headers.get(&name.to_lowercase()) {
+            header["example"] = example.as_str().into();
+        }
     }
     if let Some(header) = success.pointer_mut("/headers/Idempotency-Replayed") {
         // Without an example, a mock makes up a value: the schema alone is a boolean that is never `false`.
@@ -263,8 +267,21 @@ fn complete_operation(
     for (status, errors) in by_status {
         responses.insert(status, error_response(errors));
     }
+    if is_conditional {
+        responses.insert(NOT_MODIFIED.to_owned(), not_modified());
+    }
     responses.sort_keys();
     Ok(())
+}
+
+/// The status of a response to a client that has the resource already.
+const NOT_MODIFIED: &str = "304";
+
+fn not_modified() -> Value {
+    json!({
+        "description": "The resource still has an entity tag of `If-None-Match`: use what you have.",
+        "headers": { "X-Request-Id": header("X-Request-Id") },
+    })
 }
 
 fn checked(check: TypeCheck, example: &Value) -> Result<Value, String> {

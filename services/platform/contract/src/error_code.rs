@@ -159,6 +159,16 @@ pub const IDEMPOTENCY_KEY_IN_USE: ErrorCode = ErrorCode {
     retry_after_s: Some(1),
 };
 
+/// An `If-Match` that names another version than the present one.
+pub const VERSION_MISMATCH: ErrorCode = ErrorCode {
+    code: "version_mismatch",
+    status: ErrorStatusCode::PRECONDITION_FAILED,
+    when: "The resource has another version than `If-Match` names: somebody else has changed it. Nothing was changed. Read \
+           it again, and decide whether your change still makes sense.",
+    message: "The resource has been changed since it was read",
+    retry_after_s: None,
+};
+
 /// An error inside the service, while it reads.
 pub const INTERNAL_ERROR: ErrorCode = ErrorCode {
     code: "internal_error",

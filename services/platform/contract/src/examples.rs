@@ -40,6 +40,8 @@ pub struct Example {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// The called service to which the request is made; the service of the example if absent.
+    pub service: Option<String>,
     /// The operation's id.
     pub operation: String,
     /// The request.
@@ -117,6 +119,8 @@ pub enum DependencyFault {
     Silent,
     /// It answers what its contract does not allow.
     Nonsense,
+    /// No address of it is configured, which an optional dependency allows.
+    Absent,
 }
 
 /// An error that an operation declares.

@@ -58,6 +58,12 @@ impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> ExclusiveExtracto
     }
 }
 
+/// An optional field of a body: absent, or with a value. `null` is no value; the schema of the field says so too, with
+/// `#[schemars(with = "…")]`.
+pub fn optional<'de, T: serde::Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// `result`, but an error only after other connections had their turn. hyper reads the next request of a connection as
 /// soon as it has the answer to the last: refusing without waiting for anything would let one connection that sends bad
 /// requests without a pause keep everybody else waiting.
@@ -186,7 +192,7 @@ fn invalid(location: &str, cause: impl Display) -> HttpError {
     INVALID_REQUEST.with_message(shorten(&format!("{location}: {cause}")))
 }
 
-/// A value of a path or query parameter: text that can represent an integer.
+/// A value of a path or query parameter: text that can represent an integer or a truth value.
 struct Text(String);
 
 impl<'de> IntoDeserializer<'de, TextError> for Text {
@@ -216,8 +222,16 @@ impl<'de> Deserializer<'de> for Text {
         }
     }
 
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextError> {
+        match self.0.as_str() {
+            "true" => visitor.visit_bool(true),
+            "false" => visitor.visit_bool(false),
+            other => Err(TextError::invalid_value(Unexpected::Str(other), &"`true` or `false`")),
+        }
+    }
+
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
+        i8 i16 i32 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
         newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }

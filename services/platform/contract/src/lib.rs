@@ -6,6 +6,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`constrained`] | strings and integers whose JSON schema and run-time check are one definition |
+//! | [`deprecated`] | the schema of fields that stay for old clients |
 //! | [`text`] | what text for people is |
 //! | [`time`] | points in time |
 //! | [`mod@string_enum`] | enumerations of strings, the same way |
@@ -28,19 +29,24 @@ extern crate self as contract;
 
 pub mod answer;
 pub mod constrained;
+pub mod deprecated;
 pub mod document;
 pub mod error_code;
 pub mod examples;
 pub mod extract;
 pub mod health;
 pub mod idempotency;
+pub mod items;
+pub mod money;
 pub mod operation;
 pub mod page;
 pub mod paths;
+pub mod precondition;
 pub mod request_timeout;
 pub mod string_enum;
 pub mod text;
 pub mod time;
+pub mod version;
 
 mod components;
 mod conventions;

@@ -59,13 +59,13 @@ pub(crate) fn generate(contract: &Contract) -> Result<Vec<(&'static str, String)
 }
 
 /// The integer types of the document with their bounds.
-fn integers(document: &Value) -> Result<BTreeMap<String, (u64, u64)>> {
+fn integers(document: &Value) -> Result<BTreeMap<String, (i64, i64)>> {
     let schemas = document["components"]["schemas"].as_object().into_iter().flatten();
     let mut integers = BTreeMap::new();
     for (name, schema) in schemas.filter(|(_, schema)| schema["type"] == "integer") {
-        match (schema["minimum"].as_u64(), schema["maximum"].as_u64()) {
-            (Some(minimum @ 1..), Some(maximum)) => integers.insert(name.clone(), (minimum, maximum)),
-            _ => bail!("the integer type {name} needs a minimum of at least 1 and a maximum"),
+        match (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {
+            (Some(minimum), Some(maximum)) => integers.insert(name.clone(), (minimum, maximum)),
+            _ => bail!("the integer type {name} needs a minimum and a maximum"),
         };
     }
     Ok(integers)
@@ -73,10 +73,18 @@ fn integers(document: &Value) -> Result<BTreeMap<String, (u64, u64)>> {
 
 /// Conversions from plain integers within the bounds, and back.
 ///
-/// progenitor wraps each type around `NonZeroU64`, converts only from `NonZeroU64`, and omits the maximum. With these
-/// conversions `user_id(1)` works and a number above the maximum is refused.
-fn conversions(integers: &BTreeMap<String, (u64, u64)>) -> String {
-    let types: Vec<String> =
-        integers.iter().map(|(name, (minimum, maximum))| format!("    {name} in {minimum}..={maximum},\n")).collect();
-    format!("{}\nintegers! {{\n{}}}\n", include_str!("integers.rs"), types.concat())
+/// progenitor wraps a type from 1 on around `NonZeroU64`, converts only from `NonZeroU64`, and omits the maximum. With these
+/// conversions `user_id(1)` works and a number above the maximum is refused. A type with 0 or negative values is one around
+/// `i64`, with a conversion from any `i64` that leaves the bounds to the service.
+fn conversions(integers: &BTreeMap<String, (i64, i64)>) -> String {
+    let (signed, positive): (Vec<_>, Vec<_>) = integers.iter().partition(|(_, (minimum, _))| *minimum <= 0);
+    let list = |types: Vec<(&String, &(i64, i64))>| -> String {
+        types.iter().map(|(name, (minimum, maximum))| format!("    {name} in {minimum}..={maximum},\n")).collect()
+    };
+    let mut code = format!("{}\nintegers! {{\n{}}}\n", include_str!("integers.rs"), list(positive));
+    if !signed.is_empty() {
+        let macros = include_str!("signed_integers.rs");
+        code += &format!("\n{macros}\nsigned_integers! {{\n{}}}\n", list(signed));
+    }
+    code
 }

@@ -8,5 +8,6 @@ type Named = (&'static str, fn() -> Contract);
 #[rustfmt::skip] // one service a line, however short the list
 pub(crate) const CONTRACTS: &[Named] = &[
     ("user-service", user_service_api::service_contract),
+    ("product-service", product_service_api::service_contract),
     ("order-service", order_service_api::service_contract),
 ];
