@@ -2095,6 +2095,12 @@ impl Client {
         Self { inner: self.inner.traced(headers), ..self.clone() }
     }
 
+    /// This client for calls that are safe to repeat, although their method does not say so: they are retried as those
+    /// with a safe method.
+    pub fn repeatable(&self) -> Self {
+        Self { inner: self.inner.repeatable(), ..self.clone() }
+    }
+
     /// The counters of the policy and the state of the circuit; `None` for a client without a policy.
     pub fn snapshot(&self) -> Option<client_policy::Snapshot> {
         self.inner.snapshot()
@@ -2118,6 +2124,10 @@ impl client_policy::PolicyClient for Client {
         Client::traced(self, headers)
     }
 
+    fn repeatable(&self) -> Self {
+        Client::repeatable(self)
+    }
+
     fn snapshot(&self) -> Option<client_policy::Snapshot> {
         Client::snapshot(self)
     }
@@ -2126,5 +2136,9 @@ impl client_policy::PolicyClient for Client {
 impl client_policy::ErrorBody for types::Error {
     fn error_code(&self) -> Option<&str> {
         self.error_code.as_deref()
+    }
+
+    fn message(&self) -> &str {
+        &self.message
     }
 }

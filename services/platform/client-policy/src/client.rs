@@ -27,6 +27,10 @@ pub trait PolicyClient: Clone + Send + Sync + 'static {
     /// This client for calls that belong to a trace: each carries these headers (W3C Trace Context).
     fn traced(&self, headers: HeaderMap) -> Self;
 
+    /// This client for calls that are safe to repeat, although their method does not say so: they are retried as those
+    /// with a safe method.
+    fn repeatable(&self) -> Self;
+
     /// The counters and the circuit's state; `None` for a client without a policy.
     fn snapshot(&self) -> Option<Snapshot>;
 }
@@ -35,4 +39,7 @@ pub trait PolicyClient: Clone + Send + Sync + 'static {
 pub trait ErrorBody {
     /// The stable code to decide by; `None` if no operation was reached.
     fn error_code(&self) -> Option<&str>;
+
+    /// The text for people.
+    fn message(&self) -> &str;
 }

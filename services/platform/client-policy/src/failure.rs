@@ -21,6 +21,8 @@ pub enum Failure {
         status: StatusCode,
         /// The `error_code` of the answer.
         code: String,
+        /// The text for people: to look for values in, neither to show nor to log.
+        message: String,
     },
     /// The service cannot be reached or cannot answer now, or the policy refused the call.
     Unavailable(String),
@@ -39,7 +41,7 @@ impl Failure {
             Error::ErrorResponse(answer) => match (answer.status(), answer.error_code()) {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(DEADLINE_EXCEEDED)) => Self::Timeout,
                 (status, Some(code)) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-                    Self::Answered { status, code: code.to_owned() }
+                    Self::Answered { status, code: code.to_owned(), message: answer.message().to_owned() }
                 }
                 (status, _) => Self::of_status(status),
             },

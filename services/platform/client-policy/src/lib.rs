@@ -4,13 +4,14 @@
 //! - **Time limits.** Connecting, an attempt, and a call with all its attempts each have a limit ([`Settings`]);
 //!   [`PolicyClient::until`] sets an earlier deadline. Each attempt carries `Request-Timeout-Ms`: the milliseconds,
 //!   1 to 60000, after which the caller stops waiting.
-//! - **Retries.** A request with a safe method (`GET`, `HEAD`) gets up to [`MAX_ATTEMPTS`] attempts. The policy retries
-//!   after a connection error, an attempt timeout, 429, 502, 503 or 504. The backoff is random: at most 25 ms, then 50
-//!   ms, plus the value of `Retry-After`. A retry whose backoff exceeds the remaining time is not made. A peer that
-//!   does not speak HTTP is not retried, nor is a success that does not parse.
+//! - **Retries.** A request with a safe method (`GET`, `HEAD`), or of a client for [repeatable](PolicyClient::repeatable)
+//!   calls, gets up to [`MAX_ATTEMPTS`] attempts. The policy retries after a connection error, an attempt timeout, 429,
+//!   502, 503 or 504. The backoff is random: at most 25 ms, then 50 ms, plus the value of `Retry-After`. A retry whose
+//!   backoff exceeds the remaining time is not made. A peer that does not speak HTTP is not retried, nor is a success that
+//!   does not parse.
 //! - **Dead connections.** If a connection is closed before the answer begins, most often a pooled one that the service
-//!   has just closed, the attempt continues with the same request on a new connection, once. This needs a safe method
-//!   or an `Idempotency-Key`, and counts neither against the budget nor for the circuit breaker.
+//!   has just closed, the attempt continues with the same request on a new connection, once. This needs a request
+//!   that may be retried or has an `Idempotency-Key`, and counts neither against the budget nor for the circuit breaker.
 //! - **Retry budget.** In ten seconds there are at most as many retries as a tenth of the calls, or two if that is more.
 //! - **Circuit breaker.** After 10 consecutive failures, or when half of at least 20 attempts within ten seconds
 //!   failed, calls are refused immediately, except for one probe a second, until a probe succeeds. Failures are

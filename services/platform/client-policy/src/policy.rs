@@ -19,13 +19,15 @@ use crate::{Outcome, Refusal, response, retry};
 /// The request header that makes it harmless to send a request twice.
 const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 
-/// Makes every call of a client. Clones share everything but the deadline and the trace.
+/// Makes every call of a client. Clones share everything but the deadline, the trace and whether calls are repeatable.
 #[derive(Clone, Debug)]
 pub struct Policy {
     shared: Option<Arc<Shared>>,
     deadline: Option<Instant>,
     /// The trace headers of the calls.
     trace: HeaderMap,
+    /// Whether the calls are safe to repeat, whatever their method.
+    repeatable: bool,
 }
 
 /// The counters of a policy and its state.
@@ -69,7 +71,7 @@ struct Shared {
 impl Policy {
     /// One attempt a call, limited only by the HTTP client and the deadline of [`until`](Self::until).
     pub fn none() -> Self {
-        Self { shared: None, deadline: None, trace: HeaderMap::new() }
+        Self { shared: None, deadline: None, trace: HeaderMap::new(), repeatable: false }
     }
 
     /// The policy that this [crate](crate) describes, for any HTTP client; a pooled connection found dead is a failure
@@ -97,7 +99,7 @@ impl Policy {
             settings,
             unpooled,
         };
-        Self { shared: Some(Arc::new(shared)), deadline: None, trace: HeaderMap::new() }
+        Self { shared: Some(Arc::new(shared)), ..Self::none() }
     }
 
     /// The HTTP client that suits the policy, and the policy.
@@ -121,6 +123,12 @@ impl Policy {
     /// The same policy for calls that carry these trace headers.
     pub fn traced(&self, trace: HeaderMap) -> Self {
         Self { trace, ..self.clone() }
+    }
+
+    /// The same policy for calls that are safe to repeat, although their method does not say so: an operation whose
+    /// document promises it.
+    pub fn repeatable(&self) -> Self {
+        Self { repeatable: true, ..self.clone() }
     }
 
     /// The counters and the circuit's state; `None` for [`Policy::none`].
@@ -147,7 +155,8 @@ impl Policy {
         let send =
             async |http: reqwest::Client, request| response::buffer::<E>(http.execute(request).await?, max_bytes).await;
         if let Some(shared) = &self.shared {
-            return shared.call(http, request, self.deadline, send).await;
+            let may_retry = self.repeatable || request.method().is_safe();
+            return shared.call(http, request, may_retry, self.deadline, send).await;
         }
         if let Some(deadline) = self.deadline {
             match time_left(deadline) {
@@ -164,6 +173,7 @@ impl Shared {
         &self,
         http: &reqwest::Client,
         mut request: Request,
+        may_retry: bool,
         caller: Option<Instant>,
         send: impl Fn(reqwest::Client, Request) -> F,
     ) -> Outcome
@@ -172,7 +182,6 @@ impl Shared {
     {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let deadlines = Deadlines { own: Instant::now() + self.settings.timeout, caller };
-        let may_retry = request.method().is_safe();
         let may_repeat = may_retry || request.headers().contains_key(IDEMPOTENCY_HEADER);
         let mut number = 1;
         let mut last = None;

@@ -1,7 +1,7 @@
-//! The port to another service: lookups by key, coalesced, with deadlines, traces, metrics and five outcomes.
+//! The port to another service: calls and lookups by key, with deadlines, traces, metrics and five outcomes.
 //!
-//! While a request to the other service is in flight, lookups that arrive meanwhile collect, and the next request asks for
-//! all of them. The client's policy adds time limits, retries, a circuit breaker and a bulkhead.
+//! Lookups are coalesced: while a request to the other service is in flight, lookups that arrive meanwhile collect, and the
+//! next request asks for all of them. The client's policy adds time limits, retries, a circuit breaker and a bulkhead.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -95,7 +95,7 @@ impl LookupError {
     /// The error that `failure` means, where the contract says with 404 and `not_found` that there is nothing.
     pub fn from_failure(failure: Failure, not_found: &str) -> Self {
         match failure {
-            Failure::Answered { status, code } if status == http::StatusCode::NOT_FOUND && code == not_found => {
+            Failure::Answered { status, code, .. } if status == http::StatusCode::NOT_FOUND && code == not_found => {
                 Self::NotFound
             }
             Failure::Answered { status, .. } => Self::InvalidResponse(format!("status {}", status.as_u16())),
@@ -124,7 +124,7 @@ impl<C: PolicyClient> Dependency<C> {
     ///
     /// # Errors
     ///
-    /// The client cannot be made.
+    /// No address is configured, or the client cannot be made.
     pub fn connect(
         name: &'static str,
         config: &DependencyConfig,
@@ -132,17 +132,45 @@ impl<C: PolicyClient> Dependency<C> {
         telemetry: &mut Telemetry,
         log: &Logger,
     ) -> Result<Self> {
+        let url = config.url.as_deref().with_context(|| format!("the address of {name} is not configured"))?;
         let settings = Settings { max_response_bytes, ..config.settings.clone() };
         let log = log.clone();
         let observer = move |circuit| match circuit {
             Circuit::Open => warn!(log, "circuit opened"; "dependency" => name),
             Circuit::Closed => info!(log, "circuit closed"; "dependency" => name),
         };
-        let client = C::connect(&config.url, settings, observer)
-            .with_context(|| format!("cannot make the HTTP client for {name}"))?;
+        let client =
+            C::connect(url, settings, observer).with_context(|| format!("cannot make the HTTP client for {name}"))?;
         let observed = client.clone();
         let calls = telemetry.dependency(name, move || observed.snapshot());
         Ok(Self { client, timeout: config.settings.timeout, calls })
+    }
+
+    /// Makes one call of `operation` for `request`: `make` sends it with the client that it is given. Takes no longer than
+    /// the configured timeout, nor than until the request's deadline.
+    pub async fn call<T, F>(
+        &self,
+        operation: &'static str,
+        request: &RequestScope,
+        make: impl FnOnce(C) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let call = self.calls.begin(operation, &request.trace);
+        let deadline = request.deadline.min(Instant::now() + self.timeout);
+        // The client has the timeout itself: it must know whether a call ended by that or by the request's deadline.
+        let client = self.client.until(request.deadline).traced(call.trace.headers());
+        let outcome = tokio::time::timeout_at(deadline.into(), make(client)).await.unwrap_or(Err(Failure::Timeout));
+        match &outcome {
+            Ok(_) => call.succeed("success"),
+            Err(Failure::Answered { .. }) => call.succeed("refused"),
+            Err(Failure::Unavailable(_)) => call.fail("unavailable"),
+            Err(Failure::Timeout) => call.fail("timeout"),
+            Err(Failure::InvalidResponse(_)) => call.fail("invalid_response"),
+            Err(Failure::Fault(_)) => call.fail("fault"),
+        }
+        outcome
     }
 
     /// Coalesces the lookups `L`.

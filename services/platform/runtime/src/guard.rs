@@ -23,9 +23,10 @@ use dropshot::{
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 use slog::{Logger, warn};
 use tokio::time::timeout_at;
+use uuid::Uuid;
 
 use crate::admission::Admission;
 use crate::config::values::{milliseconds, requests};
@@ -93,6 +94,19 @@ pub struct RequestScope {
     pub trace: TraceContext,
     /// The request's log.
     pub log: Logger,
+}
+
+impl RequestScope {
+    /// The scope of work in the background, for which `limit` is left: in a trace of its own, which is not recorded.
+    pub fn of_background(limit: Duration, log: &Logger) -> Self {
+        let trace = TraceContext::of_request(&Uuid::new_v4().to_string(), &HeaderMap::new(), false);
+        Self { deadline: Instant::now() + limit, trace, log: log.clone() }
+    }
+
+    /// The scope of work for this request that may outlive it by `limit`.
+    pub fn outlived_by(&self, limit: Duration) -> Self {
+        Self { deadline: Instant::now() + limit, ..self.clone() }
+    }
 }
 
 /// Admits a request and runs `operation` with the service's state.

@@ -1,5 +1,7 @@
 //! Pagination of lists: page tokens, and the page that rows make.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use contract::error_code::{INTERNAL_ERROR, INVALID_PAGE_TOKEN};
 use contract::page::PageLimit;
@@ -7,7 +9,7 @@ use dropshot::HttpError;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The reason why a page cannot be returned.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum PageError {
     /// The token is damaged, or it belongs to another list.
     #[error("not a token of this list")]
@@ -17,7 +19,7 @@ pub enum PageError {
     OtherFilters,
     /// The state of the next page cannot be serialized.
     #[error("{0}")]
-    Fault(#[from] serde_json::Error),
+    Fault(Arc<serde_json::Error>),
 }
 
 impl From<PageError> for HttpError {
@@ -46,7 +48,7 @@ pub trait PageState: Serialize + DeserializeOwned {
 
     /// This state as a token.
     fn to_token(&self) -> Result<String, PageError> {
-        let mut bytes = serde_json::to_vec(&(Self::LIST, self))?;
+        let mut bytes = serde_json::to_vec(&(Self::LIST, self)).map_err(|error| PageError::Fault(Arc::new(error)))?;
         bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }

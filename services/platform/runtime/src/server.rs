@@ -40,7 +40,7 @@ pub struct Server {
     finished: ShutdownWaitFuture,
     failed: bool,
     spans: Spans,
-    _purge: JoinSet<()>,
+    background: JoinSet<()>,
     close: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
     log: Logger,
 }
@@ -55,10 +55,21 @@ pub struct Parts<'a> {
     pub(crate) document: &'static str,
     pub(crate) config: &'a Config,
     pub(crate) telemetry: Telemetry,
+    pub(crate) background: JoinSet<()>,
     pub(crate) log: Logger,
 }
 
 impl Parts<'_> {
+    /// The service's log.
+    pub fn log(&self) -> &Logger {
+        &self.log
+    }
+
+    /// Runs `task` until the server has answered its last request. It is cancelled then, wherever it waits.
+    pub fn run_in_background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.background.spawn(task);
+    }
+
     /// A client of the service `name`, configured by its flags, with metrics and logged circuit changes. It reads at most
     /// `max_response_bytes` of a response.
     ///
@@ -75,6 +86,22 @@ impl Parts<'_> {
         Dependency::connect(name, config, max_response_bytes, &mut self.telemetry, &self.log)
     }
 
+    /// As [`dependency`](Self::dependency), of a service whose address need not be configured; `None` if it is not.
+    ///
+    /// # Errors
+    ///
+    /// As of [`dependency`](Self::dependency).
+    pub fn optional_dependency<C: PolicyClient>(
+        &mut self,
+        name: &'static str,
+        max_response_bytes: usize,
+    ) -> Result<Option<Dependency<C>>> {
+        if self.config.dependencies.get(name).is_some_and(|config| config.url.is_none()) {
+            return Ok(None);
+        }
+        self.dependency(name, max_response_bytes).map(Some)
+    }
+
     /// Serves `api` with `state`, at the configured address.
     ///
     /// # Errors
@@ -84,7 +111,7 @@ impl Parts<'_> {
     where
         Guard<C>: ServerContext,
     {
-        let Self { database, keys, name, document, config, telemetry, log } = self;
+        let Self { database, keys, name, document, config, telemetry, mut background, log } = self;
         let mut api = api.map_err(|error| anyhow!("{error}"))?;
         let (listen_address, probe) = (config.listen_address, ReadinessProbe::new(database));
         register_document(&mut api, document)?;
@@ -112,6 +139,7 @@ impl Parts<'_> {
                 let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 anyhow!("cannot listen on {listen_address}: {cause}")
             })?;
+        background.spawn(purge_hourly(keys, log.clone()));
         Ok(Server {
             service_name: name,
             address: server.local_addr(),
@@ -119,7 +147,7 @@ impl Parts<'_> {
             finished: server.wait_for_shutdown(),
             failed: false,
             spans,
-            _purge: purge_hourly(keys, log.clone()),
+            background,
             close: Box::pin(server.close()),
             log,
         })
@@ -160,7 +188,7 @@ impl Server {
     }
 
     /// Stops as [`stop`](Self::stop), but gives in-flight requests until `deadline`.
-    pub(crate) async fn stop_by(self, deadline: Instant) {
+    pub(crate) async fn stop_by(mut self, deadline: Instant) {
         self.announce_stop();
         // dropshot panics when a server that has already ended is closed.
         let close = async { if self.failed { Ok(()) } else { self.close.await } };
@@ -169,6 +197,7 @@ impl Server {
             Ok(Err(error)) => warn!(self.log, "server stopped with an error"; "error" => error),
             Err(_) => warn!(self.log, "requests aborted after the drain timeout"),
         }
+        self.background.shutdown().await;
         tokio::join!(self.probe.database().close(), self.spans.flush());
         info!(self.log, "stopped");
     }

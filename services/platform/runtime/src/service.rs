@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use slog::{Logger, info, o};
+use tokio::task::JoinSet;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, DependencyConfig};
 use crate::database::{Database, DatabaseUrl, Migration, Migrations, StartWait};
 use crate::idempotency::{self, Keys};
 use crate::server::{Parts, Server};
@@ -63,8 +64,12 @@ impl Service {
         let database = self.wait_and_open(config, &log).await?;
         let keys = Keys::new(database.clone());
         let Self { name, document, .. } = *self;
-        let server = (self.serve)(Parts { database, keys, name, document, config, telemetry, log: log.clone() })?;
-        let calls = config.dependencies.iter().map(|(name, dependency)| format!("{name}={}", dependency.url));
+        let background = JoinSet::new();
+        let parts = Parts { database, keys, name, document, config, telemetry, background, log: log.clone() };
+        let server = (self.serve)(parts)?;
+        let url_of =
+            |(name, dependency): (&String, &DependencyConfig)| Some(format!("{name}={}", dependency.url.as_ref()?));
+        let calls = config.dependencies.iter().filter_map(url_of);
         let (url, database) = (server.url(), config.database_url.to_string());
         match calls.collect::<Vec<_>>().join(" ") {
             none if none.is_empty() => info!(log, "serving"; "url" => url, "database" => database),

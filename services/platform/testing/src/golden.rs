@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use chrono::DateTime;
-use contract::examples::{Example, Request, State};
+use contract::examples::{Example, Request, State, Step};
 use contract::paths;
 use futures::StreamExt;
 use reqwest::{Body, Client, Method, RequestBuilder, Response};
@@ -27,12 +27,10 @@ impl Replay {
         Ok(Self { document: serde_json::from_str(document)?, base_url, http: Client::builder().no_proxy().build()? })
     }
 
-    /// Makes the requests that `example` requires first.
-    pub async fn prepare(&self, example: &Example) -> Result<()> {
-        for step in &example.given {
-            let response = self.send(&step.operation, &step.request).await?;
-            ensure!(response.status().is_success(), "given {}: {}", step.operation, response.text().await?);
-        }
+    /// Makes a request that an example requires first.
+    pub async fn prepare(&self, step: &Step) -> Result<()> {
+        let response = self.send(&step.operation, &step.request).await?;
+        ensure!(response.status().is_success(), "given {}: {}", step.operation, response.text().await?);
         Ok(())
     }
 
@@ -145,7 +143,9 @@ fn normalize(value: Value) -> Value {
 /// The tables of a service, without those of the runtime.
 const POSTGRES_TABLES: &str = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'
      AND tablename NOT IN ('_sqlx_migrations', 'idempotency_keys')";
-const SQLITE_TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+// A virtual table is dropped with the tables that it consists of, which SQLite calls shadow tables.
+const SQLITE_TABLES: &str = "SELECT name FROM pragma_table_list
+     WHERE schema = 'main' AND type IN ('table', 'virtual') AND name NOT LIKE 'sqlite_%'
      AND name NOT IN ('_sqlx_migrations', 'idempotency_keys')";
 
 /// Holds a database in a state until it is dropped.

@@ -82,7 +82,7 @@ pub fn config_of(service: &Service, database: &DatabaseUrl, called: &[(&str, Str
     let mut config = service.config(([127, 0, 0, 1], 0).into(), database.clone());
     for (name, url) in called {
         let dependency = config.dependencies.get_mut(*name).expect("the service calls this one");
-        dependency.url.clone_from(url);
+        dependency.url = Some(url.clone());
         call_patiently(dependency);
     }
     config

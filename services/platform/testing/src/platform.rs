@@ -23,7 +23,7 @@ pub async fn start_all<const N: usize>(services: [&Service; N], configure: impl 
         let mut config = config_of(service, &database.url, &[]);
         for called in &started {
             if let Some(dependency) = config.dependencies.get_mut(called.server.service_name()) {
-                dependency.url = called.server.url();
+                dependency.url = Some(called.server.url());
                 call_patiently(dependency);
             }
         }

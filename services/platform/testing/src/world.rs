@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use contract::examples::{self, DeclaredError, DependencyFault, ErrorExample, Example, State};
 use contract::paths;
 use httpmock::MockServer;
@@ -33,7 +33,7 @@ pub struct Running {
     pub log: CapturedLog,
     /// Makes requests to it.
     pub replay: Replay,
-    _called: Vec<Called>,
+    called: Vec<(String, Called)>,
 }
 
 /// What listens at the address of a called service; it is dropped with the service that calls it.
@@ -69,6 +69,10 @@ impl World {
         }
         let mut called = Vec::new();
         for (name, dependency) in &mut config.dependencies {
+            if *state == (State::Dependency { name: name.clone(), fault: DependencyFault::Absent }) {
+                dependency.url = None;
+                continue;
+            }
             call_patiently(dependency);
             let fault = match state {
                 State::Dependency { name: faulty, fault } if faulty == name => Some(*fault),
@@ -78,15 +82,16 @@ impl World {
                 dependency.settings.timeout = SHORT;
             }
             let (url, held) = self.called(name, fault).await.with_context(|| format!("starting {name}"))?;
-            dependency.url = url;
-            called.push(held);
+            dependency.url = Some(url);
+            called.push((name.clone(), held));
         }
         let log = CapturedLog::default();
         let server = service.start(&config, &log.logger(&[service.document])).await?;
         let replay = Replay::new(service.document, server.url())?;
-        Ok(Running { server, log, replay, _called: called })
+        Ok(Running { server, log, replay, called })
     }
 
+    /// Starts what listens at the address of the called service `name`.
     async fn called(self, name: &str, fault: Option<DependencyFault>) -> Result<(String, Called)> {
         let local = |address: std::net::SocketAddr| format!("http://{address}");
         Ok(match fault {
@@ -109,6 +114,7 @@ impl World {
                 let listener = TcpListener::bind("127.0.0.1:0")?;
                 (local(listener.local_addr()?), Called::Silent(listener))
             }
+            Some(DependencyFault::Absent) => bail!("an absent service listens nowhere"),
             Some(DependencyFault::Nonsense) => {
                 let server = MockServer::start_async().await;
                 server.mock(|_, then| {
@@ -117,6 +123,23 @@ impl World {
                 (server.base_url(), Called::Nonsense(server))
             }
         })
+    }
+}
+
+impl Running {
+    /// Makes the requests that `example` requires first, to this service or to those that it calls.
+    pub async fn prepare(&self, example: &Example) -> Result<()> {
+        for step in &example.given {
+            let replay = match &step.service {
+                None => &self.replay,
+                Some(name) => match self.called.iter().find(|(called, _)| called == name) {
+                    Some((_, Called::Up(running, _))) => &running.replay,
+                    _ => bail!("{name} is not called, or not up"),
+                },
+            };
+            replay.prepare(step).await?;
+        }
+        Ok(())
     }
 }
 

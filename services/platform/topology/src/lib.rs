@@ -51,6 +51,9 @@ pub struct Service {
     /// The names of the services that it calls.
     #[serde(default)]
     pub calls: Vec<String>,
+    /// Those of `calls` that it works without, where no address of them is configured.
+    #[serde(default)]
+    pub optional_calls: Vec<String>,
     /// The types of the events that it publishes.
     #[serde(default)]
     pub publishes: Vec<String>,
@@ -65,8 +68,9 @@ impl Platform {
     /// # Errors
     ///
     /// If the text has another shape, if a name, port, database or event type occurs twice, if a name contains more than
-    /// lower-case letters, digits and separators, if a port is outside 8001 to 8099, if a service calls one that is not listed above it, or if nothing
-    /// publishes an event that a service consumes.
+    /// lower-case letters, digits and separators, if a port is outside 8001 to 8099, if a service calls one that is not
+    /// listed above it, if an optional call is not among the calls, or if nothing publishes an event that a service
+    /// consumes.
     pub fn parse(toml: &str) -> Result<Self, Error> {
         let platform: Self = toml::from_str(toml)?;
         platform.validate().map_err(Error::custom)?;
@@ -92,6 +96,9 @@ impl Platform {
             // Checked before the service itself is added: no service calls itself, and no circle of calls is possible.
             if let Some(callee) = service.calls.iter().find(|callee| !names.contains(*callee)) {
                 return Err(format!("`{name}` calls `{callee}`, which is not listed above it"));
+            }
+            if let Some(callee) = service.optional_calls.iter().find(|callee| !service.calls.contains(callee)) {
+                return Err(format!("`{name}` optionally calls `{callee}`, which is not in its `calls`"));
             }
             if !names.insert(name) {
                 return Err(format!("`{name}` is listed twice"));

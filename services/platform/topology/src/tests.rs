@@ -30,6 +30,11 @@ fn each_broken_rule_is_named() {
             "port = 8001\ncalls = [\"order-service\"]",
             "`user-service` calls `order-service`, which is not",
         ),
+        (
+            r#"calls = ["user-service"]"#,
+            r#"optional_calls = ["user-service"]"#,
+            "`order-service` optionally calls `user-service`, which is not in its `calls`",
+        ),
         (r#"consumes = ["user.created"]"#, r#"publishes = ["user.created"]"#, "`user.created` is published twice"),
         (r#"["user.created"]"#, r#"["user.renamed"]"#, "`order-service` consumes `user.created`, which no service"),
         ("port = 8003", "port = 8003\nports = 3", "unknown field `ports`"),

@@ -7,11 +7,16 @@ use super::*;
 #[derive(Clone, Debug, Deserialize)]
 struct Problem {
     error_code: Option<String>,
+    message: String,
 }
 
 impl ErrorBody for Problem {
     fn error_code(&self) -> Option<&str> {
         self.error_code.as_deref()
+    }
+
+    fn message(&self) -> &str {
+        &self.message
     }
 }
 
@@ -21,7 +26,7 @@ fn response(status: u16, body: &str) -> reqwest::Response {
 
 /// An error of the contract.
 async fn documented(status: u16, code: Option<&str>) -> Failure {
-    let body = serde_json::json!({ "error_code": code }).to_string();
+    let body = serde_json::json!({ "error_code": code, "message": "words" }).to_string();
     let answer = ResponseValue::from_response::<Problem>(response(status, &body)).await.unwrap();
     Failure::of(Error::<Problem>::ErrorResponse(answer))
 }
@@ -33,7 +38,8 @@ fn transport(error: reqwest::Error) -> Failure {
 #[tokio::test]
 async fn a_4xx_with_a_code_is_left_to_the_caller() {
     for (status, code) in [(404, "user_not_found"), (400, "invalid_request"), (409, "email_taken")] {
-        let expected = Failure::Answered { status: StatusCode::from_u16(status).unwrap(), code: code.to_owned() };
+        let status_code = StatusCode::from_u16(status).unwrap();
+        let expected = Failure::Answered { status: status_code, code: code.to_owned(), message: "words".to_owned() };
         assert_eq!(documented(status, Some(code)).await, expected);
     }
 }

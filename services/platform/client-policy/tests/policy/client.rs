@@ -69,6 +69,10 @@ impl Client {
         Self { policy: self.policy.traced(headers), ..self.clone() }
     }
 
+    pub(crate) fn repeatable(&self) -> Self {
+        Self { policy: self.policy.repeatable(), ..self.clone() }
+    }
+
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
         self.policy.snapshot()
     }

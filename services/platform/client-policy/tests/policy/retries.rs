@@ -29,6 +29,19 @@ async fn safe_requests_get_three_attempts_others_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn repeatable_calls_are_retried_whatever_their_method() {
+    let (upstream, client) = always(status(503)).await;
+    assert_eq!(client.repeatable().create().await, End::Status(503));
+    assert_eq!(upstream.requests(), 3);
+    assert_eq!(client.create().await, End::Status(503), "the client itself is as before");
+    assert_eq!(upstream.requests(), 4);
+
+    let (upstream, client) = first(Reply::Close, item()).await;
+    assert_eq!(client.repeatable().create().await, End::Item);
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn transient_failures_are_retried() {
     for reply in [status(429), status(502), status(503), status(504), Reply::Close, Reply::Silence] {
         let (upstream, client) = first(reply, item()).await;

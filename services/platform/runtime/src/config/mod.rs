@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use clap::builder::{OsStr, Resettable};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use client_policy::Settings;
 use slog::Level;
@@ -75,8 +76,8 @@ pub struct Config {
 /// How another service is called.
 #[derive(Clone, Debug)]
 pub struct DependencyConfig {
-    /// Its base URL.
-    pub url: String,
+    /// Its base URL; `None` if it is optional and not configured.
+    pub url: Option<String>,
     /// The limits of the calls.
     pub settings: Settings,
 }
@@ -94,15 +95,19 @@ impl Config {
             log_level: Level::Info,
             migrate_only: false,
             check_ready: false,
-            dependencies: called_by(name).map(|called| (called.to_owned(), DependencyConfig::new(called))).collect(),
+            dependencies: called_by(name)
+                .map(|called| (called.to_owned(), DependencyConfig::new(name, called)))
+                .collect(),
         }
     }
 }
 
 impl DependencyConfig {
-    fn new(called: &str) -> Self {
+    /// The defaults of the calls by `caller`. An optional service has no default address: to call it is a decision.
+    fn new(caller: &str, called: &str) -> Self {
         let settings = Settings { timeout: DEFAULT_CALL_TIMEOUT, ..Settings::default() };
-        Self { url: format!("http://{}", default_address(called)), settings }
+        let url = (!is_optional(caller, called)).then(|| format!("http://{}", default_address(called)));
+        Self { url, settings }
     }
 }
 
@@ -125,6 +130,11 @@ fn called_by(name: &str) -> impl Iterator<Item = &'static str> {
     topology::platform().service(name).into_iter().flat_map(|service| service.calls.iter().map(String::as_str))
 }
 
+/// Whether `caller` works without the service `called`.
+fn is_optional(caller: &str, called: &str) -> bool {
+    topology::platform().service(caller).is_some_and(|caller| caller.optional_calls.iter().any(|name| name == called))
+}
+
 fn command(name: &'static str, about: &'static str) -> Command {
     let note = "Every setting is a flag or an environment variable; a file `.env` in the working directory may set \
                 variables too.";
@@ -134,11 +144,11 @@ fn command(name: &'static str, about: &'static str) -> Command {
         .long_about(format!("{about}\n\n{note}"))
         .mut_arg("listen_address", |arg| arg.required(false).default_value(default_address(name).to_string()))
         .mut_arg("database_url", |arg| arg.required(false).default_value(format!("sqlite:data/{name}.db")));
-    called_by(name).fold(command, |command, called| command.args(dependency_args(called)))
+    called_by(name).fold(command, |command, called| command.args(dependency_args(name, called)))
 }
 
 /// The five settings of a called service.
-fn dependency_args(called: &'static str) -> [Arg; 5] {
+fn dependency_args(caller: &str, called: &'static str) -> [Arg; 5] {
     let arg = |setting: &str, value_name: &'static str, help: String| {
         let long = format!("{called}-{setting}");
         let variable = long.to_uppercase().replace('-', "_");
@@ -149,9 +159,12 @@ fn dependency_args(called: &'static str) -> [Arg; 5] {
             .default_value(default.as_millis().to_string())
             .value_parser(|value: &str| milliseconds(value).map(|number| Duration::from_millis(number.into())))
     };
-    let DependencyConfig { url, settings } = DependencyConfig::new(called);
+    let DependencyConfig { url, settings } = DependencyConfig::new(caller, called);
+    let without = if url.is_none() { "; without it, the service works without that one" } else { "" };
     [
-        arg("url", "URL", format!("The base URL of {called}")).default_value(url).value_parser(service_url),
+        arg("url", "URL", format!("The base URL of {called}{without}"))
+            .default_value(Resettable::from(url.map(OsStr::from)))
+            .value_parser(service_url),
         ms("connect-timeout-ms", settings.connect_timeout, format!("to connect to {called}")),
         ms(
             "attempt-timeout-ms",
@@ -173,9 +186,11 @@ fn from_matches(name: &str, matches: &ArgMatches) -> Config {
     // A value that does not parse, or is missing, has already ended the process.
     let mut config = Config::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
     for called in called_by(name) {
-        let mut dependency = DependencyConfig::new(called);
+        let mut dependency = DependencyConfig::new(name, called);
         let DependencyConfig { url, settings } = &mut dependency;
-        set(matches, called, "url", url);
+        if let Some(given) = matches.get_one::<String>(&format!("{called}-url")) {
+            *url = Some(given.clone());
+        }
         set(matches, called, "connect-timeout-ms", &mut settings.connect_timeout);
         set(matches, called, "attempt-timeout-ms", &mut settings.attempt_timeout);
         set(matches, called, "timeout-ms", &mut settings.timeout);

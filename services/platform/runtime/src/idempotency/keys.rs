@@ -15,7 +15,7 @@ use super::claim::{Claim, KeysInUse, fingerprint};
 use super::table::{StoredResponse, look_up};
 
 /// Why a request with a key is refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum KeyError {
     /// The key was used for another request.
     #[error("the key was used with another body")]

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use slog::{Logger, info, warn};
-use tokio::task::JoinSet;
 
 use super::keys::Keys;
 use crate::database::{Connections, Database, DatabaseError, Pool};
@@ -19,21 +18,17 @@ const BATCH: i64 = 50;
 /// database for themselves four fifths of the time, however many keys have expired.
 const PAUSE: u32 = 4;
 
-/// Removes expired keys every hour, until the returned task is dropped.
-pub(crate) fn purge_hourly(keys: Keys, log: Logger) -> JoinSet<()> {
-    let mut task = JoinSet::new();
-    task.spawn(async move {
-        let mut purge = Purge::new(keys);
-        loop {
-            match purge.run(Utc::now()).await {
-                Ok(0) => {}
-                Ok(number) => info!(log, "purged idempotency keys"; "number" => number),
-                Err(error) => warn!(log, "purge of idempotency keys failed"; "error" => error.to_string()),
-            }
-            tokio::time::sleep(INTERVAL).await;
+/// Removes expired keys every hour, for ever.
+pub(crate) async fn purge_hourly(keys: Keys, log: Logger) {
+    let mut purge = Purge::new(keys);
+    loop {
+        match purge.run(Utc::now()).await {
+            Ok(0) => {}
+            Ok(number) => info!(log, "purged idempotency keys"; "number" => number),
+            Err(error) => warn!(log, "purge of idempotency keys failed"; "error" => error.to_string()),
         }
-    });
-    task
+        tokio::time::sleep(INTERVAL).await;
+    }
 }
 
 /// The purge of expired keys. It removes only keys that were stored before its last run, an hour ago: a clock that has

@@ -43,7 +43,7 @@ async fn report(
 async fn replay(world: World, service: &Service, example: Example, kind: Kind) -> Result<()> {
     let database = TestDatabase::new(kind).await;
     let running = world.start(service, &database, &example.state).await?;
-    running.replay.prepare(&example).await?;
+    running.prepare(&example).await?;
     let _hold = bring_database_into(&example.state, &database.url).await?;
     if example.state == State::Stopping {
         running.server.announce_stop();

@@ -23,6 +23,7 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
         [world.start(service, &database, &State::Well).await?, world.start(service, &database, &State::Well).await?];
     let mut first = Vec::new();
     let examples = examples_of(service)?;
+    // What a creation makes first is what the changes after it are made to.
     let keyed = keyed(service, &examples)?;
     ensure!(service.document.contains(idempotency::NAME) != keyed.is_empty(), "an operation with a key has no example");
     for example in keyed {
@@ -30,8 +31,11 @@ async fn check(world: World, service: &'static Service, database: TestDatabase) 
         first.push((repeated(&instances[0], &example).await?, example.clone()));
         concurrent(&instances, &example).await?;
         let created = listed(&instances[0], &examples).await?.len() - before;
-        ensure!(created == 2, "{} created {created}, not one with each key", example.operation);
-        deleted(&instances[0], &example).await?;
+        let creates = example.status == 201;
+        ensure!(created == if creates { 2 } else { 0 }, "{} created {created}", example.operation);
+        if creates {
+            deleted(&instances[0], &example).await?;
+        }
     }
     let [one, other] = instances;
     one.server.stop().await;
@@ -148,12 +152,14 @@ async fn deleted(running: &Running, example: &Example) -> Result<()> {
     Ok(())
 }
 
-/// `body` with a letter prepended to each string.
+/// `body` with the first letter of each string doubled: what a pattern allows once, it mostly allows twice.
 fn distinct(body: Option<Value>) -> Option<Value> {
     let mut body = body?;
     for value in body.as_object_mut()?.values_mut() {
-        if let Value::String(text) = value {
-            text.insert(0, 'x');
+        if let Value::String(text) = value
+            && let Some(first) = text.chars().next()
+        {
+            text.insert(0, first);
         }
     }
     Some(body)

@@ -48,11 +48,16 @@ where
 async fn listed(running: &Running, examples: &[Example]) -> Result<Vec<Value>> {
     let mut items = Vec::new();
     for example in examples {
-        let is_list = example.body.as_ref().is_some_and(|body| body.get("items").is_some());
-        if is_list && example.request.query.is_empty() {
+        if is_list(example) && example.request.query.is_empty() {
             let page: Value = running.replay.send(&example.operation, &Request::default()).await?.json().await?;
             items.extend(page["items"].as_array().cloned().unwrap_or_default());
         }
     }
     Ok(items)
+}
+
+/// Whether `example` is one of a list: its response has items, and its request names none.
+fn is_list(example: &Example) -> bool {
+    let has_items = example.body.as_ref().is_some_and(|body| body.get("items").is_some());
+    has_items && example.request.path.is_empty() && example.request.body.is_none()
 }

@@ -27,7 +27,7 @@ pub async fn pages(world: World) {
 
 async fn check(world: World, service: &Service, example: &Example, token: &str, database: TestDatabase) -> Result<()> {
     let running = world.start(service, &database, &State::Well).await?;
-    running.replay.prepare(example).await?;
+    running.prepare(example).await?;
     for mut request in [example.request.clone(), Request::default()] {
         request.query.insert("page_token".to_owned(), token.to_owned());
         let response = running.replay.send(&example.operation, &request).await?;
