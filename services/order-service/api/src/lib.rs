@@ -1,26 +1,32 @@
 //! The contract of order-service: its operations, what they accept, what they return and how they fail.
 //!
 //! The service owns orders and their statuses. It asks user-service whether a user exists before it stores an order, and
-//! stores nothing of the user but the id.
+//! stores nothing of the user but the id. It reserves what is ordered at product-service, where one is configured, and keeps
+//! a copy of the names and prices that were agreed.
 //!
 //! This crate has no behaviour. The service implements [`OrderServiceApi`]; [`service_contract()`] makes the OpenAPI document of
 //! it, checked in as `openapi/order-service.json`. The doc comments here are that document's text, written for people who
 //! will never see this code.
 
+mod item;
 mod operations;
 
 use contract::answer::{Answer, Created};
-use contract::extract::{JsonBody, PathParams, QueryParams};
+use contract::deprecated::deprecated;
+use contract::extract::{JsonBody, PathParams, QueryParams, optional};
 use contract::idempotency::KeyHeader;
+use contract::money::Money;
 use contract::page::PageLimit;
 use contract::time::Timestamp;
 use dropshot::{HttpError, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use item::{ItemName, OrderItem, OrderItemCreate, ProductId, Quantity};
 pub use operations::{
-    INVALID_TRANSITION, ORDER_NOT_FOUND, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE, USER_SERVICE_TIMEOUT,
-    USER_SERVICE_UNAVAILABLE, service_contract,
+    INSUFFICIENT_STOCK, INVALID_TRANSITION, MIXED_CURRENCIES, ORDER_NOT_FOUND, PRICE_CHANGED, PRODUCT_NOT_FOUND,
+    PRODUCT_SERVICE_INVALID_RESPONSE, PRODUCT_SERVICE_TIMEOUT, PRODUCT_SERVICE_UNAVAILABLE, TOTAL_TOO_LARGE,
+    USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE, USER_SERVICE_TIMEOUT, USER_SERVICE_UNAVAILABLE, service_contract,
 };
 
 /// The operations of order-service.
@@ -41,12 +47,18 @@ pub trait OrderServiceApi {
 
     /// Place an order
     ///
-    /// Checks with user-service that the user exists, stores the order with the status `created`, and returns a receipt:
-    /// the order's id and status. Read the whole order at the path in `Location`.
+    /// Checks with user-service that the user exists, reserves the items at product-service, stores the order with the
+    /// status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.
+    ///
+    /// Order one or more products with `items`, or one with `product_id` and `quantity`. Names and prices are those of the
+    /// moment in which the items are reserved. With `expected_total` nothing is ordered at another total.
     ///
     /// The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`,
     /// `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the
-    /// request is safe to repeat in every case. The product is not checked: there is no product service yet.
+    /// request is safe to repeat in every case.
+    ///
+    /// Where the platform runs without a product-service, products are not checked, items have neither name nor price, and
+    /// `expected_total` has no effect.
     #[endpoint { method = POST, path = "/api/v1/orders", tags = ["orders"] }]
     async fn order_create(
         rqctx: RequestContext<Self::Context>,
@@ -90,8 +102,8 @@ pub trait OrderServiceApi {
 
     /// Cancel an order
     ///
-    /// Moves the order to `cancelled` unless it is completed. Cancelling a cancelled order changes nothing and succeeds, so
-    /// the request is safe to repeat. The request has no body.
+    /// Moves the order to `cancelled` unless it is completed, and makes its items available to others again. Cancelling a
+    /// cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
     #[endpoint { method = POST, path = "/api/v1/orders/{order_id}/cancel", tags = ["orders"] }]
     async fn order_cancel(
         rqctx: RequestContext<Self::Context>,
@@ -109,14 +121,14 @@ contract::integer_type! {
     pub struct UserId in 1..=contract::constrained::MAX_SAFE_INTEGER, example 1;
 }
 
-contract::integer_type! {
-    /// The id of a product.
-    pub struct ProductId in 1..=contract::constrained::MAX_SAFE_INTEGER, example 456;
-}
-
-contract::integer_type! {
-    /// The number of units.
-    pub struct Quantity in 1..=1_000_000, example 2;
+contract::string_type! {
+    /// How the order is to be paid: a token that the payment provider understands.
+    pub struct PaymentMethod {
+        length: 1..=255,
+        pattern: "^[!-~]+$",
+        expected: "visible ASCII characters without spaces",
+        example: "tok_ok",
+    }
 }
 
 contract::string_enum! {
@@ -129,6 +141,18 @@ contract::string_enum! {
     }
 }
 
+contract::string_enum! {
+    /// Why an order was cancelled. `requested`: somebody asked for it. `payment_failed`: the payment was declined.
+    /// `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this
+    /// order.
+    pub enum CancellationReason {
+        Requested = "requested",
+        PaymentFailed = "payment_failed",
+        PaymentTimeout = "payment_timeout",
+        OutOfStock = "out_of_stock",
+    }
+}
+
 /// An order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
@@ -136,28 +160,59 @@ pub struct Order {
     pub id: OrderId,
     /// The user who placed it; may have been deleted since.
     pub user_id: UserId,
-    /// The ordered product.
+    /// The product of the first item; use `items`.
+    #[schemars(schema_with = "deprecated::<ProductId>")]
     pub product_id: ProductId,
-    /// The number of units.
+    /// The quantity of the first item; use `items`.
+    #[schemars(schema_with = "deprecated::<Quantity>")]
     pub quantity: Quantity,
+    /// What is ordered, in the order of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<OrderItem>,
+    /// The sum of all items; absent if the order was placed without prices.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Money")]
+    pub total: Option<Money>,
     /// The current status.
     pub status: OrderStatus,
+    /// Why it was cancelled; absent unless it was, and if it was before reasons were recorded.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "CancellationReason")]
+    pub cancellation_reason: Option<CancellationReason>,
     /// When it was placed (RFC 3339, UTC, to the microsecond).
     pub created_at: Timestamp,
     /// When its status last changed (RFC 3339, UTC, to the microsecond); initially `created_at`.
     pub updated_at: Timestamp,
 }
 
-/// An order to place.
+/// An order to place: of `items`, or of one product with `product_id` and `quantity`.
+// Absent fields are not serialized and the first three come first: a stored fingerprint of a request with an
+// `Idempotency-Key` must fit the same request as long as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderCreate {
     /// The user who places it: an existing user of user-service.
     pub user_id: UserId,
-    /// The product to order.
-    pub product_id: ProductId,
-    /// The number of units.
-    pub quantity: Quantity,
+    /// The product to order, without `items`.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ProductId")]
+    pub product_id: Option<ProductId>,
+    /// The number of units, without `items`.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Quantity")]
+    pub quantity: Option<Quantity>,
+    /// The products to order: 1 to 100, each once.
+    #[serde(default, deserialize_with = "item::each_product_once", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<OrderItemCreate>", length(min = 1, max = 100))]
+    pub items: Option<Vec<OrderItemCreate>>,
+    /// The total that the user has agreed to: at any other, nothing is ordered.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Money")]
+    pub expected_total: Option<Money>,
+    /// How the order is to be paid.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PaymentMethod")]
+    pub payment_method: Option<PaymentMethod>,
 }
 
 /// The receipt of a placed order.

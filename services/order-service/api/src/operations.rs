@@ -63,12 +63,86 @@ pub const USER_SERVICE_TIMEOUT: ErrorCode = ErrorCode {
     retry_after_s: Some(1),
 };
 
+/// product-service knows no such product.
+pub const PRODUCT_NOT_FOUND: ErrorCode = ErrorCode {
+    code: "product_not_found",
+    status: ErrorStatusCode::NOT_FOUND,
+    when: "No product has the `product_id`; the message names each such product. Nothing was stored.",
+    message: "Product not found: 7",
+    retry_after_s: None,
+};
+
+/// Less is available than was ordered.
+pub const INSUFFICIENT_STOCK: ErrorCode = ErrorCode {
+    code: "insufficient_stock",
+    status: ErrorStatusCode::CONFLICT,
+    when: "Less is available than was ordered; the message names each such product. Nothing was stored.",
+    message: "Not enough in stock: product 1",
+    retry_after_s: None,
+};
+
+/// The total is not the expected one.
+pub const PRICE_CHANGED: ErrorCode = ErrorCode {
+    code: "price_changed",
+    status: ErrorStatusCode::CONFLICT,
+    when: "The total is not `expected_total`; the message states it. Nothing was stored.",
+    message: "The total is 3996 EUR in the smallest unit, not the expected one",
+    retry_after_s: None,
+};
+
+/// The prices of the items are in several currencies.
+pub const MIXED_CURRENCIES: ErrorCode = ErrorCode {
+    code: "mixed_currencies",
+    status: ErrorStatusCode::UNPROCESSABLE_ENTITY,
+    when: "The prices of the products are in different currencies: place an order for each. Nothing was stored.",
+    message: "The prices of the products are in different currencies: EUR, JPY",
+    retry_after_s: None,
+};
+
+/// The total is more than an amount can be.
+pub const TOTAL_TOO_LARGE: ErrorCode = ErrorCode {
+    code: "total_too_large",
+    status: ErrorStatusCode::UNPROCESSABLE_ENTITY,
+    when: "The total would be more than 2^53 - 1 of the smallest unit. Nothing was stored.",
+    message: "A total is at most 9007199254740991 in the smallest unit",
+    retry_after_s: None,
+};
+
+/// product-service violated its contract.
+pub const PRODUCT_SERVICE_INVALID_RESPONSE: ErrorCode = ErrorCode {
+    code: "product_service_invalid_response",
+    status: ErrorStatusCode::BAD_GATEWAY,
+    when: "The response of product-service violates its contract, so it is unknown whether the items are reserved. Nothing \
+           was stored. An immediate retry will not help; report the problem.",
+    message: "Product service gave an invalid response",
+    retry_after_s: None,
+};
+
+/// product-service cannot be reached or cannot answer.
+pub const PRODUCT_SERVICE_UNAVAILABLE: ErrorCode = ErrorCode {
+    code: "product_service_unavailable",
+    status: ErrorStatusCode::SERVICE_UNAVAILABLE,
+    when: "product-service cannot be reached, or cannot answer now. Nothing was stored: try again after `Retry-After` \
+           seconds.",
+    message: "Product service unavailable",
+    retry_after_s: Some(1),
+};
+
+/// product-service did not answer in time.
+pub const PRODUCT_SERVICE_TIMEOUT: ErrorCode = ErrorCode {
+    code: "product_service_timeout",
+    status: ErrorStatusCode::SERVICE_UNAVAILABLE,
+    when: "product-service did not answer in time. Nothing was stored: try again after `Retry-After` seconds.",
+    message: "Product service did not answer in time",
+    retry_after_s: Some(1),
+};
+
 /// The contract of order-service.
 pub fn service_contract() -> Contract {
     Contract {
         service: "order-service",
         port: 8003,
-        version: semver::Version::new(0, 3, 0),
+        version: semver::Version::new(0, 4, 0),
         summary: "Owns the orders of the Orders & Notifications Platform.",
         repeating: "Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` \
                     and try again. `order_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, \
@@ -89,7 +163,9 @@ fn operations() -> Vec<Operation> {
             .fails(BODY)
             .fails(KEYED)
             .fails(&[INVALID_REQUEST, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE])
-            .fails(&[USER_SERVICE_UNAVAILABLE, USER_SERVICE_TIMEOUT]),
+            .fails(&[USER_SERVICE_UNAVAILABLE, USER_SERVICE_TIMEOUT])
+            .fails(&[PRODUCT_NOT_FOUND, INSUFFICIENT_STOCK, PRICE_CHANGED, MIXED_CURRENCIES, TOTAL_TOO_LARGE])
+            .fails(&[PRODUCT_SERVICE_INVALID_RESPONSE, PRODUCT_SERVICE_UNAVAILABLE, PRODUCT_SERVICE_TIMEOUT]),
         Operation::new("order_list", "A page of orders.")
             .answers::<OrderPage>()
             .paginated()
