@@ -1,0 +1,227 @@
+//! The rules about products.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use chrono::Utc;
+use contract::answer::Created;
+use contract::idempotency::IdempotencyKey;
+use contract::page::PageLimit;
+use contract::precondition::IfMatch;
+use product_service_api::{
+    CategorySummary, Product, ProductCreate, ProductId, ProductListQuery, ProductPage, ProductReplace, StockChange,
+};
+use serde::{Deserialize, Serialize};
+use service_runtime::database::DatabaseError;
+use service_runtime::guard::RequestScope;
+use service_runtime::idempotency::{CreateError, KeyError, Keys};
+use service_runtime::page::{PageError, PageState, page_of, same_filter};
+use slog::info;
+
+use crate::cache::{Found, ProductCache};
+use crate::store::{Filter, ProductStore, StockOutcome, Tier};
+use crate::words::{SearchWords, WrongNumberOfWords};
+
+/// The rule that a request breaks, or why it cannot be evaluated.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ProductError {
+    #[error("no product has this id")]
+    NotFound,
+    #[error("another product has this SKU")]
+    SkuTaken,
+    #[error("the product has another version")]
+    VersionMismatch,
+    #[error("only {available} of the product {id} are available")]
+    InsufficientStock { id: ProductId, available: i64 },
+    #[error("a stock has an upper bound")]
+    StockTooLarge,
+    #[error(transparent)]
+    Search(#[from] WrongNumberOfWords),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Page(#[from] PageError),
+    #[error(transparent)]
+    Database(DatabaseError),
+}
+
+impl From<DatabaseError> for ProductError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            // The SKU is the only unique value of a product.
+            DatabaseError::UniqueViolation => Self::SkuTaken,
+            error => Self::Database(error),
+        }
+    }
+}
+
+impl CreateError for ProductError {
+    fn is_unique_violation(&self) -> bool {
+        matches!(self, Self::SkuTaken)
+    }
+}
+
+/// The state in a page token: where the next page starts, and the filter of the list.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NextProducts {
+    /// Of a search.
+    #[serde(default, skip_serializing_if = "Tier::is_first")]
+    tier: Tier,
+    before: i64,
+    filter: Filter,
+    limit: PageLimit,
+}
+
+impl PageState for NextProducts {
+    const LIST: &'static str = "products";
+}
+
+/// The products and their rules.
+pub(crate) struct Products {
+    store: ProductStore,
+    cache: ProductCache,
+    keys: Keys,
+}
+
+impl Products {
+    pub(crate) fn new(store: ProductStore, keys: Keys) -> Self {
+        Self { store, cache: ProductCache::new(), keys }
+    }
+
+    /// Creates a product. A repeated request with the same key gets the stored response.
+    pub(crate) async fn create(
+        &self,
+        product: ProductCreate,
+        key: Option<IdempotencyKey>,
+        request: &RequestScope,
+    ) -> Result<Created<Product>, ProductError> {
+        let create = |claim| async {
+            let (created, response) = self.written(self.store.insert(&product, Utc::now(), claim)).await?;
+            info!(request.log, "product created"; "product_id" => created.id.get());
+            Ok(response)
+        };
+        self.keys.once("product_create", key, &product, &request.log, create).await
+    }
+
+    /// The outcome of `write`. What was read before is not used any more.
+    async fn written<T>(&self, write: impl Future<Output = Result<T, DatabaseError>>) -> Result<T, ProductError> {
+        let outcome = write.await;
+        self.cache.invalidate();
+        Ok(outcome?)
+    }
+
+    pub(crate) async fn view(&self, id: ProductId) -> Result<Product, ProductError> {
+        let load = async { self.store.find(id).await?.ok_or(ProductError::NotFound) };
+        match self.cache.product(id, load).await? {
+            Found::Loaded(product) => Ok(Arc::unwrap_or_clone(product)),
+            Found::Cached(product) => {
+                let stock = self.store.stock(id).await?.ok_or(ProductError::NotFound)?;
+                Ok(stock.of(Product::clone(&product)))
+            }
+        }
+    }
+
+    /// Replaces a product. One conditional statement decides; the read afterwards only explains its refusal.
+    pub(crate) async fn replace(
+        &self,
+        id: ProductId,
+        if_match: IfMatch,
+        new: ProductReplace,
+    ) -> Result<Product, ProductError> {
+        match self.written(self.store.update(id, &if_match, &new, Utc::now())).await? {
+            Some(product) => Ok(product),
+            None => self.view(id).await.and(Err(ProductError::VersionMismatch)),
+        }
+    }
+
+    /// Changes the stock of a product. A repeated request with the same key gets the stored response.
+    pub(crate) async fn change_stock(
+        &self,
+        id: ProductId,
+        if_match: IfMatch,
+        change: StockChange,
+        key: Option<IdempotencyKey>,
+        request: &RequestScope,
+    ) -> Result<Created<Product>, ProductError> {
+        let apply = |claim| async {
+            let changed = self.store.change_stock(id, &if_match, &change, Utc::now(), claim);
+            match self.written(changed).await? {
+                StockOutcome::Changed(stock, response) => {
+                    info!(request.log, "stock changed"; "product_id" => id.get(), "stock" => stock.get());
+                    Ok(response)
+                }
+                StockOutcome::NoSuchVersion => self.view(id).await.and(Err(ProductError::VersionMismatch)),
+                StockOutcome::OutOfBounds(_) if change.quantity_change.get() > 0 => Err(ProductError::StockTooLarge),
+                StockOutcome::OutOfBounds(available) => Err(ProductError::InsufficientStock { id, available }),
+            }
+        };
+        self.keys.once("product_change_stock", key, &(id, &change), &request.log, apply).await
+    }
+
+    pub(crate) async fn delete(&self, id: ProductId) -> Result<(), ProductError> {
+        if self.written(self.store.delete(id)).await? { Ok(()) } else { Err(ProductError::NotFound) }
+    }
+
+    pub(crate) async fn list(&self, query: ProductListQuery) -> Result<ProductPage, ProductError> {
+        let sent = Filter { ids: query.ids, category: query.category, in_stock: query.in_stock, search: query.search };
+        let Some(token) = &query.page_token else {
+            return self.first_page(sent, query.limit.unwrap_or_default()).await;
+        };
+        let from = NextProducts::from_token(token)?;
+        same_filter(sent.ids.as_ref(), from.filter.ids.as_ref())?;
+        same_filter(sent.category.as_ref(), from.filter.category.as_ref())?;
+        same_filter(sent.in_stock.as_ref(), from.filter.in_stock.as_ref())?;
+        same_filter(sent.search.as_ref(), from.filter.search.as_ref())?;
+        let limit = query.limit.unwrap_or(from.limit);
+        self.page(from, limit).await
+    }
+
+    async fn first_page(&self, filter: Filter, limit: PageLimit) -> Result<ProductPage, ProductError> {
+        let from = NextProducts { tier: Tier::default(), before: i64::MAX, filter: filter.clone(), limit };
+        // Which products are in stock is not cached, and lists of ids seldom repeat.
+        if filter.in_stock.is_some() || filter.ids.is_some() {
+            return self.page(from, limit).await;
+        }
+        match self.cache.page(filter, limit.get(), self.page(from, limit)).await? {
+            Found::Loaded(page) => Ok(Arc::unwrap_or_clone(page)),
+            Found::Cached(page) => {
+                let mut page = ProductPage::clone(&page);
+                let stocks = self.store.stocks(page.items.iter().map(|product| product.id).collect()).await?;
+                // What was deleted since has no stock.
+                let items = page.items.into_iter().zip(stocks);
+                page.items = items.filter_map(|(product, stock)| Some(stock?.of(product))).collect();
+                Ok(page)
+            }
+        }
+    }
+
+    async fn page(&self, from: NextProducts, limit: PageLimit) -> Result<ProductPage, ProductError> {
+        if let Some(search) = &from.filter.search {
+            let words = SearchWords::new(search.as_str())?;
+            return self.search(&words, from, limit).await;
+        }
+        let rows = self.store.list_before(from.before, &from.filter, limit.get() + 1).await?;
+        let next = |last: &Product| NextProducts { before: last.id.get(), limit, ..from };
+        let (items, next_page) = page_of(rows, limit, next)?;
+        Ok(ProductPage { items, next_page })
+    }
+
+    async fn search(
+        &self,
+        words: &SearchWords,
+        from: NextProducts,
+        limit: PageLimit,
+    ) -> Result<ProductPage, ProductError> {
+        let found = self.store.search(words, (from.tier, from.before), &from.filter, limit.get() + 1).await?;
+        let next = |&(tier, id): &(Tier, ProductId)| NextProducts { tier, before: id.get(), limit, ..from };
+        let (found, next_page) = page_of(found, limit, next)?;
+        let ids: Vec<ProductId> = found.into_iter().map(|(_, id)| id).collect();
+        let items = self.store.find_each(&ids).await?;
+        Ok(ProductPage { items, next_page })
+    }
+
+    pub(crate) async fn categories(&self) -> Result<Vec<CategorySummary>, ProductError> {
+        Ok(self.store.categories().await?)
+    }
+}

@@ -1,0 +1,80 @@
+//! The rules about reservations, and their expiry.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use futures::future::join_all;
+use product_service_api::{Reservation, ReservationCreate, ReservationId, ReservationStatus};
+use service_runtime::database::DatabaseError;
+use slog::{Logger, info, warn};
+
+use crate::store::{Refusal, ReservationStore};
+
+/// The time between two sweeps.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The maximum number of reservations that are swept at a time.
+const BATCH: i64 = 500;
+
+/// The rule that a request breaks, or why it cannot be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReservationError {
+    #[error("{0:?}")]
+    Refused(Refusal),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// The reservations and their rules.
+#[derive(Clone)]
+pub(crate) struct Reservations {
+    store: ReservationStore,
+}
+
+impl Reservations {
+    pub(crate) fn new(store: ReservationStore) -> Self {
+        Self { store }
+    }
+
+    pub(crate) async fn reserve(&self, new: ReservationCreate) -> Result<Reservation, ReservationError> {
+        self.store.reserve(new, Utc::now()).await?.map_err(ReservationError::Refused)
+    }
+
+    pub(crate) async fn view(&self, id: &ReservationId) -> Result<Reservation, ReservationError> {
+        self.store.find(id).await?.ok_or(ReservationError::Refused(Refusal::NotFound))
+    }
+
+    pub(crate) async fn settle(
+        &self,
+        id: ReservationId,
+        to: ReservationStatus,
+    ) -> Result<Reservation, ReservationError> {
+        self.store.settle(id, to, Utc::now()).await?.map_err(ReservationError::Refused)
+    }
+
+    /// Expires reservations that are held for too long, and removes those that hold nothing for too long, for ever. Several
+    /// instances may do so at the same time: each change is conditional.
+    pub(crate) async fn sweep(self, log: Logger) {
+        loop {
+            match self.sweep_due().await {
+                Ok(0) => {}
+                Ok(number) => info!(log, "swept reservations"; "number" => number),
+                Err(error) => warn!(log, "sweep of reservations failed"; "error" => error.to_string()),
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    async fn sweep_due(&self) -> Result<usize, DatabaseError> {
+        let mut number = 0;
+        loop {
+            let now = Utc::now();
+            let due = self.store.due(now, BATCH).await?;
+            if due.is_empty() {
+                return Ok(number);
+            }
+            number += due.len();
+            let swept = join_all(due.into_iter().map(|id| self.store.sweep(id, now))).await;
+            swept.into_iter().collect::<Result<(), _>>()?;
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The reservations in the database, and the stock that they hold: many changes by one transaction.
+//!
+//! A transaction locks the rows of its products in the order of their ids, so that replicas do not deadlock, and then those
+//! of its reservations. All changes of one process go through one queue: they never wait for each other's locks, and the
+//! buyers of one hot product share its row.
+
+mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use contract::money::{Currency, Money};
+use product_service_api::{ProductId, ProductName, Reservation, ReservationCreate, ReservationId, ReservationStatus};
+use serde::Serialize;
+use service_runtime::database::{
+    BatchConnection, Batches, Connections, Database, DatabaseError, InList, Pool, fail_all,
+};
+use service_runtime::{with_batch_connection, with_pool};
+use sqlx::Connection as _;
+use sqlx::types::Json;
+
+pub use plan::Refusal;
+
+use plan::{Change, ChangeKind, Entry, Plan, Stock};
+
+/// What became of a reservation, or the rule that its change breaks. `None`: it is removed.
+type Outcome = Result<Option<Reservation>, Refusal>;
+
+/// The stored reservations.
+///
+/// Every method fails with [`DatabaseError::Unavailable`] when the database does not answer, and with
+/// [`DatabaseError::Fault`] on a bug.
+#[derive(Clone, Debug)]
+pub struct ReservationStore {
+    database: Database,
+    changes: Batches<Change, Outcome>,
+}
+
+impl ReservationStore {
+    /// The reservations in `database`.
+    pub fn new(database: Database) -> Self {
+        Self { changes: Batches::new(&database, change_all), database }
+    }
+
+    /// Makes a reservation, all of it or nothing; if it is made already, returns it.
+    pub async fn reserve(
+        &self,
+        new: ReservationCreate,
+        at: DateTime<Utc>,
+    ) -> Result<Result<Reservation, Refusal>, DatabaseError> {
+        self.change(ChangeKind::Reserve(new), at).await
+    }
+
+    /// Moves a reservation to the status `to`: bound, committed or released.
+    pub async fn settle(
+        &self,
+        id: ReservationId,
+        to: ReservationStatus,
+        at: DateTime<Utc>,
+    ) -> Result<Result<Reservation, Refusal>, DatabaseError> {
+        self.change(ChangeKind::Settle(id, to), at).await
+    }
+
+    async fn change(&self, kind: ChangeKind, at: DateTime<Utc>) -> Result<Result<Reservation, Refusal>, DatabaseError> {
+        let outcome = self.changes.run(Change { kind, at: at.trunc_subsecs(6) }).await?;
+        Ok(outcome.and_then(|reservation| reservation.ok_or(Refusal::NotFound)))
+    }
+
+    /// Expires the reservation with this id if it is held and due; removes it if it holds nothing and is due.
+    pub async fn sweep(&self, id: ReservationId, at: DateTime<Utc>) -> Result<(), DatabaseError> {
+        // Another instance may have removed it.
+        self.changes.run(Change { kind: ChangeKind::Sweep(id), at: at.trunc_subsecs(6) }).await.map(|_| ())
+    }
+
+    /// At most `limit` reservations that are due, the first due first.
+    pub async fn due(&self, at: DateTime<Utc>, limit: i64) -> Result<Vec<ReservationId>, DatabaseError> {
+        // On the writer, as what follows: when the database is away, this keeps no reader busy.
+        let ids: Vec<(String,)> = with_pool!(self.database.writer(), |pool| async {
+            let mut query = Pool::query_for(pool, "SELECT id FROM reservations WHERE due_at <= ");
+            query.push_bind(at.trunc_subsecs(6)).push(" ORDER BY due_at LIMIT ").push(limit);
+            query.build_query_as().fetch_all(pool).await
+        })?;
+        Ok(ids.into_iter().map(|(id,)| ReservationId::from_stored(id)).collect())
+    }
+
+    /// The reservation with this id.
+    pub async fn find(&self, id: &ReservationId) -> Result<Option<Reservation>, DatabaseError> {
+        let rows: Vec<ReservationRow> = with_pool!(self.database.reader(), |pool| async {
+            let find = sqlx::query_as(concat!(select!(), " = $1")).bind(id.as_str());
+            find.fetch_all(pool).await
+        })?;
+        Ok(rows.into_iter().next().map(entry).transpose()?.map(|entry| entry.reservation))
+    }
+}
+
+/// The beginning of a statement that reads [`ReservationRow`]s, up to its condition.
+macro_rules! select {
+    () => {
+        "SELECT id, status, items, due_at, created_at FROM reservations WHERE id"
+    };
+}
+use select;
+
+type ReservationRow = (String, String, String, Option<DateTime<Utc>>, DateTime<Utc>);
+
+/// The reservation in a row.
+fn entry((id, status, items, due_at, created_at): ReservationRow) -> sqlx::Result<Entry> {
+    let known = ReservationStatus::ALL.into_iter().find(|known| known.as_str() == status);
+    let status = known.ok_or_else(|| DatabaseError::decode_error(std::io::Error::other("unknown status")))?;
+    let reservation = Reservation {
+        reservation_id: ReservationId::from_stored(id),
+        status,
+        items: serde_json::from_str(&items).map_err(DatabaseError::decode_error)?,
+        expires_at: due_at.filter(|_| status == ReservationStatus::Held).map(Into::into),
+        created_at: created_at.into(),
+    };
+    Ok(Entry { reservation, due_at })
+}
+
+/// On hand, reserved, and the name and price of the product.
+type StockRow = (i64, i64, i64, String, i64, String);
+
+const SELECT_STOCK: &str = "SELECT product_id, on_hand, reserved, (SELECT name FROM products WHERE id = product_id), \
+     (SELECT price_amount FROM products WHERE id = product_id), \
+     (SELECT price_currency FROM products WHERE id = product_id) FROM stock WHERE product_id";
+
+fn stock((id, on_hand, reserved, name, amount, currency): StockRow) -> sqlx::Result<(ProductId, Stock)> {
+    let amount = amount.try_into().map_err(DatabaseError::decode_error)?;
+    let price = Money { amount, currency: Currency::from_stored(currency) };
+    let id = id.try_into().map_err(DatabaseError::decode_error)?;
+    Ok((id, Stock { on_hand, reserved, name: ProductName::from_stored(name), price }))
+}
+
+/// Applies each of `changes`, in their order: by one transaction or, if that is refused, by halves, until the bad change
+/// fails alone.
+async fn change_all(database: Database, changes: Vec<Change>) -> Vec<Result<Outcome, DatabaseError>> {
+    let mut outcomes = Vec::with_capacity(changes.len());
+    let mut parts = vec![changes.as_slice()];
+    while let Some(part) = parts.pop() {
+        match change_together(&database, part).await {
+            Ok(changed) => outcomes.extend(changed.into_iter().map(Ok)),
+            // Nothing was written.
+            Err(error) if error.is_refusal() && part.len() > 1 => {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
+            }
+            Err(error) => outcomes.extend(fail_all(part.len(), &error)),
+        }
+    }
+    outcomes
+}
+
+/// Applies all of `changes` by one transaction.
+async fn change_together(database: &Database, changes: &[Change]) -> Result<Vec<Outcome>, DatabaseError> {
+    let sql = match database.writer().connections {
+        Connections::Postgres(_) => &POSTGRES,
+        Connections::Sqlite(_) => &SQLITE,
+    };
+    let ids: BTreeSet<&str> = changes.iter().map(|change| change.reservation_id().as_str()).collect();
+    let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
+    let mut product_ids: BTreeSet<ProductId> = BTreeSet::new();
+    let mut settles = false;
+    for change in changes {
+        match &change.kind {
+            ChangeKind::Reserve(new) => product_ids.extend(new.items.iter().map(|item| item.product_id)),
+            ChangeKind::Settle(..) | ChangeKind::Sweep(_) => settles = true,
+        }
+    }
+    with_batch_connection!(database.writer(), |connection| async {
+        let mut find_products = BatchConnection::query_for(&connection, select!());
+        let mut lock_stock = BatchConnection::query_for(&connection, SELECT_STOCK);
+        let mut lock_reservations = BatchConnection::query_for(&connection, select!());
+        let mut remove = BatchConnection::query_for(&connection, "DELETE FROM reservations WHERE id");
+        let mut transaction = connection.begin_with(sql.begin).await?;
+        if settles {
+            // The products of a reservation never change: only these are read before the locks.
+            InList::push_in_list(&mut find_products, ids.clone())?;
+            let found: Vec<ReservationRow> = find_products.build_query_as().fetch_all(&mut *transaction).await?;
+            for row in found {
+                product_ids.extend(entry(row)?.reservation.items.iter().map(|item| item.product_id));
+            }
+        }
+        let mut plan = Plan::default();
+        InList::push_in_list(&mut lock_stock, product_ids.iter().map(|id| id.get()).collect())?;
+        lock_stock.push(" ORDER BY product_id").push(sql.lock);
+        let locked: Vec<StockRow> = lock_stock.build_query_as().fetch_all(&mut *transaction).await?;
+        plan.stock = locked.into_iter().map(stock).collect::<sqlx::Result<_>>()?;
+        InList::push_in_list(&mut lock_reservations, ids)?;
+        lock_reservations.push(" ORDER BY id").push(sql.lock);
+        let locked: Vec<ReservationRow> = lock_reservations.build_query_as().fetch_all(&mut *transaction).await?;
+        for row in locked {
+            let entry = entry(row)?;
+            plan.reservations.insert(entry.reservation.reservation_id.as_str().to_owned(), entry);
+        }
+
+        let outcomes = changes.iter().map(|change| plan.apply(change)).collect();
+        if !plan.changed_stock.is_empty() {
+            sqlx::query(sql.update_stock).bind(Json(plan.new_stock())).execute(&mut *transaction).await?;
+        }
+        let removed = plan.removed();
+        if !removed.is_empty() {
+            InList::push_in_list(&mut remove, removed)?;
+            remove.build().execute(&mut *transaction).await?;
+        }
+        let rows = plan.new_rows().map_err(DatabaseError::decode_error)?;
+        if !rows.is_empty() {
+            let number = rows.len() as u64;
+            let write = sqlx::query(sql.write_reservations).bind(Json(rows));
+            // Another process may have given one of the ids to a reservation of other products.
+            if write.execute(&mut *transaction).await?.rows_affected() != number {
+                return Err(sqlx::Error::RowNotFound);
+            }
+        }
+        transaction.commit().await?;
+        Ok(outcomes)
+    })
+}
+
+/// What the statements of a change are on each database. Each has one parameter for any number of rows, so that it is
+/// prepared once.
+struct Statements {
+    begin: &'static str,
+    lock: &'static str,
+    update_stock: &'static str,
+    write_reservations: &'static str,
+}
+
+const POSTGRES: Statements = Statements {
+    begin: "BEGIN",
+    lock: " FOR UPDATE",
+    // Not a join, which could read the whole table.
+    update_stock: "UPDATE stock SET on_hand = ($1::jsonb -> product_id::text ->> 0)::bigint,
+                                    reserved = ($1 -> product_id::text ->> 1)::bigint
+                   WHERE product_id = ANY (ARRAY(SELECT jsonb_object_keys($1)::bigint))",
+    write_reservations: "INSERT INTO reservations (id, status, items, due_at, created_at)
+         SELECT id, status, items, due_at, created_at
+         FROM jsonb_to_recordset($1)
+              AS new (id text, status text, items text, due_at timestamptz, created_at timestamptz)
+         ON CONFLICT (id) DO UPDATE SET status = excluded.status, due_at = excluded.due_at
+         WHERE reservations.items = excluded.items",
+};
+
+const SQLITE: Statements = Statements {
+    // Other processes may write between a read and the first write.
+    begin: "BEGIN IMMEDIATE",
+    lock: "",
+    update_stock: "UPDATE stock SET on_hand = value ->> 0, reserved = value ->> 1
+                   FROM json_each($1) WHERE product_id = CAST(key AS INTEGER)",
+    write_reservations: "INSERT INTO reservations (id, status, items, due_at, created_at)
+         SELECT value ->> 'id', value ->> 'status', value ->> 'items', value ->> 'due_at', value ->> 'created_at'
+         FROM json_each($1) WHERE true
+         ON CONFLICT (id) DO UPDATE SET status = excluded.status, due_at = excluded.due_at
+         WHERE reservations.items = excluded.items",
+};
+
+/// The values of a written row.
+#[derive(Serialize)]
+struct NewRow<'a> {
+    id: &'a str,
+    status: &'static str,
+    items: String,
+    due_at: Option<String>,
+    created_at: String,
+}
+
+impl Plan {
+    /// On hand and reserved of each changed stock, by product.
+    fn new_stock(&self) -> BTreeMap<String, [i64; 2]> {
+        let changed = self.changed_stock.iter().filter_map(|id| Some((id, self.stock.get(id)?)));
+        changed.map(|(id, stock)| (id.to_string(), [stock.on_hand, stock.reserved])).collect()
+    }
+
+    fn removed(&self) -> Vec<String> {
+        self.changed_reservations.iter().filter(|id| !self.reservations.contains_key(*id)).cloned().collect()
+    }
+
+    fn new_rows(&self) -> serde_json::Result<Vec<NewRow<'_>>> {
+        self.changed_reservations.iter().filter_map(|id| self.reservations.get(id)).map(NewRow::new).collect()
+    }
+}
+
+impl<'a> NewRow<'a> {
+    fn new(Entry { reservation, due_at }: &'a Entry) -> serde_json::Result<Self> {
+        let created_at: DateTime<Utc> = reservation.created_at.into();
+        Ok(Self {
+            id: reservation.reservation_id.as_str(),
+            status: reservation.status.as_str(),
+            items: serde_json::to_string(&reservation.items)?,
+            // As sqlx writes a time to SQLite, where times are compared as text.
+            due_at: due_at.map(|time| time.to_rfc3339()),
+            created_at: created_at.to_rfc3339(),
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! Tests the reservations in the database, on both databases.
+
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::join_all;
+use product_service::SERVICE;
+use product_service::store::{ProductStore, Refusal, ReservationStore};
+use product_service_api::{Product, ProductCreate, Reservation, ReservationCreate, ReservationId, ReservationStatus};
+use service_runtime::database::{Database, DatabaseUrl};
+use service_testing::{Kind, TestDatabase, on_both_databases};
+use uuid::Uuid;
+
+use ReservationStatus::{Bound, Committed, Expired, Held, Released};
+
+async fn open(url: &DatabaseUrl) -> Database {
+    SERVICE.open(url, 10).await.unwrap()
+}
+
+async fn product(products: &ProductStore, sku: &str, stock: i64) -> Product {
+    let new: ProductCreate = serde_json::from_value(serde_json::json!({
+        "sku": sku, "name": format!("Product {sku}"), "category": "kitchen",
+        "price": { "amount": 1998, "currency": "EUR" }, "stock": stock,
+    }))
+    .unwrap();
+    products.insert(&new, Utc::now(), None).await.unwrap().0
+}
+
+fn new(items: &[(&Product, i64)]) -> ReservationCreate {
+    let items: Vec<_> = items
+        .iter()
+        .map(|(product, quantity)| serde_json::json!({ "product_id": product.id, "quantity": quantity }))
+        .collect();
+    let id = Uuid::new_v4().to_string();
+    serde_json::from_value(serde_json::json!({ "reservation_id": id, "items": items })).unwrap()
+}
+
+async fn reserve(store: &ReservationStore, items: &[(&Product, i64)]) -> Result<Reservation, Refusal> {
+    store.reserve(new(items), Utc::now()).await.unwrap()
+}
+
+async fn settle(store: &ReservationStore, id: &ReservationId, to: ReservationStatus) -> Result<Reservation, Refusal> {
+    store.settle(id.clone(), to, Utc::now()).await.unwrap()
+}
+
+/// Available and reserved.
+async fn stock(products: &ProductStore, product: &Product) -> (i64, i64) {
+    let product = products.find(product.id).await.unwrap().unwrap();
+    (product.stock.get(), product.reserved.get())
+}
+
+#[tokio::test]
+async fn postgres_plans_an_index_scan_for_every_statement() {
+    let database = TestDatabase::new(Kind::Postgres).await;
+    let opened = SERVICE.open(&database.url, 1).await.unwrap();
+    let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened.clone()));
+    let mug = product(&products, "A", 10).await;
+    let made = reserve(&store, &[(&mug, 1)]).await.unwrap();
+    assert!(store.find(&made.reservation_id).await.unwrap().is_some());
+    settle(&store, &made.reservation_id, Released).await.unwrap();
+    let later = Utc::now() + TimeDelta::days(2);
+    for id in store.due(later, 500).await.unwrap() {
+        store.sweep(id, later).await.unwrap();
+    }
+    assert_eq!(store.find(&made.reservation_id).await.unwrap(), None);
+    service_testing::check_index_scans(&opened).await.unwrap();
+}
+
+on_both_databases! {
+    async fn a_reservation_is_read_as_made(database: TestDatabase) {
+        let opened = open(&database.url).await;
+        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let (mug, tea) = (product(&products, "A", 10).await, product(&products, "B", 5).await);
+        let now: DateTime<Utc> = Utc::now();
+        let made = store.reserve(new(&[(&tea, 1), (&mug, 3)]), now).await.unwrap().unwrap();
+        assert_eq!((made.status, made.expires_at), (Held, Some((now + TimeDelta::minutes(15)).into())));
+        let items: Vec<_> = made.items.iter().map(|item| (item.product_id, item.quantity.get(), &item.name)).collect();
+        assert_eq!(items, [(mug.id, 3, &mug.name), (tea.id, 1, &tea.name)]);
+        assert!(made.items.iter().all(|item| item.unit_price == mug.price));
+        assert_eq!(store.find(&made.reservation_id).await.unwrap(), Some(made));
+        assert_eq!((stock(&products, &mug).await, stock(&products, &tea).await), ((7, 3), (4, 1)));
+    }
+
+    async fn a_reservation_moves_through_its_statuses(database: TestDatabase) {
+        let opened = open(&database.url).await;
+        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let mug = product(&products, "A", 10).await;
+        let made = reserve(&store, &[(&mug, 4)]).await.unwrap();
+        let id = &made.reservation_id;
+        for (to, expected) in [(Bound, (6, 4)), (Bound, (6, 4)), (Committed, (6, 0)), (Released, (10, 0))] {
+            let settled = settle(&store, id, to).await.unwrap();
+            assert_eq!((settled.status, settled.expires_at), (to, None));
+            assert_eq!(stock(&products, &mug).await, expected, "{to:?}");
+            assert_eq!(store.find(id).await.unwrap(), Some(settled));
+        }
+        assert_eq!(settle(&store, id, Bound).await, Err(Refusal::Released));
+    }
+
+    async fn what_is_due_is_swept(database: TestDatabase) {
+        let opened = open(&database.url).await;
+        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let mug = product(&products, "A", 10).await;
+        let made = reserve(&store, &[(&mug, 4)]).await.unwrap();
+        let bound = reserve(&store, &[(&mug, 1)]).await.unwrap();
+        settle(&store, &bound.reservation_id, Bound).await.unwrap();
+        assert_eq!(store.due(Utc::now(), 500).await.unwrap(), []);
+        let later = Utc::now() + TimeDelta::minutes(16);
+        assert_eq!(store.due(later, 500).await.unwrap(), std::slice::from_ref(&made.reservation_id));
+        store.sweep(made.reservation_id.clone(), later).await.unwrap();
+        assert_eq!(store.find(&made.reservation_id).await.unwrap().unwrap().status, Expired);
+        assert_eq!(stock(&products, &mug).await, (9, 1));
+        assert_eq!(store.due(later, 500).await.unwrap(), []);
+        store.sweep(made.reservation_id.clone(), later + TimeDelta::days(1)).await.unwrap();
+        assert_eq!(store.find(&made.reservation_id).await.unwrap(), None);
+        assert!(store.find(&bound.reservation_id).await.unwrap().is_some());
+    }
+
+    async fn two_instances_never_oversell(database: TestDatabase) {
+        let (one, other) = (open(&database.url).await, open(&database.url).await);
+        let products = ProductStore::new(one.clone());
+        let stores = [ReservationStore::new(one), ReservationStore::new(other)];
+        let (mug, tea) = (product(&products, "A", 50).await, product(&products, "B", 1000).await);
+        // In both orders: instances that lock rows as they are named would deadlock.
+        let buyers = (0..200).map(|number| {
+            let items = if number % 3 == 0 { [(&tea, 1), (&mug, 1)] } else { [(&mug, 1), (&tea, 1)] };
+            let store = &stores[number % 2];
+            async move { reserve(store, &items).await }
+        });
+        let outcomes = join_all(buyers).await;
+        let granted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert_eq!(granted, 50);
+        let sold_out = Refusal::InsufficientStock(vec![(mug.id, 0)]);
+        assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|_| true) || *outcome == Err(sold_out.clone())));
+        assert_eq!((stock(&products, &mug).await, stock(&products, &tea).await), ((0, 50), (950, 50)));
+    }
+
+    async fn two_instances_make_a_reservation_once(database: TestDatabase) {
+        let (one, other) = (open(&database.url).await, open(&database.url).await);
+        let products = ProductStore::new(one.clone());
+        let stores = [ReservationStore::new(one), ReservationStore::new(other)];
+        let mug = product(&products, "A", 50).await;
+        let same = new(&[(&mug, 2)]);
+        let made = join_all((0..20).map(|number| stores[number % 2].reserve(same.clone(), Utc::now()))).await;
+        assert!(made.iter().all(|outcome| outcome.as_ref().unwrap().is_ok()), "{made:?}");
+        assert_eq!(stock(&products, &mug).await, (48, 2));
+        let id = &same.reservation_id;
+        let settled = (0..20).map(|number| {
+            let to = [Bound, Committed, Released][number % 3];
+            stores[number % 2].settle(id.clone(), to, Utc::now())
+        });
+        for outcome in join_all(settled).await {
+            outcome.unwrap().map_or_else(|refusal| assert_eq!(refusal, Refusal::Released), drop);
+        }
+        assert_eq!(stock(&products, &mug).await, (50, 0));
+    }
+
+    async fn the_database_is_the_last_guard(database: TestDatabase) {
+        let opened = open(&database.url).await;
+        let products = ProductStore::new(opened.clone());
+        let mug = product(&products, "A", 3).await;
+        let oversell = "UPDATE stock SET reserved = 4";
+        let refused = service_runtime::with_pool!(opened.writer(), |pool| async {
+            sqlx::query(oversell).execute(pool).await.map(|_| ())
+        });
+        assert!(refused.is_err());
+        assert_eq!(stock(&products, &mug).await, (3, 0));
+    }
+}
