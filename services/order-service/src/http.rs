@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 
+use client_policy::Failure;
 use contract::answer::{Answer, Created};
-use contract::error_code::INTERNAL_ERROR;
+use contract::error_code::{INTERNAL_ERROR, INVALID_REQUEST};
 use contract::extract::{JsonBody, PathParams, QueryParams};
 use contract::idempotency::KeyHeader;
 use dropshot::{ApiDescription, ApiDescriptionBuildErrors, HttpError, HttpResponseOk, RequestContext};
 use order_service_api::{
-    INVALID_TRANSITION, ORDER_NOT_FOUND, Order, OrderCreate, OrderListQuery, OrderPage, OrderPath, OrderReceipt,
-    OrderServiceApi, OrderStatus, OrderStatusUpdate, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE,
-    USER_SERVICE_TIMEOUT, USER_SERVICE_UNAVAILABLE, order_service_api_mod,
+    INSUFFICIENT_STOCK, INVALID_TRANSITION, MIXED_CURRENCIES, ORDER_NOT_FOUND, Order, OrderCreate, OrderListQuery,
+    OrderPage, OrderPath, OrderReceipt, OrderServiceApi, OrderStatus, OrderStatusUpdate, PRICE_CHANGED,
+    PRODUCT_NOT_FOUND, PRODUCT_SERVICE_INVALID_RESPONSE, PRODUCT_SERVICE_TIMEOUT, PRODUCT_SERVICE_UNAVAILABLE,
+    ProductId, TOTAL_TOO_LARGE, USER_NOT_FOUND, USER_SERVICE_INVALID_RESPONSE, USER_SERVICE_TIMEOUT,
+    USER_SERVICE_UNAVAILABLE, order_service_api_mod,
 };
 use service_runtime::dependency::LookupError;
 use service_runtime::guard::{self, Guard, RequestScope};
 use slog::info;
 
+use crate::dependencies::products::ReserveError;
+use crate::items::NoTotal;
 use crate::orders::{OrderError, Orders, StatusChange};
 
 type Context = Guard<Orders>;
@@ -43,11 +48,57 @@ impl From<OrderError> for HttpError {
                 };
                 code.with_cause(format_args!("user-service: {error}"))
             }
+            OrderError::Form(problem) => INVALID_REQUEST.with_message(format!("request body: {problem}")),
+            OrderError::Reserve(error) => error.into(),
+            OrderError::NoTotal(NoTotal::MixedCurrencies(currencies)) => {
+                let currencies: Vec<_> = currencies.into_iter().collect();
+                MIXED_CURRENCIES.with_message(format!(
+                    "The prices of the products are in different currencies: {}",
+                    currencies.join(", ")
+                ))
+            }
+            OrderError::NoTotal(NoTotal::TooLarge) => TOTAL_TOO_LARGE.to_error(),
+            OrderError::PriceChanged(total) => PRICE_CHANGED.with_message(format!(
+                "The total is {} {} in the smallest unit, not the expected one",
+                total.amount,
+                total.currency.as_str()
+            )),
             OrderError::Key(error) => error.into(),
             OrderError::Page(error) => error.into(),
             OrderError::Database(error) => error.into(),
         }
     }
+}
+
+impl From<ReserveError> for HttpError {
+    fn from(error: ReserveError) -> Self {
+        let (code, cause) = match error {
+            ReserveError::UnknownProducts(products) => {
+                return PRODUCT_NOT_FOUND.with_message(naming("Product not found", ": ", &products));
+            }
+            ReserveError::InsufficientStock(products) => {
+                return INSUFFICIENT_STOCK.with_message(naming("Not enough in stock", ": product ", &products));
+            }
+            ReserveError::Failed(failure) => match failure {
+                Failure::Unavailable(cause) => (PRODUCT_SERVICE_UNAVAILABLE, cause),
+                Failure::Timeout => (PRODUCT_SERVICE_TIMEOUT, "no answer in time".to_owned()),
+                Failure::InvalidResponse(cause) => (PRODUCT_SERVICE_INVALID_RESPONSE, cause),
+                Failure::Answered { status, .. } => {
+                    (PRODUCT_SERVICE_INVALID_RESPONSE, format!("status {}", status.as_u16()))
+                }
+                Failure::Fault(cause) => (INTERNAL_ERROR, cause),
+            },
+        };
+        code.with_cause(format_args!("product-service: {cause}"))
+    }
+}
+
+/// A message that names some products: not a hundred of them, which nobody reads.
+fn naming(message: &str, link: &str, products: &[ProductId]) -> String {
+    const MAX: usize = 8;
+    let ids: Vec<String> = products.iter().take(MAX).map(ProductId::to_string).collect();
+    let more = if products.len() > MAX { " and others" } else { "" };
+    if ids.is_empty() { message.to_owned() } else { format!("{message}{link}{}{more}", ids.join(", ")) }
 }
 
 enum OrderService {}

@@ -1,10 +1,13 @@
-//! The rules about orders: who may place one, and how its status moves.
+//! The rules about orders: who may place one, of what, and how its status moves.
 
 use chrono::Utc;
 use contract::answer::Created;
 use contract::idempotency::IdempotencyKey;
+use contract::money::Money;
 use contract::page::PageLimit;
-use order_service_api::{Order, OrderCreate, OrderId, OrderListQuery, OrderPage, OrderReceipt, OrderStatus};
+use order_service_api::{
+    CancellationReason, Order, OrderCreate, OrderId, OrderListQuery, OrderPage, OrderReceipt, OrderStatus,
+};
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
 use service_runtime::dependency::{LookupError, Lookups};
@@ -13,8 +16,12 @@ use service_runtime::idempotency::{CreateError, KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of, same_filter};
 use slog::info;
 
+use crate::dependencies::products::ReserveError;
 use crate::dependencies::users::UserLookup;
-use crate::store::{Filter, OrderStore};
+use crate::items::{NoTotal, add_up, ordered_items, without_prices};
+use crate::reservations::{Hold, Reservations};
+use crate::status::predecessors;
+use crate::store::{Filter, NewOrder, OrderStore};
 
 /// The rule that a request breaks, or why it cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +30,16 @@ pub(crate) enum OrderError {
     NotFound,
     #[error("an order that is {from:?} cannot become {to:?}")]
     InvalidTransition { from: OrderStatus, to: OrderStatus },
+    #[error("{0}")]
+    Form(&'static str),
     #[error(transparent)]
     User(LookupError),
+    #[error("the items cannot be reserved: {0:?}")]
+    Reserve(ReserveError),
+    #[error("the items have no total: {0:?}")]
+    NoTotal(NoTotal),
+    #[error("the total is {} {}, not the expected one", .0.amount, .0.currency.as_str())]
+    PriceChanged(Money),
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
@@ -36,16 +51,6 @@ pub(crate) enum OrderError {
 impl CreateError for OrderError {
     fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Database(DatabaseError::UniqueViolation))
-    }
-}
-
-/// The statuses from which an order may move to `to`.
-fn predecessors(to: OrderStatus) -> &'static [OrderStatus] {
-    match to {
-        OrderStatus::Created => &[],
-        OrderStatus::Confirmed => &[OrderStatus::Created],
-        OrderStatus::Completed => &[OrderStatus::Confirmed],
-        OrderStatus::Cancelled => &[OrderStatus::Created, OrderStatus::Confirmed],
     }
 }
 
@@ -74,24 +79,64 @@ pub(crate) struct Orders {
     store: OrderStore,
     keys: Keys,
     users: Lookups<UserLookup>,
+    /// `None` where no product-service is configured.
+    reservations: Option<Reservations>,
 }
 
 impl Orders {
-    pub(crate) fn new(store: OrderStore, keys: Keys, users: Lookups<UserLookup>) -> Self {
-        Self { store, keys, users }
+    pub(crate) fn new(
+        store: OrderStore,
+        keys: Keys,
+        users: Lookups<UserLookup>,
+        reservations: Option<Reservations>,
+    ) -> Self {
+        Self { store, keys, users, reservations }
     }
 
-    /// Places an order if user-service says that its user exists. A repeated request with the same key gets the stored
-    /// response.
+    /// Places an order if user-service says that its user exists, and product-service reserves its items. A repeated
+    /// request with the same key gets the stored response, and reserves nothing.
     pub(crate) async fn create(
         &self,
         order: OrderCreate,
         key: Option<IdempotencyKey>,
         request: &RequestScope,
     ) -> Result<Created<OrderReceipt>, OrderError> {
+        let asked = ordered_items(&order).map_err(OrderError::Form)?;
         let place = |claim| async {
-            self.users.get(order.user_id, request).await.map_err(OrderError::User)?;
-            let (placed, receipt) = self.store.insert(&order, Utc::now(), claim).await?;
+            let mut hold = self.reservations.as_ref().map(|reservations| reservations.hold(request));
+            let reserve = async {
+                match &mut hold {
+                    Some(hold) => hold.reserve(&asked).await,
+                    None => Ok(without_prices(&asked)),
+                }
+            };
+            let (user, reserved) = tokio::join!(self.users.get(order.user_id, request), reserve);
+            user.map_err(OrderError::User)?;
+            let mut items = reserved.map_err(OrderError::Reserve)?;
+            let total = add_up(&mut items).map_err(OrderError::NoTotal)?;
+            match (&total, &order.expected_total) {
+                (Some(total), Some(expected)) if total != expected => {
+                    return Err(OrderError::PriceChanged(total.clone()));
+                }
+                _ => {}
+            }
+            // From here on what is stored decides: without an answer of the database, the order may exist.
+            let reservation_id = hold.map(Hold::keep);
+            let new = NewOrder {
+                user_id: order.user_id,
+                items,
+                total,
+                reservation_id,
+                payment_method: order.payment_method.clone(),
+            };
+            let stored = self.store.insert(new, Utc::now(), claim).await;
+            if let Some(reservations) = &self.reservations {
+                match (&stored, reservation_id) {
+                    (Err(error), Some(id)) if error.is_refusal() => reservations.release(id, request),
+                    _ => reservations.wake(),
+                }
+            }
+            let (placed, receipt) = stored?;
             info!(request.log, "order created"; "order_id" => placed.id.get(), "user_id" => placed.user_id.get());
             Ok(receipt)
         };
@@ -106,7 +151,15 @@ impl Orders {
     /// only explains its refusal.
     pub(crate) async fn set_status(&self, id: OrderId, to: OrderStatus) -> Result<StatusChange, OrderError> {
         loop {
-            if let Some(order) = self.store.update_status(id, predecessors(to), to, Utc::now()).await? {
+            let (from, now) = (predecessors(to), Utc::now());
+            let moved = match to {
+                OrderStatus::Cancelled => self.store.cancel(id, from, CancellationReason::Requested, now).await?,
+                _ => self.store.update_status(id, from, to, now).await?,
+            };
+            if let Some(order) = moved {
+                if let Some(reservations) = &self.reservations {
+                    reservations.wake();
+                }
                 return Ok(StatusChange { order, moved: true });
             }
             let order = self.view(id).await?;
@@ -138,19 +191,5 @@ impl Orders {
         let next = |last: &Order| NextOrders { before: last.id.get(), filter, limit };
         let (items, next_page) = page_of(rows, limit, next)?;
         Ok(OrderPage { items, next_page })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn completed_and_cancelled_are_final() {
-        for to in OrderStatus::ALL {
-            assert!(!predecessors(to).contains(&OrderStatus::Completed), "{to:?}");
-            assert!(!predecessors(to).contains(&OrderStatus::Cancelled), "{to:?}");
-        }
-        assert!(predecessors(OrderStatus::Created).is_empty());
     }
 }

@@ -9,8 +9,8 @@ use chrono::Utc;
 use contract::answer::Created;
 use futures::future::join_all;
 use order_service::SERVICE;
-use order_service::store::{Filter, OrderStore};
-use order_service_api::{Order, OrderCreate, OrderReceipt};
+use order_service::store::{Filter, NewOrder, OrderStore};
+use order_service_api::{Order, OrderItem, OrderReceipt};
 use service_runtime::database::{Connections, Database, DatabaseError};
 use service_testing::Cluster;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -49,12 +49,21 @@ async fn wait_for_blocked_insert(connection: &mut PgConnection) {
 }
 
 async fn insert(store: OrderStore, user_id: i64) -> Placed {
-    let order = OrderCreate {
-        user_id: user_id.try_into().unwrap(),
+    let item = OrderItem {
         product_id: 456.try_into().unwrap(),
+        name: None,
         quantity: 2.try_into().unwrap(),
+        unit_price: None,
+        subtotal: None,
     };
-    store.insert(&order, Utc::now(), None).await
+    let order = NewOrder {
+        user_id: user_id.try_into().unwrap(),
+        items: vec![item],
+        total: None,
+        reservation_id: None,
+        payment_method: None,
+    };
+    store.insert(order, Utc::now(), None).await
 }
 
 fn spawn(store: &OrderStore, users: std::ops::RangeInclusive<i64>) -> Vec<JoinHandle<Placed>> {

@@ -245,6 +245,8 @@ fn help_lists_every_variable_and_no_secret() {
         "USER_SERVICE_ATTEMPT_TIMEOUT_MS",
         "USER_SERVICE_TIMEOUT_MS",
         "USER_SERVICE_CONCURRENCY",
+        "PRODUCT_SERVICE_URL",
+        "PRODUCT_SERVICE_TIMEOUT_MS",
         "LOG_LEVEL",
         "--migrate-only",
         "--check-ready",

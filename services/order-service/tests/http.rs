@@ -45,7 +45,7 @@ async fn start(database: &TestDatabase) -> Running {
 
 impl Running {
     async fn place(&self, user_id: i64) -> types::OrderId {
-        let order = self.client.order_create().body_map(|body| body.user_id(user_id).product_id(456).quantity(2));
+        let order = self.client.order_create().body(one_item(user_id));
         order.send().await.unwrap().into_inner().order_id
     }
 
@@ -67,6 +67,11 @@ impl Running {
         let request = reqwest::Client::new().post(format!("{}/api/v1/orders", self.server.url()));
         send(request.header("content-type", "application/json").body(body)).await
     }
+}
+
+/// The founding form of an order.
+fn one_item(user_id: i64) -> types::OrderCreate {
+    serde_json::from_value(json!({"user_id": user_id, "product_id": 456, "quantity": 2})).unwrap()
 }
 
 async fn send(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
@@ -91,7 +96,7 @@ on_both_databases! {
 
     async fn a_placed_order_can_be_read_at_its_location(database: TestDatabase) {
         let service = start(&database).await;
-        let order = service.client.order_create().body_map(|body| body.user_id(1).product_id(456).quantity(2));
+        let order = service.client.order_create().body(one_item(1));
         let placed = order.send().await.unwrap();
         let location = placed.headers()["location"].to_str().unwrap();
         assert_eq!(location, "/api/v1/orders/1");
@@ -100,10 +105,10 @@ on_both_databases! {
         assert_eq!(order["created_at"], order["updated_at"]);
         assert!(order["created_at"].as_str().unwrap().ends_with('Z'), "{order}");
         for (field, value) in [("id", json!(1)), ("user_id", json!(1)), ("product_id", json!(456)),
-            ("quantity", json!(2)), ("status", json!("created"))] {
+            ("quantity", json!(2)), ("items", json!([{"product_id": 456, "quantity": 2}])), ("status", json!("created"))] {
             assert_eq!(order[field], value, "{order}");
         }
-        assert_eq!(order.as_object().unwrap().len(), 7, "{order}");
+        assert_eq!(order.as_object().unwrap().len(), 8, "{order}");
     }
 
     async fn only_transitions_of_the_state_machine_are_allowed(database: TestDatabase) {

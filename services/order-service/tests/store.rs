@@ -4,15 +4,17 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use contract::money::Money;
 use futures::future::join_all;
 use order_service::SERVICE;
-use order_service::store::{Filter, OrderStore};
-use order_service_api::{Order, OrderCreate, OrderId, OrderReceipt, OrderStatus, UserId};
+use order_service::store::{Filter, NewOrder, OrderStore, Wanted};
+use order_service_api::{CancellationReason, Order, OrderId, OrderItem, OrderReceipt, OrderStatus, UserId};
 use service_runtime::database::{Connections, Database, DatabaseError};
 use service_runtime::idempotency::{Claim, KeyError, Keys, Purge};
 use service_testing::{Kind, TestDatabase, on_both_databases};
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 use OrderStatus::{Cancelled, Completed, Confirmed};
 
@@ -25,15 +27,56 @@ fn user(id: i64) -> UserId {
 }
 
 async fn insert(store: &OrderStore, user_id: i64) -> Order {
-    store.insert(&order(user_id, 2), Utc::now(), None).await.unwrap().0
+    store.insert(order(user_id, 2), Utc::now(), None).await.unwrap().0
 }
 
-fn order(user_id: i64, quantity: i64) -> OrderCreate {
-    OrderCreate { user_id: user(user_id), product_id: 456.try_into().unwrap(), quantity: quantity.try_into().unwrap() }
+/// An order of one item without a price.
+fn order(user_id: i64, quantity: i64) -> NewOrder {
+    NewOrder {
+        user_id: user(user_id),
+        items: vec![item(456, quantity)],
+        total: None,
+        reservation_id: None,
+        payment_method: None,
+    }
 }
 
-fn claim(keys: &Keys, key: &str, order: &OrderCreate) -> Claim {
-    keys.claim("order_create", Some(key.parse().unwrap()), order).unwrap().unwrap()
+fn item(product_id: i64, quantity: i64) -> OrderItem {
+    let (product_id, quantity) = (product_id.try_into().unwrap(), quantity.try_into().unwrap());
+    OrderItem { product_id, name: None, quantity, unit_price: None, subtotal: None }
+}
+
+/// An order of two items with prices, reserved.
+fn reserved(user_id: i64) -> NewOrder {
+    let eur = |amount: i64| Money { amount: amount.try_into().unwrap(), currency: "EUR".parse().unwrap() };
+    let priced = |product_id: i64, name: &str, quantity: i64, amount: i64| OrderItem {
+        name: Some(name.parse().unwrap()),
+        unit_price: Some(eur(amount)),
+        subtotal: Some(eur(quantity * amount)),
+        ..item(product_id, quantity)
+    };
+    NewOrder {
+        items: vec![priced(9, "Tasse \"blau\" 名", 2, 1998), priced(7, "Bowl", 1, 0)],
+        total: Some(eur(3996)),
+        reservation_id: Some(Uuid::new_v4()),
+        payment_method: Some("tok_ok".parse().unwrap()),
+        ..order(user_id, 2)
+    }
+}
+
+/// What is wanted of which reservations, whenever that is due.
+async fn wanted(store: &OrderStore) -> Vec<(i64, Option<Uuid>, Wanted)> {
+    let tasks = store.tasks.due(Utc::now() + TimeDelta::days(1), 100).await.unwrap();
+    tasks.iter().map(|task| (task.order_id.get(), Some(task.reservation_id), task.wanted)).collect()
+}
+
+fn quantity(order: &NewOrder) -> i64 {
+    order.items[0].quantity.get()
+}
+
+fn claim(keys: &Keys, key: &str, order: &NewOrder) -> Claim {
+    let request = (order.user_id, quantity(order));
+    keys.claim("order_create", Some(key.parse().unwrap()), &request).unwrap().unwrap()
 }
 
 /// Makes `database` refuse orders with a quantity of 13.
@@ -73,14 +116,20 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
     let new = order(1, 2);
     let claim = claim(&keys, "key", &new);
     assert_eq!(keys.stored_response::<OrderReceipt>(Some(&claim)).await.unwrap().map(|answer| answer.body), None);
-    store.insert(&new, Utc::now(), Some(claim.clone())).await.unwrap();
+    let (placed, _) = store.insert(new, Utc::now(), Some(claim.clone())).await.unwrap();
+    store.insert(reserved(1), Utc::now(), None).await.unwrap();
+    let from = [OrderStatus::Created, Confirmed];
+    store.cancel(placed.id, &from, CancellationReason::Requested, Utc::now()).await.unwrap();
+    assert_eq!(wanted(&store).await.len(), 1);
+    store.tasks.postpone(Wanted::Bound, &[placed.id], 1, Utc::now()).await.unwrap();
+    store.tasks.end(Wanted::Bound, &[placed.id]).await.unwrap();
     let mut purge = Purge::new(keys);
     assert_eq!(purge.run(Utc::now()).await.unwrap(), 0);
     assert_eq!(purge.run(Utc::now()).await.unwrap(), 0);
 
     opened.ping().await.unwrap();
     let statements = service_testing::check_index_scans(&opened).await.unwrap();
-    assert_eq!(statements.len(), 12, "{statements:?}");
+    assert_eq!(statements.len(), 19, "{statements:?}");
 }
 
 #[tokio::test]
@@ -95,14 +144,15 @@ async fn a_full_disk_stores_exactly_the_acknowledged_orders() {
     let (store, keys) = (OrderStore::new(opened.clone()), Keys::new(opened.clone()));
     // SQLite raises it to the number of pages in use.
     limit(1).await;
-    let orders: Vec<OrderCreate> = (1..=200).map(|user_id| order(user_id, 2)).collect();
+    let orders: Vec<NewOrder> = (1..=200).map(|user_id| order(user_id, 2)).collect();
     // With keys, a batch is a transaction of two statements.
     let claims: Vec<Option<Claim>> = orders
         .iter()
         .map(|order| (order.user_id.get() > 150).then(|| claim(&keys, &order.user_id.to_string(), order)))
         .collect();
     let insert_all = || {
-        let inserts = orders.iter().zip(&claims).map(|(order, claim)| store.insert(order, Utc::now(), claim.clone()));
+        let inserts =
+            orders.iter().zip(&claims).map(|(order, claim)| store.insert(order.clone(), Utc::now(), claim.clone()));
         join_all(inserts)
     };
     let placed = insert_all().await;
@@ -121,13 +171,9 @@ async fn a_full_disk_stores_exactly_the_acknowledged_orders() {
 on_both_databases! {
     async fn an_inserted_order_is_read_back_unchanged(database: TestDatabase) {
         let store = store(&database).await;
-        let largest = OrderCreate {
-            user_id: user(UserId::MAX),
-            product_id: UserId::MAX.try_into().unwrap(),
-            quantity: 1_000_000.try_into().unwrap(),
-        };
+        let largest = NewOrder { items: vec![item(UserId::MAX, 1_000_000)], ..order(UserId::MAX, 1) };
         let now: DateTime<Utc> = "2026-01-01T12:00:00.123456789Z".parse().unwrap();
-        let (order, created) = store.insert(&largest, now, None).await.unwrap();
+        let (order, created) = store.insert(largest.clone(), now, None).await.unwrap();
         assert_eq!(created.location, "/api/v1/orders/1");
         assert_eq!((order.id.get(), order.user_id, order.quantity.get()), (1, largest.user_id, 1_000_000));
         assert_eq!(order.status, OrderStatus::Created);
@@ -136,10 +182,65 @@ on_both_databases! {
         assert_eq!(store.find(OrderId::MAX.try_into().unwrap()).await.unwrap(), None);
     }
 
+    async fn an_order_of_several_items_is_read_back_unchanged(database: TestDatabase) {
+        let store = store(&database).await;
+        let now = Utc::now();
+        // All at once, so that they share a batch; equal orders differ only in their reservations.
+        let orders: Vec<NewOrder> = (0..20).map(|number| if number % 3 == 0 { order(1, 2) } else { reserved(1) }).collect();
+        let placed = join_all(orders.iter().map(|order| store.insert(order.clone(), now, None))).await;
+        let mut expected = Vec::new();
+        for (new, placed) in orders.iter().zip(placed) {
+            let (order, _) = placed.unwrap();
+            assert_eq!((&order.items, &order.total), (&new.items, &new.total));
+            assert_eq!((order.product_id, order.quantity), (new.items[0].product_id, new.items[0].quantity));
+            assert_eq!(store.find(order.id).await.unwrap().as_ref(), Some(&order));
+            if new.reservation_id.is_some() {
+                expected.push((order.id.get(), new.reservation_id, Wanted::Bound));
+            }
+        }
+        let listed = store.list_before(i64::MAX, Filter::default(), 100).await.unwrap();
+        assert_eq!(listed.iter().filter(|order| order.items == orders[1].items).count(), expected.len());
+        let mut wanted = wanted(&store).await;
+        wanted.sort();
+        expected.sort();
+        assert_eq!(wanted, expected);
+    }
+
+    async fn a_task_is_ended_only_if_it_is_still_wanted(database: TestDatabase) {
+        let store = store(&database).await;
+        let new = reserved(1);
+        let (order, _) = store.insert(new.clone(), Utc::now(), None).await.unwrap();
+        let task = |wanted| [(order.id.get(), new.reservation_id, wanted)];
+        assert_eq!(wanted(&store).await, task(Wanted::Bound));
+        confirm(&store, &order).await;
+        store.tasks.end(Wanted::Bound, &[order.id]).await.unwrap();
+        assert_eq!(wanted(&store).await, task(Wanted::Committed));
+        let later = Utc::now() + TimeDelta::days(9);
+        store.tasks.postpone(Wanted::Bound, &[order.id], 7, later).await.unwrap();
+        assert_eq!(wanted(&store).await, task(Wanted::Committed), "it is due as before");
+        store.tasks.postpone(Wanted::Committed, &[order.id], 7, later).await.unwrap();
+        assert_eq!(wanted(&store).await, []);
+        let reason = CancellationReason::OutOfStock;
+        let cancelled = store.cancel(order.id, &[Confirmed], reason, Utc::now()).await.unwrap().unwrap();
+        assert_eq!((cancelled.status, cancelled.cancellation_reason), (Cancelled, Some(reason)));
+        assert_eq!((cancelled.items, cancelled.total), (order.items, order.total));
+        assert_eq!(wanted(&store).await, task(Wanted::Released), "and due at once");
+        store.tasks.end(Wanted::Released, &[order.id]).await.unwrap();
+        assert_eq!(wanted(&store).await, []);
+    }
+
+    async fn an_order_without_a_reservation_has_no_task(database: TestDatabase) {
+        let store = store(&database).await;
+        let order = insert(&store, 1).await;
+        confirm(&store, &order).await;
+        store.cancel(order.id, &[Confirmed], CancellationReason::Requested, Utc::now()).await.unwrap();
+        assert_eq!(wanted(&store).await, []);
+    }
+
     async fn times_keep_their_zeros_at_the_end(database: TestDatabase) {
         let store = store(&database).await;
         let time: DateTime<Utc> = "2026-01-01T12:00:00.120Z".parse().unwrap();
-        let (order, _) = store.insert(&order(1, 2), time, None).await.unwrap();
+        let (order, _) = store.insert(order(1, 2), time, None).await.unwrap();
         let stored = serde_json::to_value(store.find(order.id).await.unwrap()).unwrap();
         assert_eq!(stored["created_at"], "2026-01-01T12:00:00.120000Z");
     }
@@ -208,12 +309,12 @@ on_both_databases! {
         let store = store(&database).await;
         // Pairs of equal orders with the same time differ only in their ids.
         let now = Utc::now();
-        let orders: Vec<OrderCreate> = (0..300).map(|number| order(1 + number / 2, 1 + number / 4)).collect();
-        let placed = join_all(orders.iter().map(|order| store.insert(order, now, None))).await;
+        let orders: Vec<NewOrder> = (0..300).map(|number| order(1 + number / 2, 1 + number / 4)).collect();
+        let placed = join_all(orders.iter().map(|order| store.insert(order.clone(), now, None))).await;
         let mut ids_seen = HashSet::new();
         for (requested, placed) in orders.iter().zip(placed) {
             let (order, created) = placed.unwrap();
-            assert_eq!((order.user_id, order.quantity), (requested.user_id, requested.quantity));
+            assert_eq!((order.user_id, &order.items), (requested.user_id, &requested.items));
             assert_eq!(created.location, format!("/api/v1/orders/{}", order.id));
             assert!(ids_seen.insert(order.id.get()), "{order:?} was returned twice");
         }
@@ -230,12 +331,12 @@ on_both_databases! {
         let opened = SERVICE.open(&database.url, 10).await.unwrap();
         refuse_quantity_13(&opened).await;
         let store = OrderStore::new(opened);
-        let orders: Vec<OrderCreate> = (1..=20).map(|quantity| order(1, quantity)).collect();
-        let placed = join_all(orders.iter().map(|order| store.insert(order, Utc::now(), None))).await;
+        let orders: Vec<NewOrder> = (1..=20).map(|quantity| order(1, quantity)).collect();
+        let placed = join_all(orders.iter().map(|order| store.insert(order.clone(), Utc::now(), None))).await;
         for (order, placed) in orders.iter().zip(placed) {
             match placed {
-                Ok((placed, _)) => assert_eq!(placed.quantity, order.quantity),
-                Err(error) => assert!(order.quantity.get() == 13 && matches!(error, DatabaseError::Fault(_)), "{error}"),
+                Ok((placed, _)) => assert_eq!(placed.items, order.items),
+                Err(error) => assert!(quantity(order) == 13 && matches!(error, DatabaseError::Fault(_)), "{error}"),
             }
         }
         let stored = store.list_before(i64::MAX, Filter::default(), 100).await.unwrap();
@@ -250,15 +351,15 @@ on_both_databases! {
         // Like two processes: neither knows which keys the other has in use.
         let (ours, theirs) = (Keys::new(opened.clone()), Keys::new(opened));
         let taken = order(1, 1);
-        store.insert(&taken, Utc::now(), Some(claim(&theirs, "k7", &taken))).await.unwrap();
+        store.insert(taken.clone(), Utc::now(), Some(claim(&theirs, "k7", &taken))).await.unwrap();
 
-        let orders: Vec<OrderCreate> = (1..=20).map(|user_id| order(user_id, 2)).collect();
+        let orders: Vec<NewOrder> = (1..=20).map(|user_id| order(user_id, 2)).collect();
         // Every third order has no key.
         let claims: Vec<Option<Claim>> = (1..=20)
             .zip(&orders)
             .map(|(number, order)| (number % 3 > 0).then(|| claim(&ours, &format!("k{number}"), order)))
             .collect();
-        let inserts = orders.iter().zip(&claims).map(|(order, claim)| store.insert(order, Utc::now(), claim.clone()));
+        let inserts = orders.iter().zip(&claims).map(|(order, claim)| store.insert(order.clone(), Utc::now(), claim.clone()));
         let placed = join_all(inserts).await;
         for (number, (placed, claim)) in (1..=20).zip(placed.iter().zip(&claims)) {
             let stored = ours.stored_response::<OrderReceipt>(claim.as_ref()).await;

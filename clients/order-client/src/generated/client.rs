@@ -7,6 +7,193 @@ use progenitor_client::{encode_path, ClientHooks, OperationInfo, RequestBuilderE
 /// Types used as operation parameters and responses.
 #[allow(clippy::all)]
 pub mod types {
+    ///An amount in the smallest unit of its currency, such as cents: 1998 is 19.98 euros, or 1998 yen.
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
+    #[serde(transparent)]
+    pub struct Amount(pub i64);
+    impl ::std::ops::Deref for Amount {
+        type Target = i64;
+        fn deref(&self) -> &i64 {
+            &self.0
+        }
+    }
+    impl ::std::convert::From<Amount> for i64 {
+        fn from(value: Amount) -> Self {
+            value.0
+        }
+    }
+    impl ::std::convert::From<i64> for Amount {
+        fn from(value: i64) -> Self {
+            Self(value)
+        }
+    }
+    impl ::std::fmt::Display for Amount {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+    impl ::std::str::FromStr for Amount {
+        type Err = <i64 as ::std::str::FromStr>::Err;
+        fn from_str(value: &str) -> ::std::result::Result<Self, Self::Err> {
+            Ok(Self(value.parse()?))
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for Amount {
+        type Error = <i64 as ::std::str::FromStr>::Err;
+        fn try_from(value: &str) -> ::std::result::Result<Self, Self::Error> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<String> for Amount {
+        type Error = <i64 as ::std::str::FromStr>::Err;
+        fn try_from(value: String) -> ::std::result::Result<Self, Self::Error> {
+            value.parse()
+        }
+    }
+    ///Why an order was cancelled. `requested`: somebody asked for it. `payment_failed`: the payment was declined. `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this order.
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
+    pub enum CancellationReason {
+        #[serde(rename = "requested")]
+        Requested,
+        #[serde(rename = "payment_failed")]
+        PaymentFailed,
+        #[serde(rename = "payment_timeout")]
+        PaymentTimeout,
+        #[serde(rename = "out_of_stock")]
+        OutOfStock,
+    }
+    impl ::std::fmt::Display for CancellationReason {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            match *self {
+                Self::Requested => f.write_str("requested"),
+                Self::PaymentFailed => f.write_str("payment_failed"),
+                Self::PaymentTimeout => f.write_str("payment_timeout"),
+                Self::OutOfStock => f.write_str("out_of_stock"),
+            }
+        }
+    }
+    impl ::std::str::FromStr for CancellationReason {
+        type Err = self::error::ConversionError;
+        fn from_str(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            match value {
+                "requested" => Ok(Self::Requested),
+                "payment_failed" => Ok(Self::PaymentFailed),
+                "payment_timeout" => Ok(Self::PaymentTimeout),
+                "out_of_stock" => Ok(Self::OutOfStock),
+                _ => Err("invalid value".into()),
+            }
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for CancellationReason {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<::std::string::String> for CancellationReason {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: ::std::string::String,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    ///The code of a currency that is in use (ISO 4217, as of 2026).
+    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+    #[serde(transparent)]
+    pub struct Currency(::std::string::String);
+    impl ::std::ops::Deref for Currency {
+        type Target = ::std::string::String;
+        fn deref(&self) -> &::std::string::String {
+            &self.0
+        }
+    }
+    impl ::std::convert::From<Currency> for ::std::string::String {
+        fn from(value: Currency) -> Self {
+            value.0
+        }
+    }
+    impl ::std::str::FromStr for Currency {
+        type Err = self::error::ConversionError;
+        fn from_str(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            if value.chars().count() > 3usize {
+                return Err("longer than 3 characters".into());
+            }
+            if value.chars().count() < 3usize {
+                return Err("shorter than 3 characters".into());
+            }
+            static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
+            {
+                ::regress::Regex::new(
+                        "^(AED|AFN|ALL|AMD|AOA|ARS|AUD|AWG|AZN|BAM|BBD|BDT|BHD|BIF|BMD|BND|BOB|BRL|BSD|BTN|BWP|BYN|BZD|CAD|CDF|CHF|CLP|CNY|COP|CRC|CUP|CVE|CZK|DJF|DKK|DOP|DZD|EGP|ERN|ETB|EUR|FJD|FKP|GBP|GEL|GHS|GIP|GMD|GNF|GTQ|GYD|HKD|HNL|HTG|HUF|IDR|ILS|INR|IQD|IRR|ISK|JMD|JOD|JPY|KES|KGS|KHR|KMF|KPW|KRW|KWD|KYD|KZT|LAK|LBP|LKR|LRD|LSL|LYD|MAD|MDL|MGA|MKD|MMK|MNT|MOP|MRU|MUR|MVR|MWK|MXN|MYR|MZN|NAD|NGN|NIO|NOK|NPR|NZD|OMR|PAB|PEN|PGK|PHP|PKR|PLN|PYG|QAR|RON|RSD|RUB|RWF|SAR|SBD|SCR|SDG|SEK|SGD|SHP|SLE|SOS|SRD|SSP|STN|SVC|SYP|SZL|THB|TJS|TMT|TND|TOP|TRY|TTD|TWD|TZS|UAH|UGX|USD|UYU|UZS|VED|VES|VND|VUV|WST|XAF|XCD|XCG|XOF|XPF|YER|ZAR|ZMW|ZWG)$",
+                    )
+                    .unwrap()
+            });
+            if PATTERN.find(value).is_none() {
+                return Err(
+                    "doesn't match pattern \"^(AED|AFN|ALL|AMD|AOA|ARS|AUD|AWG|AZN|BAM|BBD|BDT|BHD|BIF|BMD|BND|BOB|BRL|BSD|BTN|BWP|BYN|BZD|CAD|CDF|CHF|CLP|CNY|COP|CRC|CUP|CVE|CZK|DJF|DKK|DOP|DZD|EGP|ERN|ETB|EUR|FJD|FKP|GBP|GEL|GHS|GIP|GMD|GNF|GTQ|GYD|HKD|HNL|HTG|HUF|IDR|ILS|INR|IQD|IRR|ISK|JMD|JOD|JPY|KES|KGS|KHR|KMF|KPW|KRW|KWD|KYD|KZT|LAK|LBP|LKR|LRD|LSL|LYD|MAD|MDL|MGA|MKD|MMK|MNT|MOP|MRU|MUR|MVR|MWK|MXN|MYR|MZN|NAD|NGN|NIO|NOK|NPR|NZD|OMR|PAB|PEN|PGK|PHP|PKR|PLN|PYG|QAR|RON|RSD|RUB|RWF|SAR|SBD|SCR|SDG|SEK|SGD|SHP|SLE|SOS|SRD|SSP|STN|SVC|SYP|SZL|THB|TJS|TMT|TND|TOP|TRY|TTD|TWD|TZS|UAH|UGX|USD|UYU|UZS|VED|VES|VND|VUV|WST|XAF|XCD|XCG|XOF|XPF|YER|ZAR|ZMW|ZWG)$\""
+                        .into(),
+                );
+            }
+            Ok(Self(value.to_string()))
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for Currency {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<::std::string::String> for Currency {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: ::std::string::String,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl<'de> ::serde::Deserialize<'de> for Currency {
+        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
+        where
+            D: ::serde::Deserializer<'de>,
+        {
+            ::std::string::String::deserialize(deserializer)?
+                .parse()
+                .map_err(|e: self::error::ConversionError| {
+                    <D::Error as ::serde::de::Error>::custom(e.to_string())
+                })
+        }
+    }
     ///Why a request failed. Every error has this shape.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Error {
@@ -149,24 +336,108 @@ pub mod types {
                 })
         }
     }
+    ///The name of a product, in any script. It is text without control characters and with at least one visible character.
+    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+    #[serde(transparent)]
+    pub struct ItemName(::std::string::String);
+    impl ::std::ops::Deref for ItemName {
+        type Target = ::std::string::String;
+        fn deref(&self) -> &::std::string::String {
+            &self.0
+        }
+    }
+    impl ::std::convert::From<ItemName> for ::std::string::String {
+        fn from(value: ItemName) -> Self {
+            value.0
+        }
+    }
+    impl ::std::str::FromStr for ItemName {
+        type Err = self::error::ConversionError;
+        fn from_str(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            if value.chars().count() > 255usize {
+                return Err("longer than 255 characters".into());
+            }
+            if value.chars().count() < 1usize {
+                return Err("shorter than 1 characters".into());
+            }
+            Ok(Self(value.to_string()))
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for ItemName {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<::std::string::String> for ItemName {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: ::std::string::String,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl<'de> ::serde::Deserialize<'de> for ItemName {
+        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
+        where
+            D: ::serde::Deserializer<'de>,
+        {
+            ::std::string::String::deserialize(deserializer)?
+                .parse()
+                .map_err(|e: self::error::ConversionError| {
+                    <D::Error as ::serde::de::Error>::custom(e.to_string())
+                })
+        }
+    }
+    /**An amount of money: an integer number of the currency's smallest unit, never a fraction.
+
+- `amount`: The amount in the smallest unit of the currency.
+- `currency`: The currency.*/
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    pub struct Money {
+        ///The amount in the smallest unit of the currency.
+        pub amount: Amount,
+        ///The currency.
+        pub currency: Currency,
+    }
+    impl Money {
+        pub fn builder() -> builder::Money {
+            Default::default()
+        }
+    }
     /**An order.
 
+- `cancellation_reason`: Why it was cancelled; absent unless it was, and if it was before reasons were recorded.
 - `id`: The order's id.
-- `product_id`: The ordered product.
 - `status`: The current status.
+- `total`: The sum of all items; absent if the order was placed without prices.
 - `user_id`: The user who placed it; may have been deleted since.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Order {
+        ///Why it was cancelled; absent unless it was, and if it was before reasons were recorded.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub cancellation_reason: ::std::option::Option<CancellationReason>,
         ///When it was placed (RFC 3339, UTC, to the microsecond).
         pub created_at: ::chrono::DateTime<::chrono::offset::Utc>,
         ///The order's id.
         pub id: OrderId,
-        ///The ordered product.
+        ///What is ordered, in the order of the request.
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub items: ::std::vec::Vec<OrderItem>,
+        ///The product of the first item; use `items`.
         pub product_id: ProductId,
-        ///The number of units.
+        ///The quantity of the first item; use `items`.
         pub quantity: Quantity,
         ///The current status.
         pub status: OrderStatus,
+        ///The sum of all items; absent if the order was placed without prices.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub total: ::std::option::Option<Money>,
         ///When its status last changed (RFC 3339, UTC, to the microsecond); initially `created_at`.
         pub updated_at: ::chrono::DateTime<::chrono::offset::Utc>,
         ///The user who placed it; may have been deleted since.
@@ -177,17 +448,31 @@ pub mod types {
             Default::default()
         }
     }
-    /**An order to place.
+    /**An order to place: of `items`, or of one product with `product_id` and `quantity`.
 
-- `product_id`: The product to order.
+- `expected_total`: The total that the user has agreed to: at any other, nothing is ordered.
+- `payment_method`: How the order is to be paid.
+- `product_id`: The product to order, without `items`.
+- `quantity`: The number of units, without `items`.
 - `user_id`: The user who places it: an existing user of user-service.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct OrderCreate {
-        ///The product to order.
-        pub product_id: ProductId,
-        ///The number of units.
-        pub quantity: Quantity,
+        ///The total that the user has agreed to: at any other, nothing is ordered.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub expected_total: ::std::option::Option<Money>,
+        ///The products to order: 1 to 100, each once.
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub items: ::std::vec::Vec<OrderItemCreate>,
+        ///How the order is to be paid.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub payment_method: ::std::option::Option<PaymentMethod>,
+        ///The product to order, without `items`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub product_id: ::std::option::Option<ProductId>,
+        ///The number of units, without `items`.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub quantity: ::std::option::Option<Quantity>,
         ///The user who places it: an existing user of user-service.
         pub user_id: UserId,
     }
@@ -248,6 +533,49 @@ pub mod types {
         type Error = <::std::num::NonZeroU64 as ::std::str::FromStr>::Err;
         fn try_from(value: String) -> ::std::result::Result<Self, Self::Error> {
             value.parse()
+        }
+    }
+    /**An ordered product.
+
+- `name`: The product's name when it was ordered; absent if the order was placed without prices.
+- `product_id`: The product; may have been changed or deleted since.
+- `subtotal`: The price of all units; absent if the order was placed without prices.
+- `unit_price`: The price of a unit when it was ordered; absent if the order was placed without prices.*/
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct OrderItem {
+        ///The product's name when it was ordered; absent if the order was placed without prices.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub name: ::std::option::Option<ItemName>,
+        ///The product; may have been changed or deleted since.
+        pub product_id: ProductId,
+        ///The number of units.
+        pub quantity: Quantity,
+        ///The price of all units; absent if the order was placed without prices.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub subtotal: ::std::option::Option<Money>,
+        ///The price of a unit when it was ordered; absent if the order was placed without prices.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub unit_price: ::std::option::Option<Money>,
+    }
+    impl OrderItem {
+        pub fn builder() -> builder::OrderItem {
+            Default::default()
+        }
+    }
+    /**A product to order.
+
+- `product_id`: The product.*/
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    pub struct OrderItemCreate {
+        ///The product.
+        pub product_id: ProductId,
+        ///The number of units.
+        pub quantity: Quantity,
+    }
+    impl OrderItemCreate {
+        pub fn builder() -> builder::OrderItemCreate {
+            Default::default()
         }
     }
     ///A page of orders.
@@ -409,6 +737,68 @@ pub mod types {
         type Error = <::std::num::NonZeroU64 as ::std::str::FromStr>::Err;
         fn try_from(value: String) -> ::std::result::Result<Self, Self::Error> {
             value.parse()
+        }
+    }
+    ///How the order is to be paid: a token that the payment provider understands.
+    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+    #[serde(transparent)]
+    pub struct PaymentMethod(::std::string::String);
+    impl ::std::ops::Deref for PaymentMethod {
+        type Target = ::std::string::String;
+        fn deref(&self) -> &::std::string::String {
+            &self.0
+        }
+    }
+    impl ::std::convert::From<PaymentMethod> for ::std::string::String {
+        fn from(value: PaymentMethod) -> Self {
+            value.0
+        }
+    }
+    impl ::std::str::FromStr for PaymentMethod {
+        type Err = self::error::ConversionError;
+        fn from_str(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            if value.chars().count() > 255usize {
+                return Err("longer than 255 characters".into());
+            }
+            if value.chars().count() < 1usize {
+                return Err("shorter than 1 characters".into());
+            }
+            static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
+            { ::regress::Regex::new("^[!-~]+$").unwrap() });
+            if PATTERN.find(value).is_none() {
+                return Err("doesn't match pattern \"^[!-~]+$\"".into());
+            }
+            Ok(Self(value.to_string()))
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for PaymentMethod {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<::std::string::String> for PaymentMethod {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: ::std::string::String,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl<'de> ::serde::Deserialize<'de> for PaymentMethod {
+        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
+        where
+            D: ::serde::Deserializer<'de>,
+        {
+            ::std::string::String::deserialize(deserializer)?
+                .parse()
+                .map_err(|e: self::error::ConversionError| {
+                    <D::Error as ::serde::de::Error>::custom(e.to_string())
+                })
         }
     }
     ///The id of a product.
@@ -758,15 +1148,85 @@ pub mod types {
             }
         }
         #[derive(Clone, Debug)]
+        pub struct Money {
+            amount: ::std::result::Result<super::Amount, ::std::string::String>,
+            currency: ::std::result::Result<super::Currency, ::std::string::String>,
+        }
+        impl ::std::default::Default for Money {
+            fn default() -> Self {
+                Self {
+                    amount: Err("no value supplied for amount".to_string()),
+                    currency: Err("no value supplied for currency".to_string()),
+                }
+            }
+        }
+        impl Money {
+            pub fn amount<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::Amount>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.amount = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for amount: {e}")
+                    });
+                self
+            }
+            pub fn currency<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::Currency>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.currency = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for currency: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<Money> for super::Money {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: Money,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                Ok(Self {
+                    amount: value.amount?,
+                    currency: value.currency?,
+                })
+            }
+        }
+        impl ::std::convert::From<super::Money> for Money {
+            fn from(value: super::Money) -> Self {
+                Self {
+                    amount: Ok(value.amount),
+                    currency: Ok(value.currency),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
         pub struct Order {
+            cancellation_reason: ::std::result::Result<
+                ::std::option::Option<super::CancellationReason>,
+                ::std::string::String,
+            >,
             created_at: ::std::result::Result<
                 ::chrono::DateTime<::chrono::offset::Utc>,
                 ::std::string::String,
             >,
             id: ::std::result::Result<super::OrderId, ::std::string::String>,
+            items: ::std::result::Result<
+                ::std::vec::Vec<super::OrderItem>,
+                ::std::string::String,
+            >,
             product_id: ::std::result::Result<super::ProductId, ::std::string::String>,
             quantity: ::std::result::Result<super::Quantity, ::std::string::String>,
             status: ::std::result::Result<super::OrderStatus, ::std::string::String>,
+            total: ::std::result::Result<
+                ::std::option::Option<super::Money>,
+                ::std::string::String,
+            >,
             updated_at: ::std::result::Result<
                 ::chrono::DateTime<::chrono::offset::Utc>,
                 ::std::string::String,
@@ -776,17 +1236,36 @@ pub mod types {
         impl ::std::default::Default for Order {
             fn default() -> Self {
                 Self {
+                    cancellation_reason: Ok(Default::default()),
                     created_at: Err("no value supplied for created_at".to_string()),
                     id: Err("no value supplied for id".to_string()),
+                    items: Ok(Default::default()),
                     product_id: Err("no value supplied for product_id".to_string()),
                     quantity: Err("no value supplied for quantity".to_string()),
                     status: Err("no value supplied for status".to_string()),
+                    total: Ok(Default::default()),
                     updated_at: Err("no value supplied for updated_at".to_string()),
                     user_id: Err("no value supplied for user_id".to_string()),
                 }
             }
         }
         impl Order {
+            pub fn cancellation_reason<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::std::option::Option<super::CancellationReason>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.cancellation_reason = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!(
+                            "error converting supplied value for cancellation_reason: {e}"
+                        )
+                    });
+                self
+            }
             pub fn created_at<T>(mut self, value: T) -> Self
             where
                 T: ::std::convert::TryInto<::chrono::DateTime<::chrono::offset::Utc>>,
@@ -807,6 +1286,18 @@ pub mod types {
                 self.id = value
                     .try_into()
                     .map_err(|e| format!("error converting supplied value for id: {e}"));
+                self
+            }
+            pub fn items<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::vec::Vec<super::OrderItem>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.items = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for items: {e}")
+                    });
                 self
             }
             pub fn product_id<T>(mut self, value: T) -> Self
@@ -845,6 +1336,18 @@ pub mod types {
                     });
                 self
             }
+            pub fn total<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<super::Money>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.total = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for total: {e}")
+                    });
+                self
+            }
             pub fn updated_at<T>(mut self, value: T) -> Self
             where
                 T: ::std::convert::TryInto<::chrono::DateTime<::chrono::offset::Utc>>,
@@ -876,11 +1379,14 @@ pub mod types {
                 value: Order,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
                 Ok(Self {
+                    cancellation_reason: value.cancellation_reason?,
                     created_at: value.created_at?,
                     id: value.id?,
+                    items: value.items?,
                     product_id: value.product_id?,
                     quantity: value.quantity?,
                     status: value.status?,
+                    total: value.total?,
                     updated_at: value.updated_at?,
                     user_id: value.user_id?,
                 })
@@ -889,11 +1395,14 @@ pub mod types {
         impl ::std::convert::From<super::Order> for Order {
             fn from(value: super::Order) -> Self {
                 Self {
+                    cancellation_reason: Ok(value.cancellation_reason),
                     created_at: Ok(value.created_at),
                     id: Ok(value.id),
+                    items: Ok(value.items),
                     product_id: Ok(value.product_id),
                     quantity: Ok(value.quantity),
                     status: Ok(value.status),
+                    total: Ok(value.total),
                     updated_at: Ok(value.updated_at),
                     user_id: Ok(value.user_id),
                 }
@@ -901,23 +1410,84 @@ pub mod types {
         }
         #[derive(Clone, Debug)]
         pub struct OrderCreate {
-            product_id: ::std::result::Result<super::ProductId, ::std::string::String>,
-            quantity: ::std::result::Result<super::Quantity, ::std::string::String>,
+            expected_total: ::std::result::Result<
+                ::std::option::Option<super::Money>,
+                ::std::string::String,
+            >,
+            items: ::std::result::Result<
+                ::std::vec::Vec<super::OrderItemCreate>,
+                ::std::string::String,
+            >,
+            payment_method: ::std::result::Result<
+                ::std::option::Option<super::PaymentMethod>,
+                ::std::string::String,
+            >,
+            product_id: ::std::result::Result<
+                ::std::option::Option<super::ProductId>,
+                ::std::string::String,
+            >,
+            quantity: ::std::result::Result<
+                ::std::option::Option<super::Quantity>,
+                ::std::string::String,
+            >,
             user_id: ::std::result::Result<super::UserId, ::std::string::String>,
         }
         impl ::std::default::Default for OrderCreate {
             fn default() -> Self {
                 Self {
-                    product_id: Err("no value supplied for product_id".to_string()),
-                    quantity: Err("no value supplied for quantity".to_string()),
+                    expected_total: Ok(Default::default()),
+                    items: Ok(Default::default()),
+                    payment_method: Ok(Default::default()),
+                    product_id: Ok(Default::default()),
+                    quantity: Ok(Default::default()),
                     user_id: Err("no value supplied for user_id".to_string()),
                 }
             }
         }
         impl OrderCreate {
+            pub fn expected_total<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<super::Money>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.expected_total = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!(
+                            "error converting supplied value for expected_total: {e}"
+                        )
+                    });
+                self
+            }
+            pub fn items<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::vec::Vec<super::OrderItemCreate>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.items = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for items: {e}")
+                    });
+                self
+            }
+            pub fn payment_method<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<super::PaymentMethod>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.payment_method = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!(
+                            "error converting supplied value for payment_method: {e}"
+                        )
+                    });
+                self
+            }
             pub fn product_id<T>(mut self, value: T) -> Self
             where
-                T: ::std::convert::TryInto<super::ProductId>,
+                T: ::std::convert::TryInto<::std::option::Option<super::ProductId>>,
                 T::Error: ::std::fmt::Display,
             {
                 self.product_id = value
@@ -929,7 +1499,7 @@ pub mod types {
             }
             pub fn quantity<T>(mut self, value: T) -> Self
             where
-                T: ::std::convert::TryInto<super::Quantity>,
+                T: ::std::convert::TryInto<::std::option::Option<super::Quantity>>,
                 T::Error: ::std::fmt::Display,
             {
                 self.quantity = value
@@ -958,6 +1528,9 @@ pub mod types {
                 value: OrderCreate,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
                 Ok(Self {
+                    expected_total: value.expected_total?,
+                    items: value.items?,
+                    payment_method: value.payment_method?,
                     product_id: value.product_id?,
                     quantity: value.quantity?,
                     user_id: value.user_id?,
@@ -967,9 +1540,185 @@ pub mod types {
         impl ::std::convert::From<super::OrderCreate> for OrderCreate {
             fn from(value: super::OrderCreate) -> Self {
                 Self {
+                    expected_total: Ok(value.expected_total),
+                    items: Ok(value.items),
+                    payment_method: Ok(value.payment_method),
                     product_id: Ok(value.product_id),
                     quantity: Ok(value.quantity),
                     user_id: Ok(value.user_id),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct OrderItem {
+            name: ::std::result::Result<
+                ::std::option::Option<super::ItemName>,
+                ::std::string::String,
+            >,
+            product_id: ::std::result::Result<super::ProductId, ::std::string::String>,
+            quantity: ::std::result::Result<super::Quantity, ::std::string::String>,
+            subtotal: ::std::result::Result<
+                ::std::option::Option<super::Money>,
+                ::std::string::String,
+            >,
+            unit_price: ::std::result::Result<
+                ::std::option::Option<super::Money>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for OrderItem {
+            fn default() -> Self {
+                Self {
+                    name: Ok(Default::default()),
+                    product_id: Err("no value supplied for product_id".to_string()),
+                    quantity: Err("no value supplied for quantity".to_string()),
+                    subtotal: Ok(Default::default()),
+                    unit_price: Ok(Default::default()),
+                }
+            }
+        }
+        impl OrderItem {
+            pub fn name<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<super::ItemName>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.name = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for name: {e}")
+                    });
+                self
+            }
+            pub fn product_id<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::ProductId>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.product_id = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for product_id: {e}")
+                    });
+                self
+            }
+            pub fn quantity<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::Quantity>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.quantity = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for quantity: {e}")
+                    });
+                self
+            }
+            pub fn subtotal<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<super::Money>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.subtotal = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for subtotal: {e}")
+                    });
+                self
+            }
+            pub fn unit_price<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<super::Money>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.unit_price = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for unit_price: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<OrderItem> for super::OrderItem {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: OrderItem,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                Ok(Self {
+                    name: value.name?,
+                    product_id: value.product_id?,
+                    quantity: value.quantity?,
+                    subtotal: value.subtotal?,
+                    unit_price: value.unit_price?,
+                })
+            }
+        }
+        impl ::std::convert::From<super::OrderItem> for OrderItem {
+            fn from(value: super::OrderItem) -> Self {
+                Self {
+                    name: Ok(value.name),
+                    product_id: Ok(value.product_id),
+                    quantity: Ok(value.quantity),
+                    subtotal: Ok(value.subtotal),
+                    unit_price: Ok(value.unit_price),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct OrderItemCreate {
+            product_id: ::std::result::Result<super::ProductId, ::std::string::String>,
+            quantity: ::std::result::Result<super::Quantity, ::std::string::String>,
+        }
+        impl ::std::default::Default for OrderItemCreate {
+            fn default() -> Self {
+                Self {
+                    product_id: Err("no value supplied for product_id".to_string()),
+                    quantity: Err("no value supplied for quantity".to_string()),
+                }
+            }
+        }
+        impl OrderItemCreate {
+            pub fn product_id<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::ProductId>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.product_id = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for product_id: {e}")
+                    });
+                self
+            }
+            pub fn quantity<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::Quantity>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.quantity = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for quantity: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<OrderItemCreate> for super::OrderItemCreate {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: OrderItemCreate,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                Ok(Self {
+                    product_id: value.product_id?,
+                    quantity: value.quantity?,
+                })
+            }
+        }
+        impl ::std::convert::From<super::OrderItemCreate> for OrderItemCreate {
+            fn from(value: super::OrderItemCreate) -> Self {
+                Self {
+                    product_id: Ok(value.product_id),
+                    quantity: Ok(value.quantity),
                 }
             }
         }
@@ -1218,7 +1967,7 @@ Any request may state in the header `Request-Timeout-Ms` how many milliseconds (
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
-Version: 0.3.0*/
+Version: 0.4.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
@@ -1260,7 +2009,7 @@ impl Client {
 }
 impl ClientInfo<client_policy::Policy> for Client {
     fn api_version() -> &'static str {
-        "0.3.0"
+        "0.4.0"
     }
     fn baseurl(&self) -> &str {
         self.baseurl.as_str()
@@ -1299,9 +2048,13 @@ let response = client.order_list()
     }
     /**Place an order
 
-Checks with user-service that the user exists, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.
+Checks with user-service that the user exists, reserves the items at product-service, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.
 
-The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case. The product is not checked: there is no product service yet.
+Order one or more products with `items`, or one with `product_id` and `quantity`. Names and prices are those of the moment in which the items are reserved. With `expected_total` nothing is ordered at another total.
+
+The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case.
+
+Where the platform runs without a product-service, products are not checked, items have neither name nor price, and `expected_total` has no effect.
 
 Sends a `POST` request to `/api/v1/orders`
 
@@ -1337,7 +2090,7 @@ let response = client.order_view()
     }
     /**Cancel an order
 
-Moves the order to `cancelled` unless it is completed. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
+Moves the order to `cancelled` unless it is completed, and makes its items available to others again. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
 
 Sends a `POST` request to `/api/v1/orders/{order_id}/cancel`
 
@@ -2246,6 +2999,36 @@ integers! {
     UserId in 1..=9007199254740991,
 }
 
+macro_rules! signed_integers {
+    ($($name:ident in $min:literal..=$max:literal,)*) => { $(
+        impl types::$name {
+            /// The value as an integer.
+            pub fn get(self) -> i64 {
+                self.0
+            }
+        }
+        signed_integers!($name, $min, $max, i32);
+        signed_integers!($name, $min, $max, u64);
+    )* };
+    ($name:ident, $min:literal, $max:literal, $from:ty) => {
+        impl ::std::convert::TryFrom<$from> for types::$name {
+            type Error = types::error::ConversionError;
+
+            fn try_from(value: $from) -> ::std::result::Result<Self, Self::Error> {
+                i64::try_from(value)
+                    .ok()
+                    .filter(|value| ($min..=$max).contains(value))
+                    .map(Self)
+                    .ok_or_else(|| concat!("expected an integer from ", $min, " to ", $max).into())
+            }
+        }
+    };
+}
+
+signed_integers! {
+    Amount in 0..=9007199254740991,
+}
+
 /// Every call goes through the client's policy. A call that the policy refuses is an [`Error::Custom`].
 impl ClientHooks<client_policy::Policy> for Client {
     async fn exec(
@@ -2316,6 +3099,12 @@ impl Client {
         Self { inner: self.inner.traced(headers), ..self.clone() }
     }
 
+    /// This client for calls that are safe to repeat, although their method does not say so: they are retried as those
+    /// with a safe method.
+    pub fn repeatable(&self) -> Self {
+        Self { inner: self.inner.repeatable(), ..self.clone() }
+    }
+
     /// The counters of the policy and the state of the circuit; `None` for a client without a policy.
     pub fn snapshot(&self) -> Option<client_policy::Snapshot> {
         self.inner.snapshot()
@@ -2339,6 +3128,10 @@ impl client_policy::PolicyClient for Client {
         Client::traced(self, headers)
     }
 
+    fn repeatable(&self) -> Self {
+        Client::repeatable(self)
+    }
+
     fn snapshot(&self) -> Option<client_policy::Snapshot> {
         Client::snapshot(self)
     }
@@ -2347,5 +3140,9 @@ impl client_policy::PolicyClient for Client {
 impl client_policy::ErrorBody for types::Error {
     fn error_code(&self) -> Option<&str> {
         self.error_code.as_deref()
+    }
+
+    fn message(&self) -> &str {
+        &self.message
     }
 }

@@ -14,6 +14,9 @@ pub const IDEMPOTENCY_KEY_IN_USE: &str = "idempotency_key_in_use";
 /// Status 422. The `Idempotency-Key` was already used with another body. Nothing was changed: use a new key for a new request.
 pub const IDEMPOTENCY_KEY_REUSED: &str = "idempotency_key_reused";
 
+/// Status 409. Less is available than was ordered; the message names each such product. Nothing was stored.
+pub const INSUFFICIENT_STOCK: &str = "insufficient_stock";
+
 /// Status 500. An internal error; it was logged under the `request_id`. The change may or may not have happened.
 pub const INTERNAL_ERROR: &str = "internal_error";
 
@@ -32,6 +35,9 @@ pub const INVALID_TRANSITION: &str = "invalid_transition";
 /// Status 405. The path does not have this method; the header `Allow` lists those that it has.
 pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
 
+/// Status 422. The prices of the products are in different currencies: place an order for each. Nothing was stored.
+pub const MIXED_CURRENCIES: &str = "mixed_currencies";
+
 /// Status 404. Nothing is served at this path. It says nothing about a resource.
 pub const NOT_FOUND: &str = "not_found";
 
@@ -44,11 +50,29 @@ pub const OVERLOADED: &str = "overloaded";
 /// Status 413. The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body.
 pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
 
+/// Status 409. The total is not `expected_total`; the message states it. Nothing was stored.
+pub const PRICE_CHANGED: &str = "price_changed";
+
+/// Status 404. No product has the `product_id`; the message names each such product. Nothing was stored.
+pub const PRODUCT_NOT_FOUND: &str = "product_not_found";
+
+/// Status 502. The response of product-service violates its contract, so it is unknown whether the items are reserved. Nothing was stored. An immediate retry will not help; report the problem.
+pub const PRODUCT_SERVICE_INVALID_RESPONSE: &str = "product_service_invalid_response";
+
+/// Status 503. product-service did not answer in time. Nothing was stored: try again after `Retry-After` seconds.
+pub const PRODUCT_SERVICE_TIMEOUT: &str = "product_service_timeout";
+
+/// Status 503. product-service cannot be reached, or cannot answer now. Nothing was stored: try again after `Retry-After` seconds.
+pub const PRODUCT_SERVICE_UNAVAILABLE: &str = "product_service_unavailable";
+
 /// Status 408. The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed.
 pub const REQUEST_TIMEOUT: &str = "request_timeout";
 
 /// Status 503. The process is stopping and takes no new requests. Use another instance, or retry after `Retry-After` seconds.
 pub const SHUTTING_DOWN: &str = "shutting_down";
+
+/// Status 422. The total would be more than 2^53 - 1 of the smallest unit. Nothing was stored.
+pub const TOTAL_TOO_LARGE: &str = "total_too_large";
 
 /// Status 415. The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.
 pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";

@@ -16,9 +16,29 @@ pub fn order_cancel() -> types::Order {
     serde_json::from_str(r##"{
   "id": 1,
   "user_id": 1,
-  "product_id": 456,
+  "product_id": 1,
   "quantity": 2,
+  "items": [
+    {
+      "product_id": 1,
+      "name": "Blue mug",
+      "quantity": 2,
+      "unit_price": {
+        "amount": 1998,
+        "currency": "EUR"
+      },
+      "subtotal": {
+        "amount": 3996,
+        "currency": "EUR"
+      }
+    }
+  ],
+  "total": {
+    "amount": 3996,
+    "currency": "EUR"
+  },
   "status": "cancelled",
+  "cancellation_reason": "requested",
   "created_at": "2026-01-01T12:00:00.123456Z",
   "updated_at": "2026-01-01T12:05:00.654321Z"
 }"##).expect("checked when it was generated")
@@ -39,8 +59,27 @@ pub fn order_list() -> types::OrderPage {
     {
       "id": 1,
       "user_id": 1,
-      "product_id": 456,
+      "product_id": 1,
       "quantity": 2,
+      "items": [
+        {
+          "product_id": 1,
+          "name": "Blue mug",
+          "quantity": 2,
+          "unit_price": {
+            "amount": 1998,
+            "currency": "EUR"
+          },
+          "subtotal": {
+            "amount": 3996,
+            "currency": "EUR"
+          }
+        }
+      ],
+      "total": {
+        "amount": 3996,
+        "currency": "EUR"
+      },
       "status": "created",
       "created_at": "2026-01-01T12:00:00.123456Z",
       "updated_at": "2026-01-01T12:00:00.123456Z"
@@ -54,8 +93,27 @@ pub fn order_set_status() -> types::Order {
     serde_json::from_str(r##"{
   "id": 1,
   "user_id": 1,
-  "product_id": 456,
+  "product_id": 1,
   "quantity": 2,
+  "items": [
+    {
+      "product_id": 1,
+      "name": "Blue mug",
+      "quantity": 2,
+      "unit_price": {
+        "amount": 1998,
+        "currency": "EUR"
+      },
+      "subtotal": {
+        "amount": 3996,
+        "currency": "EUR"
+      }
+    }
+  ],
+  "total": {
+    "amount": 3996,
+    "currency": "EUR"
+  },
   "status": "confirmed",
   "created_at": "2026-01-01T12:00:00.123456Z",
   "updated_at": "2026-01-01T12:05:00.654321Z"
@@ -67,8 +125,27 @@ pub fn order_view() -> types::Order {
     serde_json::from_str(r##"{
   "id": 1,
   "user_id": 1,
-  "product_id": 456,
+  "product_id": 1,
   "quantity": 2,
+  "items": [
+    {
+      "product_id": 1,
+      "name": "Blue mug",
+      "quantity": 2,
+      "unit_price": {
+        "amount": 1998,
+        "currency": "EUR"
+      },
+      "subtotal": {
+        "amount": 3996,
+        "currency": "EUR"
+      }
+    }
+  ],
+  "total": {
+    "amount": 3996,
+    "currency": "EUR"
+  },
   "status": "created",
   "created_at": "2026-01-01T12:00:00.123456Z",
   "updated_at": "2026-01-01T12:00:00.123456Z"
@@ -122,6 +199,15 @@ pub fn idempotency_key_reused() -> types::Error {
 }"##).expect("checked when it was generated")
 }
 
+/// An error with the code `insufficient_stock`.
+pub fn insufficient_stock() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "insufficient_stock",
+  "message": "Not enough in stock: product 1"
+}"##).expect("checked when it was generated")
+}
+
 /// An error with the code `internal_error`.
 pub fn internal_error() -> types::Error {
     serde_json::from_str(r##"{
@@ -158,6 +244,15 @@ pub fn invalid_transition() -> types::Error {
 }"##).expect("checked when it was generated")
 }
 
+/// An error with the code `mixed_currencies`.
+pub fn mixed_currencies() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "mixed_currencies",
+  "message": "The prices of the products are in different currencies: EUR, JPY"
+}"##).expect("checked when it was generated")
+}
+
 /// An error with the code `order_not_found`.
 pub fn order_not_found() -> types::Error {
     serde_json::from_str(r##"{
@@ -185,6 +280,51 @@ pub fn payload_too_large() -> types::Error {
 }"##).expect("checked when it was generated")
 }
 
+/// An error with the code `price_changed`.
+pub fn price_changed() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "price_changed",
+  "message": "The total is 3996 EUR in the smallest unit, not the expected one"
+}"##).expect("checked when it was generated")
+}
+
+/// An error with the code `product_not_found`.
+pub fn product_not_found() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "product_not_found",
+  "message": "Product not found: 7"
+}"##).expect("checked when it was generated")
+}
+
+/// An error with the code `product_service_invalid_response`.
+pub fn product_service_invalid_response() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "product_service_invalid_response",
+  "message": "Product service gave an invalid response"
+}"##).expect("checked when it was generated")
+}
+
+/// An error with the code `product_service_timeout`.
+pub fn product_service_timeout() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "product_service_timeout",
+  "message": "Product service did not answer in time"
+}"##).expect("checked when it was generated")
+}
+
+/// An error with the code `product_service_unavailable`.
+pub fn product_service_unavailable() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "product_service_unavailable",
+  "message": "Product service unavailable"
+}"##).expect("checked when it was generated")
+}
+
 /// An error with the code `request_timeout`.
 pub fn request_timeout() -> types::Error {
     serde_json::from_str(r##"{
@@ -200,6 +340,15 @@ pub fn shutting_down() -> types::Error {
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "shutting_down",
   "message": "Shutting down"
+}"##).expect("checked when it was generated")
+}
+
+/// An error with the code `total_too_large`.
+pub fn total_too_large() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "total_too_large",
+  "message": "A total is at most 9007199254740991 in the smallest unit"
 }"##).expect("checked when it was generated")
 }
 

@@ -35,6 +35,9 @@ pub trait Scenarios {
     /// `order_view` answers 404 with `order_not_found`: No order has this id.
     fn unknown_order(&self) -> Mock<'_>;
 
+    /// `order_create` answers 404 with `product_not_found`: No product has the `product_id`; the message names each such product. Nothing was stored.
+    fn unknown_product(&self) -> Mock<'_>;
+
     /// `order_create` answers 404 with `user_not_found`: No user has the `user_id`. Nothing was stored.
     fn unknown_user(&self) -> Mock<'_>;
 
@@ -58,6 +61,12 @@ impl Scenarios for MockServer {
     fn unknown_order(&self) -> Mock<'_> {
         self.order_view(|_, then| {
             then.not_found(&samples::errors::order_not_found());
+        })
+    }
+
+    fn unknown_product(&self) -> Mock<'_> {
+        self.order_create(|_, then| {
+            then.not_found(&samples::errors::product_not_found());
         })
     }
 

@@ -1,31 +1,116 @@
-//! The row of an order.
+//! The row of an order, with its items.
 
 use chrono::{DateTime, Utc};
-use order_service_api::{Order, OrderStatus};
+use contract::money::{Amount, Currency, Money};
+use order_service_api::{CancellationReason, ItemName, Order, OrderItem, OrderStatus};
 use service_runtime::database::DatabaseError;
+use sqlx::{Postgres, Sqlite};
 
-/// The columns of an [`OrderRow`].
+/// The columns of an [`OrderRow`]. The items are a subquery, by the primary key of their table: a join would let
+/// PostgreSQL choose another plan than an index scan.
 macro_rules! columns {
-    () => {
-        "id, user_id, product_id, quantity, status, created_at, updated_at"
+    (postgres) => {
+        $crate::store::row::columns!(
+            @with "json_agg(json_build_array(line, product_id, name, quantity, unit_amount))::text"
+        )
+    };
+    (sqlite) => {
+        $crate::store::row::columns!(
+            @with "json_group_array(json_array(line, product_id, name, quantity, unit_amount))"
+        )
+    };
+    (@with $items:literal) => {
+        concat!(
+            "id, user_id, product_id, quantity, status, created_at, updated_at, total_amount, currency, \
+             cancellation_reason, (SELECT ",
+            $items,
+            " FROM order_items WHERE order_id = orders.id)"
+        )
     };
 }
 pub(super) use columns;
 
-pub(super) type OrderRow = (i64, i64, i64, i64, String, DateTime<Utc>, DateTime<Utc>);
+/// The last is a JSON array of [`ItemRow`]s, or nothing.
+pub(super) type OrderRow = (
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+    DateTime<Utc>,
+    DateTime<Utc>,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+/// Line, product, name, quantity and price of a unit.
+type ItemRow = (i64, i64, Option<String>, i64, Option<i64>);
+
+/// The SQL of orders, as each database needs it.
+pub(super) trait OrderSql: sqlx::Database {
+    /// The columns of an [`OrderRow`].
+    const COLUMNS: &'static str;
+}
+
+impl OrderSql for Postgres {
+    const COLUMNS: &'static str = columns!(postgres);
+}
+
+impl OrderSql for Sqlite {
+    const COLUMNS: &'static str = columns!(sqlite);
+}
 
 /// The order in a row.
-pub(super) fn order(
-    (id, user_id, product_id, quantity, status, created_at, updated_at): OrderRow,
-) -> sqlx::Result<Order> {
-    let status = OrderStatus::ALL.into_iter().find(|known| known.as_str() == status);
+pub(super) fn order(row: OrderRow) -> sqlx::Result<Order> {
+    let (id, user_id, product_id, quantity, status, created_at, updated_at, total, currency, reason, items) = row;
+    let currency = currency.map(Currency::from_stored);
+    let mut rows: Vec<ItemRow> =
+        items.as_deref().map_or(Ok(Vec::new()), serde_json::from_str).map_err(DatabaseError::decode_error)?;
+    rows.sort_unstable_by_key(|(line, ..)| *line);
+    if rows.is_empty() {
+        rows.push((0, product_id, None, quantity, None));
+    }
     Ok(Order {
         id: id.try_into().map_err(DatabaseError::decode_error)?,
         user_id: user_id.try_into().map_err(DatabaseError::decode_error)?,
         product_id: product_id.try_into().map_err(DatabaseError::decode_error)?,
         quantity: quantity.try_into().map_err(DatabaseError::decode_error)?,
-        status: status.ok_or_else(|| DatabaseError::decode_error(std::io::Error::other("unknown status")))?,
+        items: rows.into_iter().map(|row| item(row, currency.as_ref())).collect::<sqlx::Result<_>>()?,
+        total: total.map(|amount| money(amount, currency.as_ref())).transpose()?,
+        status: known(OrderStatus::ALL, OrderStatus::as_str, &status)?,
+        cancellation_reason: reason
+            .map(|reason| known(CancellationReason::ALL, CancellationReason::as_str, &reason))
+            .transpose()?,
         created_at: created_at.into(),
         updated_at: updated_at.into(),
     })
+}
+
+fn item((_, product_id, name, quantity, unit_amount): ItemRow, currency: Option<&Currency>) -> sqlx::Result<OrderItem> {
+    let subtotal =
+        unit_amount.map(|amount| amount.checked_mul(quantity).ok_or_else(|| invalid("a subtotal overflows")));
+    Ok(OrderItem {
+        product_id: product_id.try_into().map_err(DatabaseError::decode_error)?,
+        name: name.map(ItemName::from_stored),
+        quantity: quantity.try_into().map_err(DatabaseError::decode_error)?,
+        unit_price: unit_amount.map(|amount| money(amount, currency)).transpose()?,
+        subtotal: subtotal.map(|amount| money(amount?, currency)).transpose()?,
+    })
+}
+
+fn money(amount: i64, currency: Option<&Currency>) -> sqlx::Result<Money> {
+    let amount: Amount = amount.try_into().map_err(DatabaseError::decode_error)?;
+    let currency = currency.cloned().ok_or_else(|| invalid("an amount has no currency"))?;
+    Ok(Money { amount, currency })
+}
+
+/// The one of `all` that is stored as `text`.
+fn known<T: Copy, const N: usize>(all: [T; N], name: impl Fn(T) -> &'static str, text: &str) -> sqlx::Result<T> {
+    all.into_iter().find(|value| name(*value) == text).ok_or_else(|| invalid("unknown value"))
+}
+
+fn invalid(problem: &'static str) -> sqlx::Error {
+    DatabaseError::decode_error(std::io::Error::other(problem))
 }
