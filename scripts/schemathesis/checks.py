@@ -17,15 +17,31 @@ NO_OPERATION = {(400, "invalid_path"), (404, "not_found"), (405, "method_not_all
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
     """Makes each idempotency key unique if it stays valid: schemathesis expects two requests to create two resources,
-    but a repeated key creates only one. `tests/idempotency.rs` tests the keys. Makes valid bodies hold text: the document
-    can say only in words that a name has a visible character and no control characters."""
-    if case.meta and case.meta.generation.mode.is_positive and isinstance(case.body, dict):
+    but a repeated key creates only one. `tests/idempotency.rs` tests the keys. Makes valid bodies hold what the document
+    can say only in words: a name has a visible character and no control characters, a list of items has each product
+    once, an order has one of its two forms, and a search has a word."""
+    is_valid = case.meta and case.meta.generation.mode.is_positive
+    if is_valid and isinstance(case.body, dict):
         case.body = {name: text_of(value) if isinstance(value, str) else value for name, value in case.body.items()}
+        if isinstance(items := case.body.get("items"), list):
+            case.body["items"] = list({item["product_id"]: item for item in items}.values())
+        if case.operation.definition.raw["operationId"] == "order_create":
+            case.body = in_one_form(case.body)
+    search = (case.query or {}).get("search")
+    if is_valid and isinstance(search, str) and not any(character.isalnum() for character in search):
+        case.query["search"] = "x"
     key = (case.headers or {}).get(KEY)
     if isinstance(key, str) and key.strip() == key != "":
         unique = f"{key}{next(numbers)}"
         if len(unique) <= MAX_KEY_LENGTH:
             case.headers[KEY] = unique
+
+
+def in_one_form(order):
+    """`order` with either `items`, or `product_id` and `quantity`."""
+    if "items" in order:
+        return {name: value for name, value in order.items() if name not in ("product_id", "quantity")}
+    return {"product_id": 1, "quantity": 1} | order
 
 
 def text_of(value):

@@ -196,7 +196,7 @@ def check_data(platform):
     url = platform.url
 
     def order(status, words):
-        answer = send(f"{url('order-service')}/api/v1/orders", {"user_id": user, "product_id": 456, "quantity": 2})
+        answer = send(f"{url('order-service')}/api/v1/orders", {"user_id": user, "product_id": product, "quantity": 2})
         return answer[0] == status and words in answer[1]
 
     def stored():
@@ -208,6 +208,12 @@ def check_data(platform):
     if status != 201:
         raise Broken(f"no user could be created: {created}")
     user = json.loads(created)["id"]
+    mug = {"sku": "KEPT-01", "name": "Blue mug", "category": "kitchen", "price": {"amount": 1998, "currency": "EUR"},
+           "stock": 250}
+    status, created = send(f"{url('product-service')}/api/v1/products", mug)
+    if status != 201:
+        raise Broken(f"no product could be created: {created}")
+    product = json.loads(created)["id"]
     check("an order is placed", order(201, "created"), "no order could be placed")
     for name in platform.containers:
         platform.restart(name)

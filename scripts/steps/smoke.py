@@ -168,12 +168,25 @@ def users(smoke, known):
     smoke.check("does not find a deleted user", send("GET", f"/{deleted}"), 404, error_code="user_not_found")
 
 
+def products(smoke, known):
+    def send(method, path="", body=None, **headers):
+        return smoke.send("product-service", method, f"/api/v1/products{path}", body, **headers)
+
+    new = {"sku": f"SMOKE-{smoke.run}".upper(), "name": "Blue mug", "category": "kitchen",
+           "price": {"amount": 1998, "currency": "EUR"}, "stock": 10}
+    created = smoke.check("creates a product", send("POST", "", new), 201, name="Blue mug", stock=10)
+    product = known["product"] = created["id"]
+    smoke.check("reads the product", send("GET", f"/{product}"), 200, id=product)
+    smoke.check("refuses a code that is taken", send("POST", "", new), 409, error_code="sku_taken")
+    smoke.check("does not find an unknown product", send("GET", f"/{UNKNOWN}"), 404, error_code="product_not_found")
+
+
 def orders(smoke, known):
     def send(method, path="", body=None, **headers):
         return smoke.send("order-service", method, f"/api/v1/orders{path}", body, **headers)
 
     user = known["user"]
-    new = {"user_id": user, "product_id": 456, "quantity": 2}
+    new = {"user_id": user, "product_id": known["product"], "quantity": 2}
     created = smoke.check("places an order of a user", send("POST", "", new), 201, status="created")
     order = created["order_id"]
     smoke.check("says where the order is", created, 201, {"Location": f"/api/v1/orders/{order}"})
@@ -189,14 +202,16 @@ def orders(smoke, known):
     smoke.check("accepts that it is cancelled again", send("POST", f"/{order}/cancel"), 200, status="cancelled")
     smoke.check("does not complete a cancelled order", send("PUT", f"/{order}/status", {"status": "completed"}), 409,
                 error_code="invalid_transition")
-    another = {"user_id": user, "product_id": 457, "quantity": 1}
+    smoke.check("refuses more than there is in stock", send("POST", "", {**new, "quantity": 1000}), 409,
+                error_code="insufficient_stock")
+    another = {"user_id": user, "items": [{"product_id": known["product"], "quantity": 1}]}
     key = {"Idempotency_Key": f"order-{smoke.run}"}
     second = smoke.check("places another order, with an idempotency key", send("POST", "", another, **key),
                          201)["order_id"]
     replayed = smoke.check("places it once, although retried with that key", send("POST", "", another, **key), 201,
                            order_id=second)
     smoke.check("says that the response is replayed", replayed, 201, {"Idempotency-Replayed": "true"})
-    smoke.check("refuses another order with that key", send("POST", "", {**another, "product_id": 458}, **key), 422,
+    smoke.check("refuses another order with that key", send("POST", "", {**another, "payment_method": "tok_ok"}, **key), 422,
                 error_code="idempotency_key_reused")
     page = smoke.check("lists the orders of a user, newest first", send("GET", f"?user_id={user}&limit=1"), 200,
                        **{"items.0.id": second, "items.0.user_id": user})
@@ -204,7 +219,7 @@ def orders(smoke, known):
                 **{"items.0.id": order})
 
 
-SCENARIOS = {"user-service": users, "order-service": orders}
+SCENARIOS = {"user-service": users, "product-service": products, "order-service": orders}
 
 
 def urls(arguments):

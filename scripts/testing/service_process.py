@@ -56,12 +56,17 @@ def variable(service, suffix):
     return f"{service.replace('-', '_').upper()}_{suffix}"
 
 
+def needed_by(service):
+    """The services that a service calls, without those that it works without: the scenarios are not about them."""
+    return [name for name in SERVICES[service]["calls"] if name not in SERVICES[service].get("optional_calls", ())]
+
+
 def with_callees(service):
-    """A service and all services that it calls, directly or not, in the order in which to start them."""
+    """A service and all services that it needs, directly or not, in the order in which to start them."""
     needed = {service}
     for name in reversed(SERVICES):
         if name in needed:
-            needed.update(SERVICES[name]["calls"])
+            needed.update(needed_by(name))
     return [name for name in SERVICES if name in needed]
 
 
@@ -74,7 +79,7 @@ class Service:
         self.directory = directory
         self.address = address
         self.log = log
-        self.settings = {variable(callee, "URL"): urls[callee] for callee in SERVICES[name]["calls"]}
+        self.settings = {variable(callee, "URL"): urls[callee] for callee in needed_by(name)}
         self.settings |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info"}
         self.start()
 

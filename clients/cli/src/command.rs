@@ -23,6 +23,8 @@ const LIST: &str = "\
 The command fetches all pages. It prints one JSON object after the other: indented on a terminal, \
 else each on a line of its own.";
 
+const WHOLE_BODY: &str = "A file with the body as JSON; - reads stdin";
+
 const BODY: &str = "A file with the whole body as JSON, in place of its options; - reads stdin";
 
 /// The command of an operation.
@@ -35,11 +37,15 @@ fn command(operation: Operation) -> Command {
     let command = command.name(entry.verb).about(summary).long_about(whole).mut_args(with_value_name);
     let has = |name: &str| command.get_arguments().any(|argument| argument.get_id() == name);
     if has("json-body") {
+        let whole = is_whole(&command);
         let usage = usage(&entry, &command);
         let fields = entry.body.iter().map(|(field, _)| *field);
         let parser = PathBufValueParser::new().map(readable);
-        let body = |body: Arg| body.help(BODY).value_parser(parser).conflicts_with_all(fields);
-        command.mut_arg("json-body", body).override_usage(usage)
+        let help = if whole { WHOLE_BODY } else { BODY };
+        let body = |body: Arg| body.help(help).value_parser(parser).conflicts_with_all(fields.clone());
+        let command = command.mut_arg("json-body", body).override_usage(usage);
+        let hidden = fields.filter(|_| whole);
+        hidden.fold(command, |command, field| command.mut_arg(field, |field| field.hide(true)))
     } else if has("limit") {
         command.after_long_help(LIST)
     } else {
@@ -47,12 +53,22 @@ fn command(operation: Operation) -> Command {
     }
 }
 
+/// Whether a command takes its body only as a whole, because a field that it needs is an object or a list, for which there
+/// is no option.
+fn is_whole(command: &Command) -> bool {
+    command.get_arguments().any(|argument| argument.get_id() == "json-body" && argument.is_required_set())
+}
+
 /// The usage of a command with a body: clap omits options that are required only in the absence of another.
 fn usage(entry: &Entry, command: &Command) -> String {
     let shown = |name: &str| format!("--{name} <{}>", name.to_uppercase());
     let mut start = format!("orders {} {}", entry.noun, entry.verb);
-    for argument in command.get_arguments().filter(|argument| argument.is_required_set()) {
+    let required = command.get_arguments().filter(|argument| argument.is_required_set());
+    for argument in required.filter(|argument| argument.get_id() != "json-body") {
         start = format!("{start} {}", shown(argument.get_id().as_str()));
+    }
+    if is_whole(command) {
+        return format!("{start} --json-body <JSON-FILE> [OPTIONS]");
     }
     let fields = entry.body.iter().map(|(field, required)| match required {
         true => shown(field),

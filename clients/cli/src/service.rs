@@ -21,6 +21,7 @@ macro_rules! services {
 
         /// An operation of one of the services.
         #[derive(Clone, Copy)]
+        #[allow(clippy::enum_variant_names, reason = "a variant is named after its service")]
         pub(crate) enum Operation {
             $($variant($module::CliCommand),)*
         }

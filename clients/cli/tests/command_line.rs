@@ -40,10 +40,9 @@ impl Platform {
         let user = self.run(&format!("user create --email {email} --name John")).await.json();
         let client = order_client::Client::plain(&self.orders.server.url());
         for _ in 0..count {
-            let order = |body: order_client::types::builder::OrderCreate| {
-                body.user_id(user["id"].as_u64().unwrap()).product_id(456).quantity(2)
-            };
-            client.order_create().body_map(order).send().await.unwrap();
+            let order = json!({"user_id": user["id"], "product_id": 456, "quantity": 2});
+            let order: order_client::types::OrderCreate = serde_json::from_value(order).unwrap();
+            client.order_create().body(order).send().await.unwrap();
         }
     }
 }

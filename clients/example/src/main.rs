@@ -2,6 +2,8 @@
 //!
 //! Start the platform with `cargo run` in the root of the repository, then run `cargo run -- you@example.com` here.
 
+use order_client::types::OrderItemCreate;
+use order_client::types::error::ConversionError;
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
@@ -24,7 +26,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Creates a user with this e-mail address and orders two of product 456 for the user. Returns the order's id, or a
+/// Creates a user with this e-mail address and orders two of product 1 for the user. Returns the order's id, or a
 /// message for the user.
 async fn place_an_order(
     users: &user_client::Client,
@@ -42,7 +44,10 @@ async fn place_an_order(
         _ => "the account cannot be created now; try again later".to_owned(),
     })?;
 
-    let order = orders.order_create().body_map(|body| body.user_id(u64::from(user.id)).product_id(456).quantity(2));
+    let item: Result<OrderItemCreate, ConversionError> =
+        OrderItemCreate::builder().product_id(1).quantity(2).try_into();
+    let item = item.map_err(|error| error.to_string())?;
+    let order = orders.order_create().body_map(|body| body.user_id(u64::from(user.id)).items(vec![item]));
     match order.send().await {
         Ok(receipt) => Ok(receipt.order_id.into()),
         Err(order_client::Error::ErrorResponse(error)) => Err(format!("the order failed: {}", error.message)),

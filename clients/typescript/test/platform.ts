@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,13 +12,18 @@ import { fileURLToPath } from "node:url";
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const PROGRAM = join(resolve(ROOT, process.env["CARGO_TARGET_DIR"] ?? "target"), "debug/all-in-one");
 
-/** Both services in one process, on free ports and in their own temporary directory. */
+/** All services in one process, on free ports and in their own temporary directory. */
 export interface Platform {
   userServiceUrl: string;
+  productServiceUrl: string;
   orderServiceUrl: string;
   /** Stops the process as Ctrl-C does. */
   stop(): Promise<void>;
 }
+
+/** The services of the platform: each has a document. */
+const services = readdirSync(new URL("../../../openapi/", import.meta.url)).map((name) => name.replace(/\.json$/, ""));
+const listenAddress = (service: string) => `${service.toUpperCase().replace("-", "_")}_LISTEN_ADDRESS`;
 
 export async function startPlatform(): Promise<Platform> {
   assert.ok(existsSync(PROGRAM), `${PROGRAM} is missing: run \`cargo build -p all-in-one\` first`);
@@ -29,8 +34,7 @@ export async function startPlatform(): Promise<Platform> {
     env: {
       PATH: process.env["PATH"],
       DATA_DIRECTORY: join(directory, "data"),
-      USER_SERVICE_LISTEN_ADDRESS: "127.0.0.1:0",
-      ORDER_SERVICE_LISTEN_ADDRESS: "127.0.0.1:0",
+      ...Object.fromEntries(services.map((name) => [listenAddress(name), "127.0.0.1:0"])),
     },
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -43,7 +47,7 @@ export async function startPlatform(): Promise<Platform> {
   let output = "";
   for await (const line of createInterface(child.stderr)) {
     output += `${line}\n`;
-    const [, service, url] = /^ +(user-service|order-service) +(http:\S+)/.exec(line) ?? [];
+    const [, service, url] = /^ +(user-service|product-service|order-service) +(http:\S+)/.exec(line) ?? [];
     if (service && url) urls.set(service, url);
     if (line.startsWith("Ctrl-C stops everything")) break;
   }
@@ -52,6 +56,7 @@ export async function startPlatform(): Promise<Platform> {
   const url = (service: string): string => urls.get(service) ?? assert.fail(`no URL of ${service} in: ${output}`);
   return {
     userServiceUrl: url("user-service"),
+    productServiceUrl: url("product-service"),
     orderServiceUrl: url("order-service"),
     async stop() {
       child.kill("SIGINT");

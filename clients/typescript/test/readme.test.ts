@@ -21,6 +21,7 @@ test("the examples of the README compile and run", async (t) => {
     join(directory, "readme.ts"),
     program
       .replaceAll("http://127.0.0.1:8001", platform.userServiceUrl)
+      .replaceAll("http://127.0.0.1:8002", platform.productServiceUrl)
       .replaceAll("http://127.0.0.1:8003", platform.orderServiceUrl),
   );
   const node = (...args: string[]) => {
@@ -33,7 +34,7 @@ test("the examples of the README compile and run", async (t) => {
   node(join(CLIENT, "node_modules/typescript/bin/tsc"), "--project", ".");
 
   const lines = node("readme.js").split("\n");
-  assert.equal(lines[0], "Jane Doe ordered 2 of product 456: created");
+  assert.equal(lines[0], "Jane Doe ordered 2 of Blue mug: created");
   assert.equal(lines[1], "Please choose another e-mail address.");
   assert.equal(lines[2], "user_not_found");
 });

@@ -8,6 +8,7 @@ import {
   type OrderSchemas,
   type UserClient,
   createOrderClient,
+  createProductClient,
   createUserClient,
   paginate,
   unwrap,
@@ -18,12 +19,18 @@ describe("with the real services", () => {
   let platform: Platform;
   let users: UserClient;
   let orders: OrderClient;
+  /** A product with enough in stock for every order. */
+  let product_id: number;
   /** The URLs that the order client requested. */
   let requested: URL[];
 
   before(async () => {
     platform = await startPlatform();
     users = createUserClient({ baseUrl: platform.userServiceUrl });
+    const products = createProductClient({ baseUrl: platform.productServiceUrl });
+    const price = { amount: 1998, currency: "EUR" } as const;
+    const mug = { sku: "TEST-01", name: "Blue mug", category: "kitchen", price, stock: 1000 };
+    product_id = (await unwrap(products.POST("/api/v1/products", { body: mug }))).id;
     requested = [];
     orders = createOrderClient({
       baseUrl: platform.orderServiceUrl,
@@ -45,7 +52,7 @@ describe("with the real services", () => {
   async function newOrders(user_id: number, count: number) {
     const ids: number[] = [];
     for (let i = 0; i < count; i += 1) {
-      const receipt = await unwrap(orders.POST("/api/v1/orders", { body: { user_id, product_id: 456, quantity: 2 } }));
+      const receipt = await unwrap(orders.POST("/api/v1/orders", { body: { user_id, product_id, quantity: 2 } }));
       ids.push(receipt.order_id);
     }
     return ids;
@@ -82,8 +89,9 @@ describe("with the real services", () => {
     const one = { params: { path: { order_id } } };
 
     const order = await unwrap(orders.GET("/api/v1/orders/{order_id}", one));
-    const { created_at, updated_at, ...rest } = order;
-    assert.deepEqual(rest, { id: order_id, user_id: user.id, product_id: 456, quantity: 2, status: "created" });
+    const { created_at, updated_at, items, total, ...rest } = order;
+    assert.deepEqual(rest, { id: order_id, user_id: user.id, product_id, quantity: 2, status: "created" });
+    assert.deepEqual([items?.[0]?.name, total], ["Blue mug", { amount: 3996, currency: "EUR" }]);
     assert.equal(created_at, updated_at);
 
     const body = { status: "confirmed" } as const;
@@ -140,7 +148,7 @@ describe("with the real services", () => {
   });
 
   test("an order for an unknown user fails with user_not_found", async () => {
-    const body = { user_id: 4711, product_id: 456, quantity: 2 };
+    const body = { user_id: 4711, product_id, quantity: 2 };
     const error = await apiError(unwrap(orders.POST("/api/v1/orders", { body })));
     assert.equal(error.status, 404);
     assert.equal(error.errorCode, ErrorCode.user_not_found);

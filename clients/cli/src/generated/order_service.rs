@@ -70,18 +70,25 @@ impl<T: CliConfig> Cli<T> {
                     ),
             )
             .arg(
+                ::clap::Arg::new("payment-method")
+                    .long("payment-method")
+                    .value_parser(::clap::value_parser!(types::PaymentMethod))
+                    .required(false)
+                    .help("How the order is to be paid."),
+            )
+            .arg(
                 ::clap::Arg::new("product-id")
                     .long("product-id")
                     .value_parser(::clap::value_parser!(types::ProductId))
-                    .required_unless_present("json-body")
-                    .help("The product to order."),
+                    .required(false)
+                    .help("The product to order, without `items`."),
             )
             .arg(
                 ::clap::Arg::new("quantity")
                     .long("quantity")
                     .value_parser(::clap::value_parser!(types::Quantity))
-                    .required_unless_present("json-body")
-                    .help("The number of units."),
+                    .required(false)
+                    .help("The number of units, without `items`."),
             )
             .arg(
                 ::clap::Arg::new("user-id")
@@ -99,7 +106,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Path to a file that contains the full json body."),
             )
             .about(
-                "Place an order\n\nChecks with user-service that the user exists, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.\n\nThe order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case. The product is not checked: there is no product service yet.",
+                "Place an order\n\nChecks with user-service that the user exists, reserves the items at product-service, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.\n\nOrder one or more products with `items`, or one with `product_id` and `quantity`. Names and prices are those of the moment in which the items are reserved. With `expected_total` nothing is ordered at another total.\n\nThe order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case.\n\nWhere the platform runs without a product-service, products are not checked, items have neither name nor price, and `expected_total` has no effect.",
             )
     }
     pub fn cli_order_view() -> ::clap::Command {
@@ -123,7 +130,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("The order's id."),
             )
             .about(
-                "Cancel an order\n\nMoves the order to `cancelled` unless it is completed. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.",
+                "Cancel an order\n\nMoves the order to `cancelled` unless it is completed, and makes its items available to others again. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.",
             )
     }
     pub fn cli_order_set_status() -> ::clap::Command {
@@ -237,6 +244,9 @@ impl<T: CliConfig> Cli<T> {
         if let Some(value) = matches.get_one::<types::IdempotencyKey>("idempotency-key")
         {
             request = request.idempotency_key(value.clone());
+        }
+        if let Some(value) = matches.get_one::<types::PaymentMethod>("payment-method") {
+            request = request.body_map(|body| { body.payment_method(value.clone()) });
         }
         if let Some(value) = matches.get_one::<types::ProductId>("product-id") {
             request = request.body_map(|body| { body.product_id(value.clone()) });
@@ -494,7 +504,12 @@ impl CliCommand {
                     noun: "order",
                     group: "Orders that users place: create, read and list them, and change their status.",
                     verb: "create",
-                    body: &[("product-id", true), ("quantity", true), ("user-id", true)],
+                    body: &[
+                        ("payment-method", false),
+                        ("product-id", false),
+                        ("quantity", false),
+                        ("user-id", true),
+                    ],
                 }
             }
             Self::OrderView => {

@@ -16,9 +16,13 @@ export interface paths {
         put?: never;
         /**
          * Place an order
-         * @description Checks with user-service that the user exists, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.
+         * @description Checks with user-service that the user exists, reserves the items at product-service, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.
          *
-         *     The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case. The product is not checked: there is no product service yet.
+         *     Order one or more products with `items`, or one with `product_id` and `quantity`. Names and prices are those of the moment in which the items are reserved. With `expected_total` nothing is ordered at another total.
+         *
+         *     The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case.
+         *
+         *     Where the platform runs without a product-service, products are not checked, items have neither name nor price, and `expected_total` has no effect.
          */
         post: operations["order_create"];
         delete?: never;
@@ -58,7 +62,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel an order
-         * @description Moves the order to `cancelled` unless it is completed. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
+         * @description Moves the order to `cancelled` unless it is completed, and makes its items available to others again. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
          */
         post: operations["order_cancel"];
         delete?: never;
@@ -133,6 +137,23 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Format: int64
+         * @description An amount in the smallest unit of its currency, such as cents: 1998 is 19.98 euros, or 1998 yen.
+         * @example 1998
+         */
+        Amount: number;
+        /**
+         * @description Why an order was cancelled. `requested`: somebody asked for it. `payment_failed`: the payment was declined. `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this order.
+         * @example requested
+         * @enum {string}
+         */
+        CancellationReason: "requested" | "payment_failed" | "payment_timeout" | "out_of_stock";
+        /**
+         * @description The code of a currency that is in use (ISO 4217, as of 2026).
+         * @example EUR
+         */
+        Currency: string;
         /** @description Why a request failed. Every error has this shape. */
         Error: {
             /**
@@ -163,7 +184,7 @@ export interface components {
          *     `unsupported_transfer_coding` (501): The request has a `Transfer-Encoding` other than `chunked`. Nothing was changed.
          * @enum {string}
          */
-        ErrorCode: "database_unavailable" | "deadline_exceeded" | "idempotency_key_in_use" | "idempotency_key_reused" | "internal_error" | "invalid_page_token" | "invalid_path" | "invalid_request" | "invalid_transition" | "method_not_allowed" | "not_found" | "order_not_found" | "overloaded" | "payload_too_large" | "request_timeout" | "shutting_down" | "unsupported_media_type" | "unsupported_transfer_coding" | "user_not_found" | "user_service_invalid_response" | "user_service_timeout" | "user_service_unavailable";
+        ErrorCode: "database_unavailable" | "deadline_exceeded" | "idempotency_key_in_use" | "idempotency_key_reused" | "insufficient_stock" | "internal_error" | "invalid_page_token" | "invalid_path" | "invalid_request" | "invalid_transition" | "method_not_allowed" | "mixed_currencies" | "not_found" | "order_not_found" | "overloaded" | "payload_too_large" | "price_changed" | "product_not_found" | "product_service_invalid_response" | "product_service_timeout" | "product_service_unavailable" | "request_timeout" | "shutting_down" | "total_too_large" | "unsupported_media_type" | "unsupported_transfer_coding" | "user_not_found" | "user_service_invalid_response" | "user_service_timeout" | "user_service_unavailable";
         /**
          * @description The body of a successful liveness probe.
          *
@@ -181,14 +202,31 @@ export interface components {
         /** @description A unique name for one request: visible ASCII, spaces only inside. Make a new one for each thing to create, for example a random UUID, and send it again only to repeat the same request. */
         IdempotencyKey: string;
         /**
+         * @description The name of a product, in any script. It is text without control characters and with at least one visible character.
+         * @example Blue mug
+         */
+        ItemName: string;
+        /**
+         * @description An amount of money: an integer number of the currency's smallest unit, never a fraction.
+         *
+         *     - `amount`: The amount in the smallest unit of the currency.
+         *     - `currency`: The currency.
+         */
+        Money: {
+            amount: components["schemas"]["Amount"];
+            currency: components["schemas"]["Currency"];
+        };
+        /**
          * @description An order.
          *
+         *     - `cancellation_reason`: Why it was cancelled; absent unless it was, and if it was before reasons were recorded.
          *     - `id`: The order's id.
-         *     - `product_id`: The ordered product.
          *     - `status`: The current status.
+         *     - `total`: The sum of all items; absent if the order was placed without prices.
          *     - `user_id`: The user who placed it; may have been deleted since.
          */
         Order: {
+            cancellation_reason?: components["schemas"]["CancellationReason"];
             /**
              * Format: date-time
              * @description When it was placed (RFC 3339, UTC, to the microsecond).
@@ -196,9 +234,20 @@ export interface components {
              */
             created_at: string;
             id: components["schemas"]["OrderId"];
+            /** @description What is ordered, in the order of the request. */
+            items?: components["schemas"]["OrderItem"][];
+            /**
+             * @deprecated
+             * @description The product of the first item; use `items`.
+             */
             product_id: components["schemas"]["ProductId"];
+            /**
+             * @deprecated
+             * @description The quantity of the first item; use `items`.
+             */
             quantity: components["schemas"]["Quantity"];
             status: components["schemas"]["OrderStatus"];
+            total?: components["schemas"]["Money"];
             /**
              * Format: date-time
              * @description When its status last changed (RFC 3339, UTC, to the microsecond); initially `created_at`.
@@ -208,14 +257,21 @@ export interface components {
             user_id: components["schemas"]["UserId"];
         };
         /**
-         * @description An order to place.
+         * @description An order to place: of `items`, or of one product with `product_id` and `quantity`.
          *
-         *     - `product_id`: The product to order.
+         *     - `expected_total`: The total that the user has agreed to: at any other, nothing is ordered.
+         *     - `payment_method`: How the order is to be paid.
+         *     - `product_id`: The product to order, without `items`.
+         *     - `quantity`: The number of units, without `items`.
          *     - `user_id`: The user who places it: an existing user of user-service.
          */
         OrderCreate: {
-            product_id: components["schemas"]["ProductId"];
-            quantity: components["schemas"]["Quantity"];
+            expected_total?: components["schemas"]["Money"];
+            /** @description The products to order: 1 to 100, each once. */
+            items?: components["schemas"]["OrderItemCreate"][];
+            payment_method?: components["schemas"]["PaymentMethod"];
+            product_id?: components["schemas"]["ProductId"];
+            quantity?: components["schemas"]["Quantity"];
             user_id: components["schemas"]["UserId"];
         };
         /**
@@ -224,6 +280,30 @@ export interface components {
          * @example 1
          */
         OrderId: number;
+        /**
+         * @description An ordered product.
+         *
+         *     - `name`: The product's name when it was ordered; absent if the order was placed without prices.
+         *     - `product_id`: The product; may have been changed or deleted since.
+         *     - `subtotal`: The price of all units; absent if the order was placed without prices.
+         *     - `unit_price`: The price of a unit when it was ordered; absent if the order was placed without prices.
+         */
+        OrderItem: {
+            name?: components["schemas"]["ItemName"];
+            product_id: components["schemas"]["ProductId"];
+            quantity: components["schemas"]["Quantity"];
+            subtotal?: components["schemas"]["Money"];
+            unit_price?: components["schemas"]["Money"];
+        };
+        /**
+         * @description A product to order.
+         *
+         *     - `product_id`: The product.
+         */
+        OrderItemCreate: {
+            product_id: components["schemas"]["ProductId"];
+            quantity: components["schemas"]["Quantity"];
+        };
         /** @description A page of orders. */
         OrderPage: {
             /** @description The orders, newest first. */
@@ -263,6 +343,11 @@ export interface components {
          * @description The maximum number of items on a page. If absent, 100 on the first page, and that of the page before on any other.
          */
         PageLimit: number;
+        /**
+         * @description How the order is to be paid: a token that the payment provider understands.
+         * @example tok_ok
+         */
+        PaymentMethod: string;
         /**
          * Format: int64
          * @description The id of a product.
@@ -401,8 +486,12 @@ export interface operations {
                 /**
                  * @example {
                  *       "user_id": 1,
-                 *       "product_id": 456,
-                 *       "quantity": 2
+                 *       "items": [
+                 *         {
+                 *           "product_id": 1,
+                 *           "quantity": 2
+                 *         }
+                 *       ]
                  *     }
                  */
                 "application/json": components["schemas"]["OrderCreate"];
@@ -445,7 +534,11 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `user_not_found`: No user has the `user_id`. Nothing was stored. */
+            /**
+             * @description `user_not_found`: No user has the `user_id`. Nothing was stored.
+             *
+             *     `product_not_found`: No product has the `product_id`; the message names each such product. Nothing was stored.
+             */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -465,7 +558,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `idempotency_key_in_use`: A request with this `Idempotency-Key` is still in progress. To get its answer, repeat the request with the same key and body after `Retry-After` seconds. */
+            /**
+             * @description `idempotency_key_in_use`: A request with this `Idempotency-Key` is still in progress. To get its answer, repeat the request with the same key and body after `Retry-After` seconds.
+             *
+             *     `insufficient_stock`: Less is available than was ordered; the message names each such product. Nothing was stored.
+             *
+             *     `price_changed`: The total is not `expected_total`; the message states it. Nothing was stored.
+             */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -496,7 +595,13 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `idempotency_key_reused`: The `Idempotency-Key` was already used with another body. Nothing was changed: use a new key for a new request. */
+            /**
+             * @description `idempotency_key_reused`: The `Idempotency-Key` was already used with another body. Nothing was changed: use a new key for a new request.
+             *
+             *     `mixed_currencies`: The prices of the products are in different currencies: place an order for each. Nothing was stored.
+             *
+             *     `total_too_large`: The total would be more than 2^53 - 1 of the smallest unit. Nothing was stored.
+             */
             422: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -516,7 +621,11 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `user_service_invalid_response`: The response of user-service violates its contract, so it is unknown whether the user exists. Nothing was stored. An immediate retry will not help; report the problem. */
+            /**
+             * @description `user_service_invalid_response`: The response of user-service violates its contract, so it is unknown whether the user exists. Nothing was stored. An immediate retry will not help; report the problem.
+             *
+             *     `product_service_invalid_response`: The response of product-service violates its contract, so it is unknown whether the items are reserved. Nothing was stored. An immediate retry will not help; report the problem.
+             */
             502: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -536,6 +645,10 @@ export interface operations {
              *     `user_service_unavailable`: user-service cannot be reached, or cannot answer now. Nothing was stored: try again after `Retry-After` seconds.
              *
              *     `user_service_timeout`: user-service did not answer in time. Nothing was stored: try again after `Retry-After` seconds.
+             *
+             *     `product_service_unavailable`: product-service cannot be reached, or cannot answer now. Nothing was stored: try again after `Retry-After` seconds.
+             *
+             *     `product_service_timeout`: product-service did not answer in time. Nothing was stored: try again after `Retry-After` seconds.
              */
             503: {
                 headers: {
@@ -575,8 +688,27 @@ export interface operations {
                      * @example {
                      *       "id": 1,
                      *       "user_id": 1,
-                     *       "product_id": 456,
+                     *       "product_id": 1,
                      *       "quantity": 2,
+                     *       "items": [
+                     *         {
+                     *           "product_id": 1,
+                     *           "name": "Blue mug",
+                     *           "quantity": 2,
+                     *           "unit_price": {
+                     *             "amount": 1998,
+                     *             "currency": "EUR"
+                     *           },
+                     *           "subtotal": {
+                     *             "amount": 3996,
+                     *             "currency": "EUR"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "total": {
+                     *         "amount": 3996,
+                     *         "currency": "EUR"
+                     *       },
                      *       "status": "created",
                      *       "created_at": "2026-01-01T12:00:00.123456Z",
                      *       "updated_at": "2026-01-01T12:00:00.123456Z"
@@ -660,9 +792,29 @@ export interface operations {
                      * @example {
                      *       "id": 1,
                      *       "user_id": 1,
-                     *       "product_id": 456,
+                     *       "product_id": 1,
                      *       "quantity": 2,
+                     *       "items": [
+                     *         {
+                     *           "product_id": 1,
+                     *           "name": "Blue mug",
+                     *           "quantity": 2,
+                     *           "unit_price": {
+                     *             "amount": 1998,
+                     *             "currency": "EUR"
+                     *           },
+                     *           "subtotal": {
+                     *             "amount": 3996,
+                     *             "currency": "EUR"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "total": {
+                     *         "amount": 3996,
+                     *         "currency": "EUR"
+                     *       },
                      *       "status": "cancelled",
+                     *       "cancellation_reason": "requested",
                      *       "created_at": "2026-01-01T12:00:00.123456Z",
                      *       "updated_at": "2026-01-01T12:05:00.654321Z"
                      *     }
@@ -764,8 +916,27 @@ export interface operations {
                      * @example {
                      *       "id": 1,
                      *       "user_id": 1,
-                     *       "product_id": 456,
+                     *       "product_id": 1,
                      *       "quantity": 2,
+                     *       "items": [
+                     *         {
+                     *           "product_id": 1,
+                     *           "name": "Blue mug",
+                     *           "quantity": 2,
+                     *           "unit_price": {
+                     *             "amount": 1998,
+                     *             "currency": "EUR"
+                     *           },
+                     *           "subtotal": {
+                     *             "amount": 3996,
+                     *             "currency": "EUR"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "total": {
+                     *         "amount": 3996,
+                     *         "currency": "EUR"
+                     *       },
                      *       "status": "confirmed",
                      *       "created_at": "2026-01-01T12:00:00.123456Z",
                      *       "updated_at": "2026-01-01T12:05:00.654321Z"

@@ -27,6 +27,10 @@ pub(crate) struct Config {
     #[arg(long, env = "DATA_DIRECTORY", value_name = "PATH", default_value = "data")]
     data_directory: PathBuf,
 
+    /// Whether to create products to try the platform with. By default only if the data directory holds no data yet.
+    #[arg(long, env = "DEMO", value_name = "BOOLEAN", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    demo: Option<bool>,
+
     /// Where traces are sent.
     #[command(flatten)]
     traces: Traces,
@@ -68,7 +72,7 @@ impl Config {
         config.traces = self.traces.clone();
         for server in servers {
             if let Some(dependency) = config.dependencies.get_mut(server.service_name()) {
-                dependency.url = server.url();
+                dependency.url = Some(server.url());
             }
         }
         config
@@ -82,6 +86,11 @@ impl Config {
     /// Whether nothing has been stored yet.
     pub(crate) fn is_first_start(&self) -> bool {
         SERVICES.iter().all(|service| !self.database_file(service.name).exists())
+    }
+
+    /// Whether to create the demo products, at a start that is the first one or not.
+    pub(crate) fn wants_demo(&self, first_start: bool) -> bool {
+        self.demo.unwrap_or(first_start)
     }
 
     fn database_file(&self, service_name: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 //! The services call each other over HTTP as they do when they run separately; only the process is shared.
 
 mod config;
+mod demo;
 mod welcome;
 
 #[path = "generated/services.rs"]
@@ -24,6 +25,9 @@ fn main() -> ExitCode {
         let mut servers = Vec::new();
         for service in SERVICES {
             servers.push(service.start(&config.of(service, &servers), &log).await?);
+        }
+        if config.wants_demo(first_start) {
+            demo::create(&servers).await?;
         }
         welcome::print(&servers, &config, first_start);
         Ok(servers)

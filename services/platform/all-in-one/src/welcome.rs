@@ -26,17 +26,24 @@ pub(crate) fn print(servers: &[Server], config: &Config, first_start: bool) {
     ));
 }
 
-/// Three commands that show what the platform does.
+/// Commands that show what the platform does.
 fn example(servers: &[Server], first_start: bool) -> String {
     let url = |name: &str| servers.iter().find(|server| server.service_name() == name).map(Server::url);
-    let (Some(users), Some(orders)) = (url("user-service"), url("order-service")) else { return String::new() };
+    let (Some(users), Some(products), Some(orders)) =
+        (url("user-service"), url("product-service"), url("order-service"))
+    else {
+        return String::new();
+    };
     let email = example_email(first_start);
+    let json = "-H 'Content-Type: application/json'";
+    let items = r#"[{"product_id": 1, "quantity": 2}, {"product_id": 2, "quantity": 1}]"#;
     format!(
         "
-Try it: create a user, place an order for user 1, read order 1.
+Try it: list products, create a user, order two products for user 1, read order 1.
 
-  curl -i {users}/api/v1/users -H 'Content-Type: application/json' -d '{{\"email\": \"{email}\", \"name\": \"John Doe\"}}'
-  curl -i {orders}/api/v1/orders -H 'Content-Type: application/json' -d '{{\"user_id\": 1, \"product_id\": 456, \"quantity\": 2}}'
+  curl -i '{products}/api/v1/products?search=blue'
+  curl -i {users}/api/v1/users {json} -d '{{\"email\": \"{email}\", \"name\": \"John Doe\"}}'
+  curl -i {orders}/api/v1/orders {json} -d '{{\"user_id\": 1, \"items\": {items}}}'
   curl -i {orders}/api/v1/orders/1
 "
     )

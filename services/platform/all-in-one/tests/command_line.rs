@@ -14,7 +14,9 @@ use tempfile::TempDir;
 fn program(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_all-in-one"));
     command.current_dir(directory).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-    command.env("USER_SERVICE_LISTEN_ADDRESS", "127.0.0.1:0").env("ORDER_SERVICE_LISTEN_ADDRESS", "127.0.0.1:0");
+    for service in &topology::platform().services {
+        command.env(listen_address(&service.name), "127.0.0.1:0");
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -27,6 +29,11 @@ fn with_default_signals(program: &Command) -> Command {
     command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// The variable with the listen address of a service.
+fn listen_address(service: &str) -> String {
+    format!("{}_LISTEN_ADDRESS", service.to_uppercase().replace('-', "_"))
 }
 
 struct Running {
@@ -109,7 +116,9 @@ fn the_printed_commands_work_after_every_start() {
     for start_number in 1..=2 {
         let running = start(directory.path());
         let commands = running.commands();
-        let [create, order, read] = commands.as_slice() else { panic!("three commands: {commands:?}") };
+        let [list, create, order, read] = commands.as_slice() else { panic!("four commands: {commands:?}") };
+        let response = paste(list);
+        assert!(response.starts_with("HTTP/1.1 200 ") && response.contains("Blue mug"), "{response}");
         let response = paste(create);
         assert!(response.starts_with("HTTP/1.1 201 "), "{response}");
         assert!(response.contains(&format!(r#"{{"id":{start_number},"#)), "{response}");
@@ -118,10 +127,31 @@ fn the_printed_commands_work_after_every_start() {
         assert!(response.ends_with(&format!(r#"{{"order_id":{start_number},"status":"created"}}"#)), "{response}");
         let response = paste(read);
         assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        // Two mugs at 19.98 and a tea at 6.50.
+        assert!(response.contains(r#""total":{"amount":4646,"currency":"EUR"}"#), "{response}");
         for line in running.interrupt().lines() {
             serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         }
     }
+}
+
+/// The products after a start with these arguments.
+fn products(directory: &Path, arguments: &[&str]) -> Value {
+    let running = start_program(program(directory).args(arguments));
+    let list = running.commands()[0].replace("curl -i", "curl -s").replace("?search=blue", "");
+    serde_json::from_str::<Value>(&paste(&list)).unwrap()["items"].clone()
+}
+
+#[test]
+fn only_a_new_data_directory_gets_demo_products() {
+    let directory = TempDir::new().unwrap();
+    assert_eq!(products(directory.path(), &["--demo=false"]), Value::Array(Vec::new()));
+    assert_eq!(products(directory.path(), &[]), Value::Array(Vec::new()));
+    let demo = products(directory.path(), &["--demo"]);
+    assert!(demo.as_array().unwrap().len() >= 10, "{demo}");
+    // Again, they exist already.
+    assert_eq!(products(directory.path(), &["--demo"]), demo);
+    assert_eq!(products(TempDir::new().unwrap().path(), &[]).as_array().unwrap().len(), demo.as_array().unwrap().len());
 }
 
 #[test]
@@ -131,7 +161,7 @@ fn the_printed_links_open_the_docs_and_the_documents() {
     let links: Vec<&str> = running.welcome.split_whitespace().filter(|word| word.starts_with("http://")).collect();
     for (ending, content_type) in [("/docs", "text/html"), ("/openapi.json", "application/json")] {
         let links: Vec<_> = links.iter().filter(|link| link.ends_with(ending)).collect();
-        assert_eq!(links.len(), 2, "{}", running.welcome);
+        assert_eq!(links.len(), topology::platform().services.len(), "{}", running.welcome);
         for link in links {
             let response = paste(&format!("curl -si {link}"));
             assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
@@ -147,7 +177,7 @@ fn a_signal_stops_it_despite_an_idle_connection() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let directory = TempDir::new().unwrap();
         let running = start_program(&mut with_default_signals(&program(directory.path())));
-        let url = running.commands()[0].split(' ').find_map(|word| word.strip_prefix("http://")).unwrap().to_owned();
+        let url = running.commands()[1].split(' ').find_map(|word| word.strip_prefix("http://")).unwrap().to_owned();
         let _idle = std::net::TcpStream::connect(url.split('/').next().unwrap()).unwrap();
         let log = running.stop_by(signal);
         assert!(log.contains("\"stopping\"") && log.contains("\"stopped\""), "{log}");
@@ -159,8 +189,8 @@ fn a_port_in_use_is_reported_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let directory = TempDir::new().unwrap();
-    for variable in ["USER_SERVICE_LISTEN_ADDRESS", "ORDER_SERVICE_LISTEN_ADDRESS"] {
-        let line = startup_error(program(directory.path()).env(variable, &address), 1);
+    for service in &topology::platform().services {
+        let line = startup_error(program(directory.path()).env(listen_address(&service.name), &address), 1);
         assert!(line.contains(&address) && line.contains("in use"), "{line}");
     }
 }
@@ -248,10 +278,11 @@ fn a_file_at_its_size_limit_is_a_503() {
     let mut limited = Command::new("sh");
     // At most 1000 blocks of 512 or 1024 bytes.
     limited.args(["-c", "ulimit -f 1000 && exec \"$0\"", env!("CARGO_BIN_EXE_all-in-one")]).env_clear();
+    limited.env("DEMO", "false");
     limited.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(directory.path());
     limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let running = start_program(&mut limited);
-    let create = &running.commands()[0];
+    let create = &running.commands()[1];
     let full = (0..1000).map(|number| paste(&create.replace("user@example.com", &format!("user{number}@example.com"))));
     let response = full.into_iter().find(|response| !response.starts_with("HTTP/1.1 201 ")).unwrap();
     assert!(response.starts_with("HTTP/1.1 503 ") && response.contains("database_unavailable"), "{response}");

@@ -4,5 +4,6 @@
 #[rustfmt::skip] // one service a line, however short the list
 pub(crate) const SERVICES: &[service_runtime::Service] = &[
     user_service::SERVICE,
+    product_service::SERVICE,
     order_service::SERVICE,
 ];
