@@ -7,6 +7,7 @@
 
 mod abusive_clients;
 mod acknowledged;
+mod buyers;
 mod canary;
 mod fuzz;
 mod peer;

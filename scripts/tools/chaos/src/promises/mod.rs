@@ -6,6 +6,7 @@ mod black_hole;
 mod database;
 mod durability;
 mod overload;
+mod oversold;
 mod personal_data;
 mod retries;
 mod rolling_restarts;
@@ -70,6 +71,9 @@ pub(crate) const PROMISES: &[Promise] = &[
     }),
     promise(10, "racing starters migrate once", "all start", |run| Box::pin(starters::test(run))),
     timed(11, "a soak does not grow", "descriptors flat, memory slope near 0", |run| Box::pin(soak::test(run))),
+    promise(13, "stock is never oversold", "exactly what is there is granted; every other buyer has 409", |run| {
+        Box::pin(oversold::test(run))
+    }),
     promise(12, "no personal data in logs", "0 occurrences", |run| Box::pin(personal_data::test(run))),
 ];
 
