@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use service_testing::Cluster;
 
-use crate::data::USERS;
+use crate::data::{CATEGORIES, HOT_PRODUCT, PRODUCTS, USERS};
 use crate::plan::Operation;
 use crate::platform::ORDERS;
 
@@ -58,7 +58,13 @@ pub(crate) fn measure(
     parse(&text).map(Some).with_context(|| format!("pgbench printed something unexpected: {text}"))
 }
 
-/// The statements of the services, with pgbench's parameters.
+/// The columns of a product, as product-service selects them.
+const PRODUCT: &str = "id, sku, name, description, category, price_amount, price_currency, \
+     (SELECT on_hand FROM stock WHERE product_id = id), (SELECT reserved FROM stock WHERE product_id = id), \
+     version, created_at, updated_at";
+
+/// The statements of the services, with pgbench's parameters. Of a reservation, for which a service needs several
+/// statements, the one that would do for a single product.
 fn script(operation: Operation) -> String {
     match operation {
         Operation::GetUser => {
@@ -73,6 +79,20 @@ fn script(operation: Operation) -> String {
              INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at) \
              VALUES (:user, 456, 2, 'created', now(), now()) \
              RETURNING id, user_id, product_id, quantity, status, created_at, updated_at;\n"
+        ),
+        Operation::GetProduct => {
+            format!("\\set id random(1, {PRODUCTS})\nSELECT {PRODUCT} FROM products WHERE id = :id;\n")
+        }
+        Operation::ListProducts => format!(
+            "\\set category random(1, {CATEGORIES})\n\
+             SELECT {PRODUCT} FROM products WHERE category = 'category-' || :category ORDER BY id DESC LIMIT 21;\n"
+        ),
+        Operation::PostReservation => format!(
+            "WITH taken AS (UPDATE stock SET reserved = reserved + 1 \
+             WHERE product_id = {HOT_PRODUCT} AND on_hand - reserved >= 1 RETURNING product_id) \
+             INSERT INTO reservations (id, status, items, due_at, created_at) \
+             SELECT gen_random_uuid()::text, 'held', jsonb_build_array(jsonb_build_object( \
+             'product_id', product_id, 'quantity', 1))::text, now() + interval '15 minutes', now() FROM taken;\n"
         ),
     }
 }

@@ -14,6 +14,11 @@ use crate::plan::Kind;
 pub(crate) const USERS: i64 = 1000;
 /// How many of them have orders; with a thousand orders or more, each has a full page.
 pub(crate) const BUYERS: i64 = 50;
+/// How many products there are, in how many categories.
+pub(crate) const PRODUCTS: i64 = 10_000;
+pub(crate) const CATEGORIES: i64 = 50;
+/// The product that everybody reserves.
+pub(crate) const HOT_PRODUCT: i64 = 1;
 /// How many orders one statement inserts: seconds of work, after which progress is shown.
 const BATCH: i64 = 250_000;
 
@@ -61,6 +66,18 @@ pub(crate) fn migrate(environment: &Environment, program: &str, url: &str) -> Re
 pub(crate) async fn fill_users(url: &str) -> Result<()> {
     let row = "'user' || n || '@example.com', 'user' || n || '@example.com', 'User ' || n, '2026-01-01T00:00:00+00:00'";
     fill(url, "users", "email, email_key, name, created_at", row, USERS, |_| {}).await
+}
+
+/// Inserts the products 1 to [`PRODUCTS`], more of each than a run reserves.
+pub(crate) async fn fill_products(url: &str) -> Result<()> {
+    let columns = "sku, name, description, category, price_amount, price_currency, version, created_at, updated_at";
+    let time = "'2026-01-01T00:00:00+00:00'";
+    let row = format!(
+        "'SKU-' || n, 'Product ' || n, 'What is worth saying about product ' || n,
+         'category-' || (1 + n % {CATEGORIES}), 1998, 'EUR', 1, {time}, {time}"
+    );
+    fill(url, "products", columns, &row, PRODUCTS, |_| {}).await?;
+    fill(url, "stock", "product_id, on_hand, reserved", "n, 1000000000, 0", PRODUCTS, |_| {}).await
 }
 
 /// Inserts the orders 1 to `count`, and reports to `progress` how many are stored.

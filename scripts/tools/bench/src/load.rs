@@ -15,16 +15,29 @@ const AGGREGATION_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the first requests may take, and the last ones.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The requests that are sent in turn, and the status of success.
-#[derive(Clone, Debug)]
+/// The requests that are sent, and the status of success.
+#[derive(Clone)]
 pub(crate) struct Requests {
-    pub(crate) bytes: Vec<Arc<[u8]>>,
+    source: Arc<dyn Fn() -> Arc<[u8]> + Send + Sync>,
     pub(crate) expected: u16,
 }
 
 impl Requests {
+    /// Prepared ones, in turn.
     pub(crate) fn new(requests: impl IntoIterator<Item = Vec<u8>>, expected: u16) -> Self {
-        Self { bytes: requests.into_iter().map(Arc::from).collect(), expected }
+        let (turn, bytes) = (AtomicUsize::new(0), requests.into_iter().map(Arc::from).collect::<Vec<Arc<[u8]>>>());
+        let source = move || Arc::clone(&bytes[turn.fetch_add(1, Ordering::Relaxed) % bytes.len()]);
+        Self { source: Arc::new(source), expected }
+    }
+
+    /// Ones that `make` makes when they are sent: what only succeeds once cannot be sent again.
+    pub(crate) fn made(make: impl Fn() -> Vec<u8> + Send + Sync + 'static, expected: u16) -> Self {
+        Self { source: Arc::new(move || make().into()), expected }
+    }
+
+    /// The next one.
+    pub(crate) fn next(&self) -> Arc<[u8]> {
+        (self.source)()
     }
 }
 
@@ -75,9 +88,8 @@ pub(crate) async fn drive<T>(
     duration: Duration,
     probe: impl Fn() -> Result<T>,
 ) -> Result<(Outcome, T, T)> {
-    let (turn, bytes, expected) = (AtomicUsize::new(0), requests.bytes.clone(), requests.expected);
-    let source = move || (address, Arc::clone(&bytes[turn.fetch_add(1, Ordering::Relaxed) % bytes.len()]));
-    let load = Load::start(connections, None, Duration::ZERO, source);
+    let (requests, expected) = (requests.clone(), requests.expected);
+    let load = Load::start(connections, None, Duration::ZERO, move || (address, requests.next()));
     // Opening the connections is not part of the measurement.
     let _ = timeout(MAX_WAIT, load.warm_up()).await;
     sleep(warm_up).await;

@@ -5,8 +5,9 @@ use std::fmt;
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// The two services whose operations are measured.
+/// The services whose operations are measured.
 pub(crate) const USER_SERVICE: &str = "user-service";
+pub(crate) const PRODUCT_SERVICE: &str = "product-service";
 pub(crate) const ORDER_SERVICE: &str = "order-service";
 
 /// A kind of database.
@@ -24,6 +25,11 @@ pub(crate) enum Operation {
     GetUser,
     GetOrder,
     PostOrder,
+    GetProduct,
+    /// Twenty products, the newest of one category.
+    ListProducts,
+    /// One piece of the same product as everybody else's.
+    PostReservation,
 }
 
 /// Whose implementation is measured.
@@ -57,6 +63,7 @@ impl Operation {
         match self {
             Self::GetUser => USER_SERVICE,
             Self::GetOrder | Self::PostOrder => ORDER_SERVICE,
+            Self::GetProduct | Self::ListProducts | Self::PostReservation => PRODUCT_SERVICE,
         }
     }
 }
@@ -76,6 +83,9 @@ impl fmt::Display for Operation {
             Self::GetUser => "GET user",
             Self::GetOrder => "GET order",
             Self::PostOrder => "POST order",
+            Self::GetProduct => "GET product",
+            Self::ListProducts => "GET products",
+            Self::PostReservation => "POST reservation",
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,9 +12,9 @@ use harness::platform::{Member, Platform, settings};
 use harness::process::{Output, Process};
 use harness::topology::{self, Service};
 
-use crate::data::{self, Environment, USERS};
+use crate::data::{self, CATEGORIES, Environment, HOT_PRODUCT, PRODUCTS, USERS};
 use crate::load::Requests;
-use crate::plan::{Kind, ORDER_SERVICE, Operation, Side, USER_SERVICE};
+use crate::plan::{Kind, ORDER_SERVICE, Operation, PRODUCT_SERVICE, Side, USER_SERVICE};
 
 /// How many orders are stored before anything is measured.
 pub(crate) const ORDERS: i64 = 10_000;
@@ -22,7 +23,7 @@ const DISTINCT_REQUESTS: i64 = 1000;
 /// How long a service may take until it serves, under valgrind too.
 const START_TIME_LIMIT: Duration = Duration::from_secs(60);
 /// The services that the peer implements.
-const PEER_SERVICES: [&str; 2] = [USER_SERVICE, ORDER_SERVICE];
+const PEER_SERVICES: [&str; 3] = [USER_SERVICE, PRODUCT_SERVICE, ORDER_SERVICE];
 
 /// The `DATABASE_URL` of each service, by its name.
 pub(crate) type DatabaseUrls = BTreeMap<&'static str, String>;
@@ -37,7 +38,7 @@ pub(crate) async fn create_empty(environment: &Environment, kind: Kind, name: &s
     Ok(databases)
 }
 
-/// Creates databases with [`USERS`] users and so many orders.
+/// Creates databases with [`USERS`] users, [`PRODUCTS`] products and so many orders.
 pub(crate) async fn create_filled(
     environment: &Environment,
     kind: Kind,
@@ -49,6 +50,7 @@ pub(crate) async fn create_filled(
         data::migrate(environment, service, url)?;
     }
     data::fill_users(&databases[USER_SERVICE]).await?;
+    data::fill_products(&databases[PRODUCT_SERVICE]).await?;
     data::fill_orders(&databases[ORDER_SERVICE], orders, |_| {}).await?;
     Ok(databases)
 }
@@ -87,17 +89,34 @@ fn command(environment: &Environment, side: Side, service: &Service, prefix: Vec
 
 /// The requests of `operation`, all of which succeed.
 pub(crate) fn requests(operation: Operation) -> Requests {
-    // The stride is coprime to both counts, so that consecutive requests are for distant rows.
+    // The stride is coprime to all counts, so that consecutive requests are for distant rows.
     let spread = |number: i64, count: i64| 1 + number * 617 % count;
-    let requests = (0..DISTINCT_REQUESTS).map(|number| match operation {
-        Operation::GetUser => http::get(&format!("/api/v1/users/{}", spread(number, USERS))),
-        Operation::GetOrder => http::get(&format!("/api/v1/orders/{}", spread(number * 10, ORDERS))),
+    let get = |path: &dyn Fn(i64) -> String| {
+        Requests::new((0..DISTINCT_REQUESTS).map(|number| http::get(&format!("/api/v1/{}", path(number)))), 200)
+    };
+    match operation {
+        Operation::GetUser => get(&|number| format!("users/{}", spread(number, USERS))),
+        Operation::GetOrder => get(&|number| format!("orders/{}", spread(number * 10, ORDERS))),
         Operation::PostOrder => {
-            let user = spread(number, USERS);
-            http::post("/api/v1/orders", None, &format!(r#"{{"user_id":{user},"product_id":456,"quantity":2}}"#))
+            let body = |number| format!(r#"{{"user_id":{},"product_id":456,"quantity":2}}"#, spread(number, USERS));
+            Requests::new((0..DISTINCT_REQUESTS).map(|number| http::post("/api/v1/orders", None, &body(number))), 201)
         }
-    });
-    Requests::new(requests, if operation == Operation::PostOrder { 201 } else { 200 })
+        Operation::GetProduct => get(&|number| format!("products/{}", spread(number * 10, PRODUCTS))),
+        Operation::ListProducts => {
+            get(&|number| format!("products?category=category-{}&limit=20", spread(number, CATEGORIES)))
+        }
+        Operation::PostReservation => Requests::made(post_reservation, 201),
+    }
+}
+
+/// A reservation of [`HOT_PRODUCT`] with an id that no other request of this run has, random as those of a caller are.
+fn post_reservation() -> Vec<u8> {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    // An odd factor maps no two numbers to one.
+    let id = NUMBER.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let id = format!("{:08x}-{:04x}-4000-8000-{:012x}", id >> 32, id >> 16 & 0xffff, id & 0xffff);
+    let items = format!(r#"[{{"product_id":{HOT_PRODUCT},"quantity":1}}]"#);
+    http::post("/api/v1/reservations", None, &format!(r#"{{"reservation_id":"{id}","items":{items}}}"#))
 }
 
 #[cfg(test)]
@@ -107,9 +126,11 @@ mod tests {
 
     #[test]
     fn the_requests_of_a_measurement_are_distinct() {
-        for operation in [Operation::GetUser, Operation::GetOrder, Operation::PostOrder] {
-            let bytes = requests(operation).bytes;
-            assert_eq!(bytes.iter().collect::<HashSet<_>>().len(), 1000, "{operation}");
+        use Operation::{GetOrder, GetProduct, GetUser, PostOrder, PostReservation};
+        for operation in [GetUser, GetOrder, PostOrder, GetProduct, PostReservation] {
+            let requests = requests(operation);
+            let distinct: HashSet<_> = (0..DISTINCT_REQUESTS).map(|_| requests.next()).collect();
+            assert_eq!(distinct.len() as i64, DISTINCT_REQUESTS, "{operation}");
         }
     }
 }

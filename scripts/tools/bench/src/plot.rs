@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use clap::ValueEnum;
 use harness::measurements::{Spread, short};
 
 use crate::curve::REQUESTS;
@@ -21,9 +22,9 @@ const COLUMNS: usize = 3;
 pub(crate) fn plot(results: &Results) -> String {
     let mut panels = Vec::new();
     for database in [Kind::Sqlite, Kind::Postgres] {
-        for operation in [Operation::GetUser, Operation::GetOrder, Operation::PostOrder] {
+        for operation in Operation::value_variants() {
             let mut workloads = results.workloads();
-            workloads.retain(|workload| (workload.database, workload.operation) == (database, operation));
+            workloads.retain(|workload| (workload.database, workload.operation) == (database, *operation));
             if !workloads.is_empty() {
                 panels.push(bars(results, &format!("{database}, {operation}"), &workloads));
             }

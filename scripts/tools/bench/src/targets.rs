@@ -69,8 +69,11 @@ fn bounds(workload: Workload) -> (f64, Option<f64>) {
         (_, _, 1) => (1.0, None),
         (Kind::Postgres, Operation::PostOrder, ..=255) => (2.5, Some(0.5)),
         (Kind::Postgres, Operation::PostOrder, _) => (4.0, Some(0.5)),
+        (Kind::Postgres, Operation::PostReservation, ..=255) => (10.0, Some(0.5)),
+        (Kind::Postgres, Operation::PostReservation, _) => (30.0, Some(0.5)),
+        (Kind::Postgres, Operation::GetProduct | Operation::ListProducts, _) => (2.0, Some(0.5)),
         (Kind::Postgres, _, _) => (2.5, Some(0.5)),
-        (Kind::Sqlite, Operation::PostOrder, _) => (8.0, Some(0.2)),
+        (Kind::Sqlite, Operation::PostOrder | Operation::PostReservation, _) => (8.0, Some(0.2)),
         (Kind::Sqlite, _, _) => (2.0, None),
     }
 }

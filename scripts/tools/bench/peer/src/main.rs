@@ -1,7 +1,10 @@
 //! The measured operations in the common style of axum, sqlx's pool and reqwest: one statement and one transaction per
-//! request, and no log. `peer users` and `peer orders` are the two services; the platform creates the tables. With
-//! `MAX_REQUESTS_IN_FLIGHT`, tower sheds what exceeds that concurrency limit. Only for `scripts/bench --peer` and
-//! `scripts/chaos --peer`.
+//! request, and no log. `peer users`, `peer products` and `peer orders` are the services; the platform creates the
+//! tables. With `MAX_REQUESTS_IN_FLIGHT`, tower sheds what exceeds that concurrency limit. Only for `scripts/bench
+//! --peer` and `scripts/chaos --peer`.
+
+mod products;
+mod service;
 
 use std::env::{args, var};
 use std::error::Error;
@@ -14,30 +17,9 @@ use axum::routing::{get, post};
 use axum::{BoxError, Json, Router};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
 use tower::ServiceBuilder;
 
-/// The maximum of connections to PostgreSQL, and of readers of a SQLite file: the same as in the platform's services.
-const MAX_POSTGRES_CONNECTIONS: u32 = 10;
-const MAX_SQLITE_READERS: u32 = 4;
-
-#[derive(Clone)]
-enum Database {
-    Postgres(PgPool),
-    /// With a single writer, as more would only wait for each other's locks.
-    Sqlite {
-        reader: SqlitePool,
-        writer: SqlitePool,
-    },
-}
-
-#[derive(Clone)]
-struct Service {
-    database: Database,
-    http: reqwest::Client,
-    user_service: String,
-}
+use crate::service::{Database, Failure, Service, open};
 
 #[derive(Serialize)]
 struct User {
@@ -84,22 +66,6 @@ struct OrderCreate {
 struct OrderReceipt {
     order_id: i64,
     status: &'static str,
-}
-
-/// An error answer; every error becomes a 500.
-struct Failure(StatusCode);
-
-impl<E: Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        eprintln!("{error}");
-        Self(StatusCode::INTERNAL_SERVER_ERROR)
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        self.0.into_response()
-    }
 }
 
 const USER_BY_ID: &str = "SELECT id, email, name FROM users WHERE id = $1";
@@ -152,21 +118,6 @@ async fn order_create(State(service): State<Service>, Json(order): Json<OrderCre
     Ok((StatusCode::CREATED, [("location", format!("/api/v1/orders/{}", order.id))], Json(receipt)).into_response())
 }
 
-async fn open(url: &str) -> Result<Database, sqlx::Error> {
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(MAX_POSTGRES_CONNECTIONS).connect(url).await?;
-        return Ok(Database::Postgres(pool));
-    };
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full);
-    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let reader =
-        SqlitePoolOptions::new().max_connections(MAX_SQLITE_READERS).connect_with(options.read_only(true)).await?;
-    Ok(Database::Sqlite { reader, writer })
-}
-
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let service = Service {
@@ -176,10 +127,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let routes = match args().nth(1).as_deref() {
         Some("users") => Router::new().route("/api/v1/users/{id}", get(user_view)),
+        Some("products") => products::routes(),
         Some("orders") => {
             Router::new().route("/api/v1/orders/{id}", get(order_view)).route("/api/v1/orders", post(order_create))
         }
-        _ => return Err("usage: peer users|orders".into()),
+        _ => return Err("usage: peer users|products|orders".into()),
     };
     let routes = match var("MAX_REQUESTS_IN_FLIGHT") {
         Ok(limit) => {
