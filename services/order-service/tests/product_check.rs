@@ -336,9 +336,9 @@ async fn a_product_service_that_is_down_or_silent_is_told_apart() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    for (address, code) in [
-        (socket.local_addr().unwrap(), "product_service_unavailable"),
-        (silent.local_addr().unwrap(), "product_service_timeout"),
+    for (address, timeout, code) in [
+        (socket.local_addr().unwrap(), Duration::from_secs(60), "product_service_unavailable"),
+        (silent.local_addr().unwrap(), Duration::from_millis(50), "product_service_timeout"),
     ] {
         let database = TestDatabase::new(Kind::Sqlite).await;
         let users = MockServer::start_async().await;
@@ -346,7 +346,7 @@ async fn a_product_service_that_is_down_or_silent_is_told_apart() {
             then.ok(&user_client::samples::user_view());
         });
         let mut config = config(&database, users.base_url(), format!("http://{address}"));
-        config.dependencies.get_mut("product-service").unwrap().settings.timeout = Duration::from_millis(50);
+        config.dependencies.get_mut("product-service").unwrap().settings.timeout = timeout;
         let (server, _log) = serve(&config).await;
         expect_refusal(&server, &order(), 503, code, code).await;
     }
