@@ -2,12 +2,15 @@
 
 import itertools
 import json
+import re
 import unicodedata
 
 import schemathesis
 
 KEY = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
+CONDITIONS = ("If-Match", "If-None-Match")
+ENTITY_TAGS = re.compile(r'[*]|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*')
 numbers = itertools.count()
 
 # The error codes of requests that reach no operation; no operation lists them.
@@ -28,8 +31,14 @@ def before_call(ctx, case, kwargs):
         if case.operation.definition.raw["operationId"] == "order_create":
             case.body = in_one_form(case.body)
     search = (case.query or {}).get("search")
-    if is_valid and isinstance(search, str) and not any(character.isalnum() for character in search):
-        case.query["search"] = "x"
+    if is_valid and isinstance(search, str):
+        search = text_of(search)
+        case.query["search"] = search if any(character.isalnum() for character in search) else "x"
+    for name in CONDITIONS:
+        condition = (case.headers or {}).get(name)
+        if is_valid and condition is not None and not ENTITY_TAGS.fullmatch(condition):
+            # Its values of the least length ignore the pattern.
+            case.headers[name] = '"1"'
     key = (case.headers or {}).get(KEY)
     if isinstance(key, str) and key.strip() == key != "":
         unique = f"{key}{next(numbers)}"
