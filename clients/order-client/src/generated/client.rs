@@ -2030,7 +2030,7 @@ Returns orders from the newest to the oldest, one page at a time, optionally fil
 Sends a `GET` request to `/api/v1/orders`
 
 Arguments:
-- `limit`: The maximum number of orders on a page. If absent, 100 on the first page, and that of the page before with a `page_token`.
+- `limit`: The maximum number of orders on a page; a page of large ones has fewer. If absent, 100 on the first page, and that of the page before with a `page_token`.
 - `page_token`: The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged.
 - `status`: Only orders with this status.
 - `user_id`: Only orders of this user.

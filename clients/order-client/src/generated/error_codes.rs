@@ -14,7 +14,7 @@ pub const IDEMPOTENCY_KEY_IN_USE: &str = "idempotency_key_in_use";
 /// Status 422. The `Idempotency-Key` was already used with another body. Nothing was changed: use a new key for a new request.
 pub const IDEMPOTENCY_KEY_REUSED: &str = "idempotency_key_reused";
 
-/// Status 409. Less is available than was ordered; the message names each such product. Nothing was stored.
+/// Status 409. Of some products less is available than was ordered; the message names up to eight of them. Nothing was stored.
 pub const INSUFFICIENT_STOCK: &str = "insufficient_stock";
 
 /// Status 500. An internal error; it was logged under the `request_id`. The change may or may not have happened.
@@ -53,7 +53,7 @@ pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
 /// Status 409. The total is not `expected_total`; the message states it. Nothing was stored.
 pub const PRICE_CHANGED: &str = "price_changed";
 
-/// Status 404. No product has the `product_id`; the message names each such product. Nothing was stored.
+/// Status 404. Products do not exist; the message names up to eight of them. Nothing was stored.
 pub const PRODUCT_NOT_FOUND: &str = "product_not_found";
 
 /// Status 502. The response of product-service violates its contract, so it is unknown whether the items are reserved. Nothing was stored. An immediate retry will not help; report the problem.

@@ -35,7 +35,7 @@ pub trait Scenarios {
     /// `order_view` answers 404 with `order_not_found`: No order has this id.
     fn unknown_order(&self) -> Mock<'_>;
 
-    /// `order_create` answers 404 with `product_not_found`: No product has the `product_id`; the message names each such product. Nothing was stored.
+    /// `order_create` answers 404 with `product_not_found`: Products do not exist; the message names up to eight of them. Nothing was stored.
     fn unknown_product(&self) -> Mock<'_>;
 
     /// `order_create` answers 404 with `user_not_found`: No user has the `user_id`. Nothing was stored.

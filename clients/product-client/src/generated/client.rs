@@ -2827,7 +2827,7 @@ Arguments:
 - `category`: Only the products of this category.
 - `ids`: Only the products with these ids.
 - `in_stock`: `true`: only products of which at least one piece can be ordered. `false`: only products of which none can.
-- `limit`: The maximum number of products on a page. If absent, 100 on the first page, and that of the page before with a `page_token`.
+- `limit`: The maximum number of products on a page; a page of large ones has fewer. If absent, 100 on the first page, and that of the page before with a `page_token`.
 - `page_token`: The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged.
 - `search`: Only products that have all these words in name, description or SKU. The last word also finds longer words that begin with it.
 ```text

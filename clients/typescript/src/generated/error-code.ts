@@ -27,7 +27,7 @@ export const ErrorCode = {
    */
   idempotency_key_reused: "idempotency_key_reused",
   /**
-   * 409 of order_create: Less is available than was ordered; the message names each such product. Nothing was stored.
+   * 409 of order_create: Of some products less is available than was ordered; the message names up to eight of them. Nothing was stored.
    *
    * 409 of product_change_stock, reservation_create: Less is available than was asked for; the message names each such product and what is available of it. Nothing was changed.
    */
@@ -83,7 +83,7 @@ export const ErrorCode = {
    */
   price_changed: "price_changed",
   /**
-   * 404 of order_create: No product has the `product_id`; the message names each such product. Nothing was stored.
+   * 404 of order_create: Products do not exist; the message names up to eight of them. Nothing was stored.
    *
    * 404 of product_view, product_replace, product_delete, product_change_stock, reservation_create: No product has this id: it was never assigned, or the product was deleted.
    */
@@ -109,7 +109,7 @@ export const ErrorCode = {
    */
   reservation_id_taken: "reservation_id_taken",
   /**
-   * 404 of reservation_view, reservation_bind, reservation_commit, reservation_release: No reservation has this id: it was never made, or it was released more than a day ago.
+   * 404 of reservation_view, reservation_bind, reservation_commit, reservation_release: No reservation has this id: it was never made, or it was released or expired more than a day ago.
    */
   reservation_not_found: "reservation_not_found",
   /**

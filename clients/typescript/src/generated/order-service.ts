@@ -397,7 +397,7 @@ export interface operations {
     order_list: {
         parameters: {
             query?: {
-                /** @description The maximum number of orders on a page. If absent, 100 on the first page, and that of the page before with a `page_token`. */
+                /** @description The maximum number of orders on a page; a page of large ones has fewer. If absent, 100 on the first page, and that of the page before with a `page_token`. */
                 limit?: components["schemas"]["PageLimit"];
                 /** @description The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged. */
                 page_token?: string;
@@ -537,7 +537,7 @@ export interface operations {
             /**
              * @description `user_not_found`: No user has the `user_id`. Nothing was stored.
              *
-             *     `product_not_found`: No product has the `product_id`; the message names each such product. Nothing was stored.
+             *     `product_not_found`: Products do not exist; the message names up to eight of them. Nothing was stored.
              */
             404: {
                 headers: {
@@ -561,7 +561,7 @@ export interface operations {
             /**
              * @description `idempotency_key_in_use`: A request with this `Idempotency-Key` is still in progress. To get its answer, repeat the request with the same key and body after `Retry-After` seconds.
              *
-             *     `insufficient_stock`: Less is available than was ordered; the message names each such product. Nothing was stored.
+             *     `insufficient_stock`: Of some products less is available than was ordered; the message names up to eight of them. Nothing was stored.
              *
              *     `price_changed`: The total is not `expected_total`; the message states it. Nothing was stored.
              */

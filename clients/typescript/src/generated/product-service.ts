@@ -673,7 +673,7 @@ export interface operations {
                  * @example true
                  */
                 in_stock?: boolean;
-                /** @description The maximum number of products on a page. If absent, 100 on the first page, and that of the page before with a `page_token`. */
+                /** @description The maximum number of products on a page; a page of large ones has fewer. If absent, 100 on the first page, and that of the page before with a `page_token`. */
                 limit?: components["schemas"]["PageLimit"];
                 /** @description The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged. */
                 page_token?: string;
@@ -1647,7 +1647,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released more than a day ago. */
+            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than a day ago. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1739,7 +1739,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released more than a day ago. */
+            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than a day ago. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1841,7 +1841,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released more than a day ago. */
+            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than a day ago. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1943,7 +1943,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released more than a day ago. */
+            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than a day ago. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

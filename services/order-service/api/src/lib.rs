@@ -248,8 +248,8 @@ pub struct OrderListQuery {
     pub user_id: Option<UserId>,
     /// Only orders with this status.
     pub status: Option<OrderStatus>,
-    /// The maximum number of orders on a page. If absent, 100 on the first page, and that of the page before with a
-    /// `page_token`.
+    /// The maximum number of orders on a page; a page of large ones has fewer. If absent, 100 on the first page, and that of
+    /// the page before with a `page_token`.
     pub limit: Option<PageLimit>,
     /// The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged.
     #[schemars(with = "String")]

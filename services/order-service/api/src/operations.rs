@@ -67,7 +67,7 @@ pub const USER_SERVICE_TIMEOUT: ErrorCode = ErrorCode {
 pub const PRODUCT_NOT_FOUND: ErrorCode = ErrorCode {
     code: "product_not_found",
     status: ErrorStatusCode::NOT_FOUND,
-    when: "No product has the `product_id`; the message names each such product. Nothing was stored.",
+    when: "Products do not exist; the message names up to eight of them. Nothing was stored.",
     message: "Product not found: 7",
     retry_after_s: None,
 };
@@ -76,7 +76,7 @@ pub const PRODUCT_NOT_FOUND: ErrorCode = ErrorCode {
 pub const INSUFFICIENT_STOCK: ErrorCode = ErrorCode {
     code: "insufficient_stock",
     status: ErrorStatusCode::CONFLICT,
-    when: "Less is available than was ordered; the message names each such product. Nothing was stored.",
+    when: "Of some products less is available than was ordered; the message names up to eight of them. Nothing was stored.",
     message: "Not enough in stock: product 1",
     retry_after_s: None,
 };

@@ -53,7 +53,7 @@ pub const STOCK_TOO_LARGE: ErrorCode = ErrorCode {
 pub const RESERVATION_NOT_FOUND: ErrorCode = ErrorCode {
     code: "reservation_not_found",
     status: ErrorStatusCode::NOT_FOUND,
-    when: "No reservation has this id: it was never made, or it was released more than a day ago.",
+    when: "No reservation has this id: it was never made, or it was released or expired more than a day ago.",
     message: "Reservation not found",
     retry_after_s: None,
 };

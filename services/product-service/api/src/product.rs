@@ -113,6 +113,14 @@ pub struct Product {
     pub updated_at: Timestamp,
 }
 
+impl Product {
+    /// About how many bytes it has, in memory and as JSON.
+    pub fn approximate_bytes(&self) -> usize {
+        let description = self.description.as_ref().map_or(0, |text| text.as_str().len());
+        256 + self.name.as_str().len() + description
+    }
+}
+
 impl Versioned for Product {
     fn version(&self) -> Version {
         self.version
@@ -194,8 +202,8 @@ pub struct ProductListQuery {
     /// Only products that have all these words in name, description or SKU. The last word also finds longer words that begin
     /// with it.
     pub search: Option<Search>,
-    /// The maximum number of products on a page. If absent, 100 on the first page, and that of the page before with a
-    /// `page_token`.
+    /// The maximum number of products on a page; a page of large ones has fewer. If absent, 100 on the first page, and that of
+    /// the page before with a `page_token`.
     pub limit: Option<PageLimit>,
     /// The `next_page` of the previous page. It contains the filters: leave them out, or repeat them unchanged.
     #[schemars(with = "String")]
