@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
 use service_runtime::dependency::{LookupError, Lookups};
 use service_runtime::guard::RequestScope;
-use service_runtime::idempotency::{CreateError, KeyError, Keys};
+use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of, same_filter};
 use slog::info;
 
@@ -46,12 +46,6 @@ pub(crate) enum OrderError {
     Page(#[from] PageError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
-}
-
-impl CreateError for OrderError {
-    fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Database(DatabaseError::UniqueViolation))
-    }
 }
 
 /// The state in a page token: where the next page starts, and the filter of the list.

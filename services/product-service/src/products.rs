@@ -14,7 +14,7 @@ use product_service_api::{
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
 use service_runtime::guard::RequestScope;
-use service_runtime::idempotency::{CreateError, KeyError, Keys};
+use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of, same_filter};
 use slog::info;
 
@@ -48,16 +48,10 @@ pub(crate) enum ProductError {
 impl From<DatabaseError> for ProductError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            // The SKU is the only unique value of a product.
+            // The SKU, for the only other unique value is a key, whose stored response is found before this is told.
             DatabaseError::UniqueViolation => Self::SkuTaken,
             error => Self::Database(error),
         }
-    }
-}
-
-impl CreateError for ProductError {
-    fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::SkuTaken)
     }
 }
 

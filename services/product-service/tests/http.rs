@@ -189,4 +189,30 @@ on_both_databases! {
         assert_eq!((read.items[0].name.as_str(), read.status), ("Mug", types::ReservationStatus::Committed));
         client.reservation_release().reservation_id(&*id).send().await.unwrap();
     }
+
+    async fn a_repeated_change_of_stock_is_replayed_even_if_nothing_is_left(database: TestDatabase) {
+        let ((one, _first), (other, _second)) = (start(&database).await, start(&database).await);
+        let product = create(&one, "A").await;
+        for (number, etag) in [None, Some("\"4\"")].into_iter().enumerate() {
+            change_stock(&one, &product, 5).await.unwrap();
+            let taken = (0..20).map(|attempt| {
+                let body = |body: types::builder::StockChange| body.quantity_change(-5i64);
+                let client = if attempt % 2 == 0 { &one } else { &other };
+                let request = client.product_change_stock().product_id(product.id).body_map(body);
+                let request = request.idempotency_key(format!("take-{number}"));
+                match etag {
+                    Some(etag) => request.if_match(etag).send(),
+                    None => request.send(),
+                }
+            });
+            for outcome in join_all(taken).await {
+                if let Err(error) = outcome {
+                    let in_use = (409, "idempotency_key_in_use".to_owned());
+                    assert_eq!(status_and_code::<types::Product>(Err(error)), in_use, "{etag:?}");
+                }
+            }
+            let left = one.product_view().product_id(product.id).send().await.unwrap();
+            assert_eq!((left.stock.get(), left.version.get()), (0, 3 + 2 * number as u64), "{etag:?}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use contract::page::PageLimit;
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
 use service_runtime::guard::RequestScope;
-use service_runtime::idempotency::{CreateError, KeyError, Keys};
+use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of, same_filter};
 use slog::info;
 use user_service_api::{User, UserCreate, UserId, UserIds, UserListQuery, UserPage, UserReplace};
@@ -38,12 +38,6 @@ impl From<DatabaseError> for UserError {
             DatabaseError::UniqueViolation => Self::EmailTaken,
             error => Self::Database(error),
         }
-    }
-}
-
-impl CreateError for UserError {
-    fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::EmailTaken)
     }
 }
 

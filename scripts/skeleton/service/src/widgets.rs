@@ -7,7 +7,7 @@ use contract::page::PageLimit;
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
 use service_runtime::guard::RequestScope;
-use service_runtime::idempotency::{CreateError, KeyError, Keys};
+use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of};
 use slog::info;
 use widget_service_api::{Widget, WidgetCreate, WidgetId, WidgetListQuery, WidgetPage};
@@ -25,12 +25,6 @@ pub(crate) enum WidgetError {
     Page(#[from] PageError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
-}
-
-impl CreateError for WidgetError {
-    fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Database(DatabaseError::UniqueViolation))
-    }
 }
 
 /// The state in a page token: where the next page starts.

@@ -38,12 +38,6 @@ impl From<KeyError> for HttpError {
     }
 }
 
-/// An error of a creation under [`Keys::once`].
-pub trait CreateError: From<KeyError> {
-    /// Whether a unique value was taken: perhaps the key, by another process.
-    fn is_unique_violation(&self) -> bool;
-}
-
 /// The keys of a service with their stored responses.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -69,20 +63,23 @@ impl Keys {
         create: impl FnOnce(Option<Claim>) -> F,
     ) -> Result<Created<T>, E>
     where
-        E: CreateError,
+        E: From<KeyError>,
         F: Future<Output = Result<Created<T>, E>>,
     {
         let claim = self.claim(operation, key, request)?;
         if let Some(stored) = self.stored_response(claim.as_ref()).await? {
             return Ok(replayed(stored, log));
         }
-        match create(claim.clone()).await {
-            // Another process may have stored its response meanwhile.
-            Err(error) if error.is_unique_violation() => {
-                let stored = self.stored_response(claim.as_ref()).await?;
-                stored.map(|stored| replayed(stored, log)).ok_or(error)
-            }
-            outcome => outcome,
+        let error = match create(claim.clone()).await {
+            Ok(created) => return Ok(created),
+            Err(error) => error,
+        };
+        // The same request, on another instance or given up by its client, may have succeeded meanwhile, and this one have
+        // failed for that very reason: the value is taken, the version is old, or nothing is left.
+        match self.stored_response(claim.as_ref()).await {
+            Ok(Some(stored)) => Ok(replayed(stored, log)),
+            Err(KeyError::Reused) => Err(KeyError::Reused.into()),
+            _ => Err(error),
         }
     }
 

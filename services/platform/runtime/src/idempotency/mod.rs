@@ -10,7 +10,7 @@ mod purge;
 mod table;
 
 pub use claim::Claim;
-pub use keys::{CreateError, KeyError, Keys};
+pub use keys::{KeyError, Keys};
 pub use purge::Purge;
 pub(crate) use purge::purge_hourly;
 pub(crate) use table::MIGRATION;
