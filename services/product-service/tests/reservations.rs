@@ -7,8 +7,9 @@ use futures::future::join_all;
 use product_service::SERVICE;
 use product_service::store::{ProductStore, Refusal, ReservationStore};
 use product_service_api::{Product, ProductCreate, Reservation, ReservationCreate, ReservationId, ReservationStatus};
-use service_runtime::database::{Database, DatabaseUrl};
+use service_runtime::database::{Database, DatabaseError, DatabaseUrl};
 use service_testing::{Kind, TestDatabase, on_both_databases};
+use sqlx::{ConnectOptions as _, Executor as _};
 use uuid::Uuid;
 
 use ReservationStatus::{Bound, Committed, Expired, Held, Released};
@@ -66,7 +67,51 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
     service_testing::check_index_scans(&opened).await.unwrap();
 }
 
+/// Between reading which products a reservation has and locking their stock, another process can commit it.
+#[tokio::test]
+async fn what_another_process_commits_meanwhile_is_not_released_in_part() {
+    let database = TestDatabase::new(Kind::Postgres).await;
+    let DatabaseUrl::Postgres(options) = &database.url else { panic!("not PostgreSQL") };
+    let (opened, mut other) = (open(&database.url).await, options.connect().await.unwrap());
+    let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+    let (hot, cold) = (product(&products, "A", 10).await, product(&products, "B", 10).await);
+    let theirs = new(&[(&hot, 1), (&cold, 1)]);
+    let id = theirs.reservation_id.clone();
+    let item = |product: &Product| serde_json::json!({ "product_id": product.id, "quantity": 1, "name": product.name, "unit_price": product.price });
+    other.execute("BEGIN; UPDATE stock SET reserved = reserved + 1").await.unwrap();
+    let insert = "INSERT INTO reservations VALUES ($1, 'held', $2, now() + interval '1 h', now())";
+    let items = serde_json::json!([item(&hot), item(&cold)]).to_string();
+    sqlx::query(insert).bind(id.as_str()).bind(items).execute(&mut other).await.unwrap();
+
+    // One batch: the buyer makes it lock the hot product.
+    let bought = hot.clone();
+    let both = tokio::spawn(async move {
+        let items = [(&bought, 1)];
+        tokio::join!(reserve(&store, &items), settle(&store, &id, Released))
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    other.execute("COMMIT").await.unwrap();
+    let (bought, released) = both.await.unwrap();
+    assert!(bought.is_ok(), "{bought:?}");
+    assert_eq!(released, Err(Refusal::NotFound));
+    assert_eq!((stock(&products, &hot).await, stock(&products, &cold).await), ((8, 2), (9, 1)));
+}
+
 on_both_databases! {
+    async fn an_id_belongs_to_one_reservation_whatever_its_products(database: TestDatabase) {
+        let opened = open(&database.url).await;
+        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let (mug, tea) = (product(&products, "A", 10).await, product(&products, "B", 5).await);
+        let made = reserve(&store, &[(&mug, 1)]).await.unwrap();
+        let other = ReservationCreate { reservation_id: made.reservation_id, ..new(&[(&tea, 1)]) };
+        let refused = store.reserve(other, Utc::now()).await;
+        assert!(matches!(refused, Err(DatabaseError::UniqueViolation)), "{refused:?}");
+        assert_eq!((stock(&products, &mug).await, stock(&products, &tea).await), ((9, 1), (5, 0)));
+    }
+
     async fn a_reservation_is_read_as_made(database: TestDatabase) {
         let opened = open(&database.url).await;
         let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));

@@ -173,7 +173,7 @@ async fn change_together(database: &Database, changes: &[Change]) -> Result<Vec<
         let mut remove = BatchConnection::query_for(&connection, "DELETE FROM reservations WHERE id");
         let mut transaction = connection.begin_with(sql.begin).await?;
         if settles {
-            // The products of a reservation never change: only these are read before the locks.
+            // The products of a reservation never change, so they can be read before the locks.
             InList::push_in_list(&mut find_products, ids.clone())?;
             let found: Vec<ReservationRow> = find_products.build_query_as().fetch_all(&mut *transaction).await?;
             for row in found {
@@ -190,6 +190,11 @@ async fn change_together(database: &Database, changes: &[Change]) -> Result<Vec<
         let locked: Vec<ReservationRow> = lock_reservations.build_query_as().fetch_all(&mut *transaction).await?;
         for row in locked {
             let entry = entry(row)?;
+            // One that another process committed after the products were read: their stock is not locked, so to this batch
+            // it comes too late. What names its id finds none, or that the id is taken.
+            if !entry.reservation.items.iter().all(|item| product_ids.contains(&item.product_id)) {
+                continue;
+            }
             plan.reservations.insert(entry.reservation.reservation_id.as_str().to_owned(), entry);
         }
 
