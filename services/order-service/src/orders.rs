@@ -6,7 +6,7 @@ use contract::idempotency::IdempotencyKey;
 use contract::money::Money;
 use contract::page::PageLimit;
 use order_service_api::{
-    CancellationReason, Order, OrderCreate, OrderId, OrderListQuery, OrderPage, OrderReceipt, OrderStatus,
+    CancellationReason, Order, OrderCreate, OrderId, OrderItem, OrderListQuery, OrderPage, OrderReceipt, OrderStatus,
 };
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
@@ -66,6 +66,12 @@ pub(crate) struct StatusChange {
     pub(crate) order: Order,
     /// Whether this request changed it.
     pub(crate) moved: bool,
+}
+
+/// About how many bytes an order has.
+fn bytes_of(order: &Order) -> usize {
+    let name = |item: &OrderItem| item.name.as_ref().map_or(0, |name| name.as_str().len());
+    order.items.iter().map(|item| 192 + name(item)).sum::<usize>() + 256
 }
 
 /// The orders and their rules.
@@ -183,7 +189,7 @@ impl Orders {
         let limit = query.limit.unwrap_or(from.limit);
         let rows = self.store.list_before(from.before, filter, limit.get() + 1).await?;
         let next = |last: &Order| NextOrders { before: last.id.get(), filter, limit };
-        let (items, next_page) = page_of(rows, limit, next)?;
+        let (items, next_page) = page_of(rows, limit, bytes_of, next)?;
         Ok(OrderPage { items, next_page })
     }
 }

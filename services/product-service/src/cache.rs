@@ -19,8 +19,9 @@ use crate::store::Filter;
 const LIFETIME: Duration = Duration::from_secs(1);
 /// The maximum size of each of the two caches.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// What an entry takes besides the texts of its products, roughly.
-const ENTRY_BYTES: usize = 256;
+
+/// What a page takes besides its products, roughly: most of it is the search in its key.
+const PAGE_BYTES: usize = 512;
 
 /// What was found.
 pub(crate) enum Found<T> {
@@ -46,8 +47,10 @@ impl ProductCache {
     pub(crate) fn new() -> Self {
         Self {
             generation: AtomicU64::new(0),
-            products: cache(|product: &Arc<Product>| bytes_of(product)),
-            pages: cache(|page: &Arc<ProductPage>| ENTRY_BYTES + page.items.iter().map(bytes_of).sum::<usize>()),
+            products: cache(|product: &Arc<Product>| product.approximate_bytes()),
+            pages: cache(|page: &Arc<ProductPage>| {
+                PAGE_BYTES + page.items.iter().map(Product::approximate_bytes).sum::<usize>()
+            }),
         }
     }
 
@@ -105,9 +108,4 @@ where
     };
     let value = cache.try_get_with(key, load).await.map_err(|error| E::clone(&error))?;
     Ok(if loaded { Found::Loaded(value) } else { Found::Cached(value) })
-}
-
-fn bytes_of(product: &Product) -> usize {
-    let description = product.description.as_ref().map_or(0, |text| text.as_str().len());
-    ENTRY_BYTES + product.name.as_str().len() + description
 }

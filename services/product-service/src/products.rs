@@ -1,5 +1,6 @@
 //! The rules about products.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -70,6 +71,9 @@ struct NextProducts {
 impl PageState for NextProducts {
     const LIST: &'static str = "products";
 }
+
+/// A product that a search has found; `None` if it was deleted since.
+type Row = (Tier, ProductId, Option<Product>);
 
 /// The products and their rules.
 pub(crate) struct Products {
@@ -197,7 +201,7 @@ impl Products {
         }
         let rows = self.store.list_before(from.before, &from.filter, limit.get() + 1).await?;
         let next = |last: &Product| NextProducts { before: last.id.get(), limit, ..from };
-        let (items, next_page) = page_of(rows, limit, next)?;
+        let (items, next_page) = page_of(rows, limit, Product::approximate_bytes, next)?;
         Ok(ProductPage { items, next_page })
     }
 
@@ -208,11 +212,15 @@ impl Products {
         limit: PageLimit,
     ) -> Result<ProductPage, ProductError> {
         let found = self.store.search(words, (from.tier, from.before), &from.filter, limit.get() + 1).await?;
-        let next = |&(tier, id): &(Tier, ProductId)| NextProducts { tier, before: id.get(), limit, ..from };
-        let (found, next_page) = page_of(found, limit, next)?;
-        let ids: Vec<ProductId> = found.into_iter().map(|(_, id)| id).collect();
-        let items = self.store.find_each(&ids).await?;
-        Ok(ProductPage { items, next_page })
+        let ids: Vec<ProductId> = found.iter().map(|(_, id)| *id).collect();
+        let products = self.store.find_each(&ids).await?;
+        let mut products: HashMap<ProductId, Product> = products.into_iter().map(|one| (one.id, one)).collect();
+        // Some may have been deleted meanwhile: a page ends where it would have ended with them.
+        let rows = found.into_iter().map(|(tier, id)| (tier, id, products.remove(&id))).collect();
+        let bytes_of = |(_, _, product): &Row| product.as_ref().map_or(0, Product::approximate_bytes);
+        let next = |&(tier, id, _): &Row| NextProducts { tier, before: id.get(), limit, ..from };
+        let (rows, next_page) = page_of(rows, limit, bytes_of, next)?;
+        Ok(ProductPage { items: rows.into_iter().filter_map(|(_, _, product)| product).collect(), next_page })
     }
 
     pub(crate) async fn categories(&self) -> Result<Vec<CategorySummary>, ProductError> {

@@ -115,7 +115,8 @@ impl Users {
             None => self.store.list_after(from.after, limit.get() + 1).await?,
         };
         let next = |last: &User| NextUsers { after: last.id.get(), ids: from.ids, limit };
-        let (items, next_page) = page_of(rows, limit, next)?;
+        let (items, next_page) =
+            page_of(rows, limit, |user| user.name.as_str().len() + user.email.as_str().len(), next)?;
         Ok(UserPage { items, next_page })
     }
 }

@@ -77,7 +77,7 @@ impl Widgets {
         let limit = query.limit.unwrap_or(from.limit);
         let rows = self.store.list_after(from.after, limit.get() + 1).await?;
         let next = |last: &Widget| NextWidgets { after: last.id.get(), limit };
-        let (items, next_page) = page_of(rows, limit, next)?;
+        let (items, next_page) = page_of(rows, limit, |widget| widget.name.as_str().len(), next)?;
         Ok(WidgetPage { items, next_page })
     }
 }

@@ -65,16 +65,27 @@ pub fn same_filter<T: PartialEq>(sent: Option<&T>, of_token: Option<&T>) -> Resu
     if sent.is_none() || sent == of_token { Ok(()) } else { Err(PageError::OtherFilters) }
 }
 
-/// The first `limit` items of `rows`, and the token of the next page if there is one.
+/// About how many bytes the items of a page have at most: generated clients read 4 MiB of a response.
+const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// The first `limit` items of `rows`, or fewer if these have too many bytes, and the token of the next page if there is one.
 ///
-/// The caller reads one row more than `limit` from the database; if that row exists, there is a next page. `next` makes
-/// the state of the next page from the last item of this one.
+/// The caller reads one row more than `limit` from the database; if that row exists, there is a next page. `bytes_of` is
+/// about how many bytes an item has, and `next` makes the state of the next page from the last item of this one.
 pub fn page_of<T, S: PageState>(
     mut rows: Vec<T>,
     limit: PageLimit,
+    bytes_of: impl Fn(&T) -> usize,
     next: impl FnOnce(&T) -> S,
 ) -> Result<(Vec<T>, Option<String>), PageError> {
-    let length = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+    let limit = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+    let mut bytes = 0;
+    let fits = |row: &T| {
+        bytes += bytes_of(row);
+        bytes <= MAX_PAGE_BYTES
+    };
+    // A page has an item, whatever its size.
+    let length = rows.iter().map(fits).take_while(|fits| *fits).count().clamp(1, limit);
     let has_next = rows.len() > length;
     rows.truncate(length);
     let token = match rows.last() {
@@ -131,6 +142,23 @@ mod tests {
                 assert!(matches!(After::from_token(&damaged), Err(PageError::InvalidToken)), "{damaged}");
             }
         }
+    }
+
+    #[test]
+    fn a_page_ends_at_its_limit_or_when_it_is_large() {
+        // Items that are their own sizes.
+        let page = |rows: &[i64], limit: i64| {
+            let limit = limit.try_into().unwrap();
+            let bytes_of = |bytes: &i64| usize::try_from(*bytes).unwrap();
+            let (items, token) = page_of(rows.to_vec(), limit, bytes_of, |last: &i64| After(*last)).unwrap();
+            (items, token.map(|token| After::from_token(&token).unwrap().0))
+        };
+        const HALF: i64 = MAX_PAGE_BYTES as i64 / 2;
+        assert_eq!(page(&[1, 2], 2), (vec![1, 2], None));
+        assert_eq!(page(&[1, 2, 3], 2), (vec![1, 2], Some(2)));
+        assert_eq!(page(&[HALF, HALF - 1, 2], 3), (vec![HALF, HALF - 1], Some(HALF - 1)));
+        assert_eq!(page(&[3 * HALF, 1], 2), (vec![3 * HALF], Some(3 * HALF)));
+        assert_eq!(page(&[], 2), (vec![], None));
     }
 
     #[test]
