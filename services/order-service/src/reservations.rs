@@ -15,7 +15,7 @@ use order_service_api::{CancellationReason, OrderId, OrderItem, OrderItemCreate,
 use product_client::error_codes;
 use service_runtime::database::DatabaseError;
 use service_runtime::guard::RequestScope;
-use slog::{Logger, info, warn};
+use slog::{Logger, error, info, warn};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -35,10 +35,10 @@ const POLL: Duration = Duration::from_secs(3);
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
-/// The time limit of a call that no request waits for.
+/// The time limit of a call that no request waits for, if the configured one is not shorter.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The errors after which a task is never done.
+/// The errors after which no further attempt at a task can succeed.
 const FINAL: [&str; 2] = [error_codes::RESERVATION_NOT_FOUND, error_codes::RESERVATION_RELEASED];
 
 /// The reservations at product-service. Clones share them.
@@ -180,7 +180,13 @@ impl Reservations {
                 self.wake();
                 End::Replaced
             }
-            None => End::Over,
+            None => {
+                // It is cancelled already, or completed in the meantime.
+                if self.store.find(order_id).await?.is_some_and(|order| order.status == OrderStatus::Completed) {
+                    error!(self.log, "completed order has no stock"; "order_id" => order_id.get());
+                }
+                End::Over
+            }
         })
     }
 }
@@ -230,7 +236,5 @@ pub(crate) fn describe(failure: &Failure) -> String {
 
 /// `code` if it is one of the contract: another service decides what else it may be.
 fn known(code: &str) -> &'static str {
-    let [missing, released] = FINAL;
-    let codes = [missing, released, error_codes::INSUFFICIENT_STOCK, error_codes::INVALID_REQUEST];
-    codes.into_iter().find(|known| *known == code).unwrap_or("with another code")
+    FINAL.into_iter().find(|known| *known == code).unwrap_or("with another code")
 }
