@@ -135,14 +135,17 @@ fn stock((id, on_hand, reserved, name, amount, currency): StockRow) -> sqlx::Res
 /// fails alone.
 async fn change_all(database: Database, changes: Vec<Change>) -> Vec<Result<Outcome, DatabaseError>> {
     let mut outcomes = Vec::with_capacity(changes.len());
-    let mut parts = vec![changes.as_slice()];
-    while let Some(part) = parts.pop() {
-        match change_together(&database, part).await {
+    // New reservations have new ids, usually: whether they are stored already is read only if they are refused.
+    let only_new = changes.iter().all(|change| matches!(change.kind, ChangeKind::Reserve(_)));
+    let mut parts = vec![(changes.as_slice(), !only_new)];
+    while let Some((part, read)) = parts.pop() {
+        match change_together(&database, part, read).await {
             Ok(changed) => outcomes.extend(changed.into_iter().map(Ok)),
             // Nothing was written.
+            Err(error) if error.is_refusal() && !read => parts.push((part, true)),
             Err(error) if error.is_refusal() && part.len() > 1 => {
                 let (first, second) = part.split_at(part.len() / 2);
-                parts.extend([second, first]);
+                parts.extend([(second, true), (first, true)]);
             }
             Err(error) => outcomes.extend(fail_all(part.len(), &error)),
         }
@@ -150,8 +153,9 @@ async fn change_all(database: Database, changes: Vec<Change>) -> Vec<Result<Outc
     outcomes
 }
 
-/// Applies all of `changes` by one transaction.
-async fn change_together(database: &Database, changes: &[Change]) -> Result<Vec<Outcome>, DatabaseError> {
+/// Applies all of `changes` by one transaction. If `read` is false, they are new reservations, and refused if one of them is
+/// stored already.
+async fn change_together(database: &Database, changes: &[Change], read: bool) -> Result<Vec<Outcome>, DatabaseError> {
     let sql = match database.writer().connections {
         Connections::Postgres(_) => &POSTGRES,
         Connections::Sqlite(_) => &SQLITE,
@@ -159,11 +163,9 @@ async fn change_together(database: &Database, changes: &[Change]) -> Result<Vec<
     let ids: BTreeSet<&str> = changes.iter().map(|change| change.reservation_id().as_str()).collect();
     let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
     let mut product_ids: BTreeSet<ProductId> = BTreeSet::new();
-    let mut settles = false;
     for change in changes {
-        match &change.kind {
-            ChangeKind::Reserve(new) => product_ids.extend(new.items.iter().map(|item| item.product_id)),
-            ChangeKind::Settle(..) | ChangeKind::Sweep(_) => settles = true,
+        if let ChangeKind::Reserve(new) = &change.kind {
+            product_ids.extend(new.items.iter().map(|item| item.product_id));
         }
     }
     with_batch_connection!(database.writer(), |connection| async {
@@ -172,7 +174,7 @@ async fn change_together(database: &Database, changes: &[Change]) -> Result<Vec<
         let mut lock_reservations = BatchConnection::query_for(&connection, select!());
         let mut remove = BatchConnection::query_for(&connection, "DELETE FROM reservations WHERE id");
         let mut transaction = connection.begin_with(sql.begin).await?;
-        if settles {
+        if read {
             // The products of a reservation never change, so they can be read before the locks.
             InList::push_in_list(&mut find_products, ids.clone())?;
             let found: Vec<ReservationRow> = find_products.build_query_as().fetch_all(&mut *transaction).await?;
@@ -185,34 +187,38 @@ async fn change_together(database: &Database, changes: &[Change]) -> Result<Vec<
         lock_stock.push(" ORDER BY product_id").push(sql.lock);
         let locked: Vec<StockRow> = lock_stock.build_query_as().fetch_all(&mut *transaction).await?;
         plan.stock = locked.into_iter().map(stock).collect::<sqlx::Result<_>>()?;
-        InList::push_in_list(&mut lock_reservations, ids)?;
-        lock_reservations.push(" ORDER BY id").push(sql.lock);
-        let locked: Vec<ReservationRow> = lock_reservations.build_query_as().fetch_all(&mut *transaction).await?;
-        for row in locked {
-            let entry = entry(row)?;
-            // One that another process committed after the products were read: their stock is not locked, so to this batch
-            // it comes too late. What names its id finds none, or that the id is taken.
-            if !entry.reservation.items.iter().all(|item| product_ids.contains(&item.product_id)) {
-                continue;
+        if read {
+            InList::push_in_list(&mut lock_reservations, ids)?;
+            lock_reservations.push(" ORDER BY id").push(sql.lock);
+            let locked: Vec<ReservationRow> = lock_reservations.build_query_as().fetch_all(&mut *transaction).await?;
+            for row in locked {
+                let entry = entry(row)?;
+                // One that another process committed after the products were read: their stock is not locked, so to this
+                // batch it comes too late. What names its id finds none, or that the id is taken.
+                if !entry.reservation.items.iter().all(|item| product_ids.contains(&item.product_id)) {
+                    continue;
+                }
+                plan.reservations.insert(entry.reservation.reservation_id.as_str().to_owned(), entry);
             }
-            plan.reservations.insert(entry.reservation.reservation_id.as_str().to_owned(), entry);
         }
 
         let outcomes = changes.iter().map(|change| plan.apply(change)).collect();
-        if !plan.changed_stock.is_empty() {
-            sqlx::query(sql.update_stock).bind(Json(plan.new_stock())).execute(&mut *transaction).await?;
-        }
         let removed = plan.removed();
         if !removed.is_empty() {
             InList::push_in_list(&mut remove, removed)?;
             remove.build().execute(&mut *transaction).await?;
         }
-        let rows = plan.new_rows().map_err(DatabaseError::decode_error)?;
-        if !rows.is_empty() {
-            let number = rows.len() as u64;
-            let write = sqlx::query(sql.write_reservations).bind(Json(rows));
-            // Another process may have given one of the ids to a reservation of other products.
-            if write.execute(&mut *transaction).await?.rows_affected() != number {
+        let (stock, rows) = (plan.new_stock(), plan.new_rows().map_err(DatabaseError::decode_error)?);
+        let number = rows.len() as u64;
+        if !stock.is_empty() || number > 0 {
+            let new = serde_json::value::to_raw_value(&New { stock, reservations: rows, read });
+            let new = new.map_err(DatabaseError::decode_error)?;
+            let mut written = 0;
+            for &statement in sql.write {
+                written = sqlx::query(statement).bind(Json(&new)).execute(&mut *transaction).await?.rows_affected();
+            }
+            // Another process may have stored a reservation with one of the ids.
+            if written != number {
                 return Err(sqlx::Error::RowNotFound);
             }
         }
@@ -226,37 +232,51 @@ async fn change_together(database: &Database, changes: &[Change]) -> Result<Vec<
 struct Statements {
     begin: &'static str,
     lock: &'static str,
-    update_stock: &'static str,
-    write_reservations: &'static str,
+    /// They write a [`New`]. The last one counts the reservations.
+    write: &'static [&'static str],
 }
 
 const POSTGRES: Statements = Statements {
     begin: "BEGIN",
     lock: " FOR UPDATE",
     // Not a join, which could read the whole table.
-    update_stock: "UPDATE stock SET on_hand = ($1::jsonb -> product_id::text ->> 0)::bigint,
-                                    reserved = ($1 -> product_id::text ->> 1)::bigint
-                   WHERE product_id = ANY (ARRAY(SELECT jsonb_object_keys($1)::bigint))",
-    write_reservations: "INSERT INTO reservations (id, status, items, due_at, created_at)
+    write: &["WITH updated AS (
+             UPDATE stock SET on_hand = ($1::jsonb -> 'stock' -> product_id::text ->> 0)::bigint,
+                              reserved = ($1 -> 'stock' -> product_id::text ->> 1)::bigint
+             WHERE product_id = ANY (ARRAY(SELECT jsonb_object_keys($1 -> 'stock')::bigint))
+         )
+         INSERT INTO reservations (id, status, items, due_at, created_at)
          SELECT id, status, items, due_at, created_at
-         FROM jsonb_to_recordset($1)
+         FROM jsonb_to_recordset($1 -> 'reservations')
               AS new (id text, status text, items text, due_at timestamptz, created_at timestamptz)
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, due_at = excluded.due_at
-         WHERE reservations.items = excluded.items",
+         WHERE ($1 -> 'read')::boolean AND reservations.items = excluded.items"],
 };
 
 const SQLITE: Statements = Statements {
     // Other processes may write between a read and the first write.
     begin: "BEGIN IMMEDIATE",
     lock: "",
-    update_stock: "UPDATE stock SET on_hand = value ->> 0, reserved = value ->> 1
-                   FROM json_each($1) WHERE product_id = CAST(key AS INTEGER)",
-    write_reservations: "INSERT INTO reservations (id, status, items, due_at, created_at)
+    write: &[
+        "UPDATE stock SET on_hand = value ->> 0, reserved = value ->> 1
+         FROM json_each($1, '$.stock') WHERE product_id = CAST(key AS INTEGER)",
+        "INSERT INTO reservations (id, status, items, due_at, created_at)
          SELECT value ->> 'id', value ->> 'status', value ->> 'items', value ->> 'due_at', value ->> 'created_at'
-         FROM json_each($1) WHERE true
+         FROM json_each($1, '$.reservations') WHERE true
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, due_at = excluded.due_at
-         WHERE reservations.items = excluded.items",
+         WHERE $1 ->> 'read' AND reservations.items = excluded.items",
+    ],
 };
+
+/// What a change writes.
+#[derive(Serialize)]
+struct New<'a> {
+    /// On hand and reserved, by product.
+    stock: BTreeMap<String, [i64; 2]>,
+    reservations: Vec<NewRow<'a>>,
+    /// Whether the stored reservations were read: what was not read is not overwritten.
+    read: bool,
+}
 
 /// The values of a written row.
 #[derive(Serialize)]
