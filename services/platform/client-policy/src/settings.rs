@@ -12,7 +12,7 @@ pub const MAX_ATTEMPTS: u32 = 3;
 pub const IDLE_CONNECTION: Duration = Duration::from_secs(20);
 
 /// How long an attempt waits for one of the [`Settings::concurrency`] permits.
-pub const CONCURRENCY_WAIT: Duration = Duration::from_millis(50);
+pub const CONCURRENCY_WAIT: Duration = Duration::from_millis(250);
 
 /// The default of [`Settings::max_response_bytes`]. A full page of the largest items is well below.
 pub const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
