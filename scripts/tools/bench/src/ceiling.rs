@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use service_testing::Cluster;
 
-use crate::data::{CATEGORIES, HOT_PRODUCT, PRODUCTS, USERS};
+use crate::data::{CATEGORIES, HOT_PRODUCT, PEER_WORDS, PRODUCTS, USERS};
 use crate::plan::Operation;
 use crate::platform::ORDERS;
 
@@ -80,12 +80,26 @@ fn script(operation: Operation) -> String {
              VALUES (:user, 456, 2, 'created', now(), now()) \
              RETURNING id, user_id, product_id, quantity, status, created_at, updated_at;\n"
         ),
+        Operation::PostOrderOneItem | Operation::PostOrderFiveItems => format!(
+            "\\set user random(1, {USERS})\n\
+             WITH placed AS (INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at, \
+             total_amount, currency, reservation_id) \
+             VALUES (:user, 456, 2, 'created', now(), now(), 1998, 'EUR', gen_random_uuid()::text) RETURNING id) \
+             INSERT INTO order_items (order_id, line, product_id, name, quantity, unit_amount) \
+             SELECT id, line, line, 'Product', 2, 999 FROM placed, generate_series(1, {}) AS line;\n",
+            operation.reserved_items()
+        ),
         Operation::GetProduct => {
             format!("\\set id random(1, {PRODUCTS})\nSELECT {PRODUCT} FROM products WHERE id = :id;\n")
         }
         Operation::ListProducts => format!(
             "\\set category random(1, {CATEGORIES})\n\
              SELECT {PRODUCT} FROM products WHERE category = 'category-' || :category ORDER BY id DESC LIMIT 21;\n"
+        ),
+        Operation::SearchProducts => format!(
+            "\\set id random(1, {PRODUCTS})\n\
+             SELECT {PRODUCT} FROM products WHERE {PEER_WORDS} @@ ('product & ' || :id || ':*')::tsquery \
+             ORDER BY id DESC LIMIT 21;\n"
         ),
         Operation::PostReservation => format!(
             "WITH taken AS (UPDATE stock SET reserved = reserved + 1 \

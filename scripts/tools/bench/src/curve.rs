@@ -93,7 +93,7 @@ pub(crate) async fn measure(
     let mut points = Vec::new();
     for round in 0..schedule.rounds {
         for (orders, databases) in &all {
-            let platform = start(environment, Side::Ours, databases, |_| Vec::new()).await?;
+            let platform = start(environment, Side::Ours, databases, &[], |_| Vec::new()).await?;
             for request in REQUESTS {
                 // The operation only selects the service that is loaded.
                 let run = Run {

@@ -17,6 +17,8 @@ pub(crate) const BUYERS: i64 = 50;
 /// How many products there are, in how many categories.
 pub(crate) const PRODUCTS: i64 = 10_000;
 pub(crate) const CATEGORIES: i64 = 50;
+/// The words of a product as PostgreSQL finds them by itself: the search of the peer and of pgbench.
+pub(crate) const PEER_WORDS: &str = "to_tsvector('simple', name || ' ' || description)";
 /// The product that everybody reserves.
 pub(crate) const HOT_PRODUCT: i64 = 1;
 /// How many orders one statement inserts: seconds of work, after which progress is shown.
@@ -77,7 +79,32 @@ pub(crate) async fn fill_products(url: &str) -> Result<()> {
          'category-' || (1 + n % {CATEGORIES}), 1998, 'EUR', 1, {time}, {time}"
     );
     fill(url, "products", columns, &row, PRODUCTS, |_| {}).await?;
-    fill(url, "stock", "product_id, on_hand, reserved", "n, 1000000000, 0", PRODUCTS, |_| {}).await
+    fill(url, "stock", "product_id, on_hand, reserved", "n, 1000000000, 0", PRODUCTS, |_| {}).await?;
+    // As product-service writes them: see its `store/search.rs`.
+    let words = "sku product what is worth saying about";
+    if url.starts_with("sqlite:") {
+        let row = format!("n, 'product ' || n, '{words} ' || n, 'category-' || (1 + n % {CATEGORIES})");
+        fill(url, "product_words", "rowid, name, words, category", &row, PRODUCTS, |_| {}).await?;
+        let mut connection = SqliteConnection::connect(url).await?;
+        let create = "CREATE VIRTUAL TABLE peer_words
+                      USING fts5 (name, description, content = 'products', content_rowid = 'id')";
+        connection.execute(create).await?;
+        connection.execute("INSERT INTO peer_words (peer_words) VALUES ('rebuild')").await?;
+        Ok(())
+    } else {
+        let lexemes = words.split(' ').map(|word| format!("(n >> 14) || ':{word}'")).collect::<Vec<_>>().join(", ");
+        let row = format!(
+            "n, array_to_tsvector(ARRAY[{lexemes}, (n >> 14) || ':' || n,
+                                        (n >> 14) || ':^product', (n >> 14) || ':^' || n,
+                                        (n >> 14) || ':=category-' || (1 + n % {CATEGORIES})])"
+        );
+        fill(url, "product_words", "product_id, words", &row, PRODUCTS, |_| {}).await?;
+        let mut connection = PgConnection::connect(url).await?;
+        let index = format!("CREATE INDEX peer_words ON products USING gin ({PEER_WORDS})");
+        connection.execute(AssertSqlSafe(index)).await?;
+        connection.execute("VACUUM ANALYZE products").await?;
+        Ok(())
+    }
 }
 
 /// Inserts the orders 1 to `count`, and reports to `progress` how many are stored.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::data::Environment;
 use crate::load::Requests;
-use crate::plan::{Kind, Operation, Side};
+use crate::plan::{Kind, ORDER_SERVICE, Operation, PRODUCT_SERVICE, Side, USER_SERVICE};
 use crate::platform::{ORDERS, create_filled, requests, start};
 use crate::progress::Progress;
 
@@ -51,7 +51,7 @@ pub(crate) async fn measure(
         let output = |service: &Service| -> PathBuf {
             environment.directory.path().join(format!("{side}.{database}.{}", service.name))
         };
-        let platform = start(environment, *side, &databases, |service| valgrind(&output(service))).await?;
+        let platform = start(environment, *side, &databases, operations, |service| valgrind(&output(service))).await?;
         for (number, operation) in operations.iter().enumerate() {
             let called = &platform[operation.service()];
             let requests = requests(*operation);
@@ -67,7 +67,7 @@ pub(crate) async fn measure(
                 let instructions = total / COUNTED as f64;
                 let service = &member.service.name;
                 // A service that takes no part in the operation has only run its timers.
-                if *operation == Operation::PostOrder || service == &called.service.name {
+                if takes_part(*operation, service) {
                     counts.push(Count { database, operation: *operation, side: *side, service, instructions });
                 }
             }
@@ -75,6 +75,14 @@ pub(crate) async fn measure(
         }
     }
     Ok(counts)
+}
+
+fn takes_part(operation: Operation, service: &str) -> bool {
+    match (operation.service(), service) {
+        (ORDER_SERVICE, USER_SERVICE) => operation != Operation::GetOrder,
+        (ORDER_SERVICE, PRODUCT_SERVICE) => operation.reserved_items() > 0,
+        (called, service) => called == service,
+    }
 }
 
 fn valgrind(output: &Path) -> Vec<OsString> {

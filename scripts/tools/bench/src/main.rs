@@ -203,22 +203,28 @@ async fn run(options: &Options, results: &mut Results) -> Result<()> {
     let mut progress = Progress::new(steps.sum());
 
     let (begin, before) = (Instant::now(), own_and_all(&environment)?);
+    // Those for which the services start otherwise, apart.
+    let (reserving, others): (Vec<_>, Vec<_>) = operations.iter().partition(|operation| operation.reserved_items() > 0);
     for kind in kinds {
         if options.measures(Part::Start) {
             results.starts.extend(start::measure(&environment, kind, &sides, &mut progress).await?);
         }
-        if options.measures(Part::Load) {
-            let (sides, connections) = (load_sides(kind), &options.connections);
-            let measured =
-                measure::rounds(&environment, kind, &sides, &operations, connections, schedule, &mut progress).await?;
-            results.load.extend(measured);
+        let groups = [others.as_slice(), reserving.as_slice()].into_iter().filter(|operations| !operations.is_empty());
+        for operations in groups {
+            if options.measures(Part::Load) {
+                let (sides, connections) = (load_sides(kind), &options.connections);
+                let measured =
+                    measure::rounds(&environment, kind, &sides, operations, connections, schedule, &mut progress)
+                        .await?;
+                results.load.extend(measured);
+            }
+            if options.measures(Part::Instructions) && has_valgrind {
+                let counts = instructions::measure(&environment, kind, &sides, operations, &mut progress).await?;
+                results.instructions.extend(counts);
+            }
         }
         if options.measures(Part::Curve) {
             results.curve.extend(curve::measure(&environment, kind, largest, schedule, &mut progress).await?);
-        }
-        if options.measures(Part::Instructions) && has_valgrind {
-            let counts = instructions::measure(&environment, kind, &sides, &operations, &mut progress).await?;
-            results.instructions.extend(counts);
         }
     }
     let after = own_and_all(&environment)?;

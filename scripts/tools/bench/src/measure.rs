@@ -98,7 +98,7 @@ pub(crate) async fn rounds(
             // The same tables, without a service.
             Side::Ceiling => ceiling = Some(databases),
             Side::Ours | Side::Peer => {
-                platforms.push((*side, start(environment, *side, &databases, |_| Vec::new()).await?));
+                platforms.push((*side, start(environment, *side, &databases, operations, |_| Vec::new()).await?));
             }
         }
     }

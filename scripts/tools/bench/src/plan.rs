@@ -25,9 +25,15 @@ pub(crate) enum Operation {
     GetUser,
     GetOrder,
     PostOrder,
+    /// With the price of one item, which product-service reserves: user and reservation, then the insertion.
+    PostOrderOneItem,
+    /// The same with five items.
+    PostOrderFiveItems,
     GetProduct,
     /// Twenty products, the newest of one category.
     ListProducts,
+    /// The first page of the products with two words in their names, the last of which is a prefix.
+    SearchProducts,
     /// One piece of the same product as everybody else's.
     PostReservation,
 }
@@ -62,8 +68,18 @@ impl Operation {
     pub(crate) fn service(self) -> &'static str {
         match self {
             Self::GetUser => USER_SERVICE,
-            Self::GetOrder | Self::PostOrder => ORDER_SERVICE,
-            Self::GetProduct | Self::ListProducts | Self::PostReservation => PRODUCT_SERVICE,
+            Self::GetOrder | Self::PostOrder | Self::PostOrderOneItem | Self::PostOrderFiveItems => ORDER_SERVICE,
+            Self::GetProduct | Self::ListProducts | Self::SearchProducts | Self::PostReservation => PRODUCT_SERVICE,
+        }
+    }
+
+    /// How many items an order has that product-service reserves. order-service must have its URL then, and must not have
+    /// it for orders without prices.
+    pub(crate) fn reserved_items(self) -> usize {
+        match self {
+            Self::PostOrderOneItem => 1,
+            Self::PostOrderFiveItems => 5,
+            _ => 0,
         }
     }
 }
@@ -83,8 +99,11 @@ impl fmt::Display for Operation {
             Self::GetUser => "GET user",
             Self::GetOrder => "GET order",
             Self::PostOrder => "POST order",
+            Self::PostOrderOneItem => "POST order, 1 item",
+            Self::PostOrderFiveItems => "POST order, 5 items",
             Self::GetProduct => "GET product",
             Self::ListProducts => "GET products",
+            Self::SearchProducts => "GET products, search",
             Self::PostReservation => "POST reservation",
         })
     }

@@ -55,19 +55,26 @@ pub(crate) async fn create_filled(
     Ok(databases)
 }
 
-/// Starts the services of `side`; `prefix` is a program, with arguments, that runs a service, or empty.
+/// Starts the services of `side`, order-service with the URL of product-service if `operations` need it; `prefix` is a
+/// program, with arguments, that runs a service, or empty.
 pub(crate) async fn start(
     environment: &Environment,
     side: Side,
     databases: &DatabaseUrls,
+    operations: &[Operation],
     prefix: impl Fn(&Service) -> Vec<OsString>,
 ) -> Result<Platform> {
     let is_implemented = |name: &str| side != Side::Peer || PEER_SERVICES.contains(&name);
+    let reserves = operations.iter().any(|operation| operation.reserved_items() > 0);
     let mut platform = Platform::default();
     // Callees before callers.
     for service in topology::platform().services.iter().filter(|service| is_implemented(&service.name)) {
         let address = |name: &str| Some(platform.get(name)?.instance.address);
-        let settings = settings(service, &databases[service.name.as_str()], address);
+        let mut settings = settings(service, &databases[service.name.as_str()], address);
+        if reserves && service.name == ORDER_SERVICE {
+            let url = format!("http://{}", platform[PRODUCT_SERVICE].instance.address);
+            settings.push(("PRODUCT_SERVICE_URL".to_owned(), url));
+        }
         let command = command(environment, side, service, prefix(service));
         let process = Process::spawn(command, environment.directory.path(), &settings, Output::Counted)?;
         let instance = process.serving(START_TIME_LIMIT).await?;
@@ -101,9 +108,23 @@ pub(crate) fn requests(operation: Operation) -> Requests {
             let body = |number| format!(r#"{{"user_id":{},"product_id":456,"quantity":2}}"#, spread(number, USERS));
             Requests::new((0..DISTINCT_REQUESTS).map(|number| http::post("/api/v1/orders", None, &body(number))), 201)
         }
+        Operation::PostOrderOneItem | Operation::PostOrderFiveItems => {
+            let items = |number: i64| {
+                let items = (0..operation.reserved_items() as i64).map(|item| {
+                    let product = spread(number * 10 + item, PRODUCTS);
+                    format!(r#"{{"product_id":{product},"quantity":2}}"#)
+                });
+                items.collect::<Vec<_>>().join(",")
+            };
+            let body = |number| format!(r#"{{"user_id":{},"items":[{}]}}"#, spread(number, USERS), items(number));
+            Requests::new((0..DISTINCT_REQUESTS).map(|number| http::post("/api/v1/orders", None, &body(number))), 201)
+        }
         Operation::GetProduct => get(&|number| format!("products/{}", spread(number * 10, PRODUCTS))),
         Operation::ListProducts => {
             get(&|number| format!("products?category=category-{}&limit=20", spread(number, CATEGORIES)))
+        }
+        Operation::SearchProducts => {
+            get(&|number| format!("products?search=product+{}&limit=20", spread(number * 10, PRODUCTS)))
         }
         Operation::PostReservation => Requests::made(post_reservation, 201),
     }
@@ -126,8 +147,11 @@ mod tests {
 
     #[test]
     fn the_requests_of_a_measurement_are_distinct() {
-        use Operation::{GetOrder, GetProduct, GetUser, PostOrder, PostReservation};
-        for operation in [GetUser, GetOrder, PostOrder, GetProduct, PostReservation] {
+        use Operation::{
+            GetOrder, GetProduct, GetUser, PostOrder, PostOrderFiveItems, PostReservation, SearchProducts,
+        };
+        for operation in [GetUser, GetOrder, PostOrder, PostOrderFiveItems, GetProduct, SearchProducts, PostReservation]
+        {
             let requests = requests(operation);
             let distinct: HashSet<_> = (0..DISTINCT_REQUESTS).map(|_| requests.next()).collect();
             assert_eq!(distinct.len() as i64, DISTINCT_REQUESTS, "{operation}");

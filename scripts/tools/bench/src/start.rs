@@ -35,7 +35,7 @@ pub(crate) async fn measure(
         let empty = create_empty(environment, database, &format!("empty-{number}")).await?;
         let first = [(Side::Ours, &empty, true)];
         for (side, databases, first) in sides.iter().map(|side| (*side, &filled, false)).chain(first) {
-            for member in start(environment, side, databases, |_| Vec::new()).await?.members {
+            for member in start(environment, side, databases, &[], |_| Vec::new()).await?.members {
                 let ms = member.instance.start.as_secs_f64() * 1000.0;
                 starts.push(Start { database, side, service: &member.service.name, first, ms });
             }

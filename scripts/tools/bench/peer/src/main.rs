@@ -3,6 +3,7 @@
 //! tables. With `MAX_REQUESTS_IN_FLIGHT`, tower sheds what exceeds that concurrency limit. Only for `scripts/bench
 //! --peer` and `scripts/chaos --peer`.
 
+mod orders;
 mod products;
 mod service;
 
@@ -12,11 +13,10 @@ use std::error::Error;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{BoxError, Json, Router};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tower::ServiceBuilder;
 
 use crate::service::{Database, Failure, Service, open};
@@ -54,20 +54,6 @@ impl From<OrderRow> for Order {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OrderCreate {
-    user_id: i64,
-    product_id: i64,
-    quantity: i64,
-}
-
-#[derive(Serialize)]
-struct OrderReceipt {
-    order_id: i64,
-    status: &'static str,
-}
-
 const USER_BY_ID: &str = "SELECT id, email, name FROM users WHERE id = $1";
 
 async fn user_view(State(service): State<Service>, Path(id): Path<i64>) -> Result<Json<User>, Failure> {
@@ -89,47 +75,19 @@ async fn order_view(State(service): State<Service>, Path(id): Path<i64>) -> Resu
     row.map(|row| Json(row.into())).ok_or(Failure(StatusCode::NOT_FOUND))
 }
 
-const INSERT_ORDER: &str = "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at)
-    VALUES ($1, $2, $3, 'created', $4, $4)
-    RETURNING id, user_id, product_id, quantity, status, created_at, updated_at";
-
-async fn order_create(State(service): State<Service>, Json(order): Json<OrderCreate>) -> Result<Response, Failure> {
-    let user = service.http.get(format!("{}/api/v1/users/{}", service.user_service, order.user_id)).send().await?;
-    let status = user.status();
-    // The connection is only reused once the body is read.
-    user.bytes().await?;
-    if status != StatusCode::OK {
-        return Err(Failure(if status == StatusCode::NOT_FOUND { status } else { StatusCode::SERVICE_UNAVAILABLE }));
-    }
-    let now = Utc::now();
-    macro_rules! insert {
-        ($pool:expr) => {{
-            let insert = sqlx::query_as(INSERT_ORDER).bind(order.user_id).bind(order.product_id);
-            // Reads to the end of the statement, which commits it.
-            insert.bind(order.quantity).bind(now).fetch_all($pool).await?
-        }};
-    }
-    let rows: Vec<OrderRow> = match &service.database {
-        Database::Postgres(pool) => insert!(pool),
-        Database::Sqlite { writer, .. } => insert!(writer),
-    };
-    let order: Order = rows.into_iter().next().ok_or(Failure(StatusCode::INTERNAL_SERVER_ERROR))?.into();
-    let receipt = OrderReceipt { order_id: order.id, status: "created" };
-    Ok((StatusCode::CREATED, [("location", format!("/api/v1/orders/{}", order.id))], Json(receipt)).into_response())
-}
-
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let service = Service {
         database: open(&var("DATABASE_URL")?).await?,
         http: reqwest::Client::new(),
         user_service: var("USER_SERVICE_URL").unwrap_or_default(),
+        product_service: var("PRODUCT_SERVICE_URL").unwrap_or_default(),
     };
     let routes = match args().nth(1).as_deref() {
         Some("users") => Router::new().route("/api/v1/users/{id}", get(user_view)),
         Some("products") => products::routes(),
         Some("orders") => {
-            Router::new().route("/api/v1/orders/{id}", get(order_view)).route("/api/v1/orders", post(order_create))
+            Router::new().route("/api/v1/orders/{id}", get(order_view)).route("/api/v1/orders", post(orders::create))
         }
         _ => return Err("usage: peer users|products|orders".into()),
     };

@@ -47,7 +47,8 @@ impl From<Row> for Product {
 
 #[derive(Deserialize)]
 struct Filter {
-    category: String,
+    category: Option<String>,
+    search: Option<String>,
     limit: i64,
 }
 
@@ -62,10 +63,10 @@ struct Page {
 #[serde(deny_unknown_fields)]
 struct ReservationCreate {
     reservation_id: String,
-    items: [Item; 1],
+    items: Vec<Item>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Item {
     product_id: i64,
@@ -76,7 +77,7 @@ struct Item {
 struct Reservation {
     reservation_id: String,
     status: &'static str,
-    items: Box<RawValue>,
+    items: Vec<Box<RawValue>>,
     expires_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
 }
@@ -93,6 +94,10 @@ macro_rules! select {
 
 const BY_ID: &str = select!("id = $1");
 const BY_CATEGORY: &str = select!("category = $1 ORDER BY id DESC LIMIT $2");
+const POSTGRES_SEARCH: &str =
+    select!("to_tsvector('simple', name || ' ' || description) @@ to_tsquery('simple', $1) ORDER BY id DESC LIMIT $2");
+const SQLITE_SEARCH: &str =
+    select!("id IN (SELECT rowid FROM peer_words WHERE peer_words MATCH $1) ORDER BY id DESC LIMIT $2");
 
 async fn view(State(service): State<Service>, Path(id): Path<i64>) -> Result<Json<Product>, Failure> {
     let row: Option<Row> = match &service.database {
@@ -103,12 +108,24 @@ async fn view(State(service): State<Service>, Path(id): Path<i64>) -> Result<Jso
 }
 
 async fn list(State(service): State<Service>, Query(filter): Query<Filter>) -> Result<Json<Page>, Failure> {
-    let Filter { category, limit } = filter;
+    let Filter { category, search, limit } = filter;
+    let words = search.unwrap_or_default();
+    let words = words.split_whitespace();
     // One more shows whether there is another page.
     let mut rows: Vec<Row> = match &service.database {
-        Database::Postgres(pool) => sqlx::query_as(BY_CATEGORY).bind(category).bind(limit + 1).fetch_all(pool).await?,
+        Database::Postgres(pool) => {
+            let find = match &category {
+                Some(category) => sqlx::query_as(BY_CATEGORY).bind(category.clone()),
+                None => sqlx::query_as(POSTGRES_SEARCH).bind(words.collect::<Vec<_>>().join(" & ") + ":*"),
+            };
+            find.bind(limit + 1).fetch_all(pool).await?
+        }
         Database::Sqlite { reader, .. } => {
-            sqlx::query_as(BY_CATEGORY).bind(category).bind(limit + 1).fetch_all(reader).await?
+            let find = match &category {
+                Some(category) => sqlx::query_as(BY_CATEGORY).bind(category.clone()),
+                None => sqlx::query_as(SQLITE_SEARCH).bind(words.collect::<Vec<_>>().join(" AND ") + "*"),
+            };
+            find.bind(limit + 1).fetch_all(reader).await?
         }
     };
     let more = rows.len() as i64 > limit;
@@ -120,48 +137,60 @@ async fn list(State(service): State<Service>, Query(filter): Query<Filter>) -> R
 const RESERVE: &str = "WITH taken AS (
         UPDATE stock SET reserved = reserved + $2 WHERE product_id = $1 AND on_hand - reserved >= $2
         RETURNING product_id
+    ), item AS (
+        SELECT json_build_object('product_id', id, 'quantity', $2, 'name', name, 'unit_price',
+                                 json_build_object('amount', price_amount, 'currency', price_currency)) AS item
+        FROM products JOIN taken ON product_id = id
+    ), stored AS (
+        INSERT INTO reservations (id, status, items, due_at, created_at)
+        SELECT $3, 'held', json_build_array(item)::text, $4, $5 FROM item
     )
-    INSERT INTO reservations (id, status, items, due_at, created_at)
-    SELECT $3, 'held', json_build_array(json_build_object('product_id', id, 'quantity', $2, 'name', name,
-        'unit_price', json_build_object('amount', price_amount, 'currency', price_currency)))::text, $4, $5
-    FROM products JOIN taken ON product_id = id
-    RETURNING items";
+    SELECT item::text FROM item";
 
-/// SQLite has no `UPDATE` within another statement.
+/// For several items, and for SQLite, which has no `UPDATE` within another statement.
 const TAKE: &str = "UPDATE stock SET reserved = reserved + $2 WHERE product_id = $1 AND on_hand - reserved >= $2";
-const STORE: &str = "INSERT INTO reservations (id, status, items, due_at, created_at)
-    SELECT $3, 'held', json_array(json_object('product_id', id, 'quantity', $2, 'name', name,
-        'unit_price', json_object('amount', price_amount, 'currency', price_currency))), $4, $5
-    FROM products WHERE id = $1
-    RETURNING items";
+const POSTGRES_ITEM: &str = "SELECT json_build_object('product_id', id, 'quantity', $2, 'name', name, 'unit_price',
+    json_build_object('amount', price_amount, 'currency', price_currency))::text FROM products WHERE id = $1";
+const SQLITE_ITEM: &str = "SELECT json_object('product_id', id, 'quantity', $2, 'name', name, 'unit_price',
+    json_object('amount', price_amount, 'currency', price_currency)) FROM products WHERE id = $1";
+const STORE: &str = "INSERT INTO reservations (id, status, items, due_at, created_at) VALUES ($1, 'held', $2, $3, $4)";
 
 async fn reserve(State(service): State<Service>, Json(new): Json<ReservationCreate>) -> Result<Response, Failure> {
-    let ReservationCreate { reservation_id, items: [Item { product_id, quantity }] } = new;
+    let ReservationCreate { reservation_id, mut items } = new;
+    items.sort_by_key(|item| item.product_id);
     let created_at = Utc::now();
     let expires_at = created_at + TimeDelta::minutes(15);
-    macro_rules! store {
-        ($statement:expr, $executor:expr) => {{
-            let store = sqlx::query_as($statement).bind(product_id).bind(quantity).bind(&reservation_id);
-            // Reads to the end of the statement.
-            store.bind(expires_at).bind(created_at).fetch_all($executor).await?
-        }};
-    }
-    let rows: Vec<(String,)> = match &service.database {
-        Database::Postgres(pool) => store!(RESERVE, pool),
-        Database::Sqlite { writer, .. } => {
-            let mut transaction = writer.begin().await?;
-            let take = sqlx::query(TAKE).bind(product_id).bind(quantity);
-            if take.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Err(Failure(StatusCode::CONFLICT));
+    macro_rules! each {
+        ($pool:expr, $item:expr) => {{
+            let (mut transaction, mut rows) = ($pool.begin().await?, Vec::new());
+            for Item { product_id, quantity } in &items {
+                let take = sqlx::query(TAKE).bind(product_id).bind(quantity);
+                if take.execute(&mut *transaction).await?.rows_affected() == 0 {
+                    return Err(Failure(StatusCode::CONFLICT));
+                }
+                let read = sqlx::query_as($item).bind(product_id).bind(quantity);
+                rows.push(read.fetch_one(&mut *transaction).await?);
             }
-            let rows = store!(STORE, &mut *transaction);
+            let texts: Vec<&str> = rows.iter().map(|(item,): &(String,)| item.as_str()).collect();
+            let store = sqlx::query(STORE).bind(&reservation_id).bind(format!("[{}]", texts.join(",")));
+            store.bind(expires_at).bind(created_at).execute(&mut *transaction).await?;
             transaction.commit().await?;
             rows
+        }};
+    }
+    let rows: Vec<(String,)> = match (&service.database, items.as_slice()) {
+        (Database::Postgres(pool), [Item { product_id, quantity }]) => {
+            let reserve = sqlx::query_as(RESERVE).bind(product_id).bind(quantity).bind(&reservation_id);
+            reserve.bind(expires_at).bind(created_at).fetch_all(pool).await?
         }
+        (Database::Postgres(pool), _) => each!(pool, POSTGRES_ITEM),
+        (Database::Sqlite { writer, .. }, _) => each!(writer, SQLITE_ITEM),
     };
-    let (items,) = rows.into_iter().next().ok_or(Failure(StatusCode::CONFLICT))?;
+    if rows.is_empty() {
+        return Err(Failure(StatusCode::CONFLICT));
+    }
     let location = format!("/api/v1/reservations/{reservation_id}");
-    let items = RawValue::from_string(items)?;
+    let items = rows.into_iter().map(|(item,)| RawValue::from_string(item)).collect::<Result<_, _>>()?;
     let reservation = Reservation { reservation_id, status: "held", items, expires_at, created_at };
     Ok((StatusCode::CREATED, [("location", location)], Json(reservation)).into_response())
 }

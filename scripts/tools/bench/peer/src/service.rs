@@ -26,6 +26,7 @@ pub(crate) struct Service {
     pub(crate) database: Database,
     pub(crate) http: reqwest::Client,
     pub(crate) user_service: String,
+    pub(crate) product_service: String,
 }
 
 /// An error answer; every error becomes a 500.
