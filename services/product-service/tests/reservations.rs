@@ -111,6 +111,21 @@ on_both_databases! {
         assert_eq!((stock(&products, &mug).await, stock(&products, &tea).await), ((9, 1), (5, 0)));
     }
 
+    async fn a_repeated_reservation_is_the_same_even_if_nothing_is_left(database: TestDatabase) {
+        let (opened, again) = (open(&database.url).await, open(&database.url).await);
+        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let mug = product(&products, "A", 10).await;
+        let all = new(&[(&mug, 10)]);
+        let made = store.reserve(all.clone(), Utc::now()).await.unwrap().unwrap();
+        let one_more = [(&mug, 1)];
+        let (repeated, refused) =
+            tokio::join!(store.reserve(all.clone(), Utc::now()), reserve(&store, &one_more));
+        assert_eq!(repeated.unwrap(), Ok(made.clone()));
+        assert_eq!(refused, Err(Refusal::InsufficientStock(vec![(mug.id, 0)])));
+        products.delete(mug.id).await.unwrap();
+        assert_eq!(ReservationStore::new(again).reserve(all, Utc::now()).await.unwrap(), Ok(made));
+    }
+
     async fn a_reservation_is_read_as_made(database: TestDatabase) {
         let opened = open(&database.url).await;
         let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));

@@ -135,7 +135,7 @@ fn stock((id, on_hand, reserved, name, amount, currency): StockRow) -> sqlx::Res
 /// fails alone.
 async fn change_all(database: Database, changes: Vec<Change>) -> Vec<Result<Outcome, DatabaseError>> {
     let mut outcomes = Vec::with_capacity(changes.len());
-    // New reservations have new ids, usually: whether they are stored already is read only if they are refused.
+    // New reservations usually have new ids: the stored ones are not read unless something is refused.
     let only_new = changes.iter().all(|change| matches!(change.kind, ChangeKind::Reserve(_)));
     let mut parts = vec![(changes.as_slice(), !only_new)];
     while let Some((part, read)) = parts.pop() {
@@ -153,8 +153,8 @@ async fn change_all(database: Database, changes: Vec<Change>) -> Vec<Result<Outc
     outcomes
 }
 
-/// Applies all of `changes` by one transaction. If `read` is false, they are new reservations, and refused if one of them is
-/// stored already.
+/// Applies all of `changes` by one transaction. If `read` is false, they are reservations that are expected to be new: the
+/// stored ones are read only if one of them cannot be made, and an error follows if one that can be made is stored already.
 async fn change_together(database: &Database, changes: &[Change], read: bool) -> Result<Vec<Outcome>, DatabaseError> {
     let sql = match database.writer().connections {
         Connections::Postgres(_) => &POSTGRES,
@@ -182,27 +182,35 @@ async fn change_together(database: &Database, changes: &[Change], read: bool) ->
                 product_ids.extend(entry(row)?.reservation.items.iter().map(|item| item.product_id));
             }
         }
-        let mut plan = Plan::default();
         InList::push_in_list(&mut lock_stock, product_ids.iter().map(|id| id.get()).collect())?;
         lock_stock.push(" ORDER BY product_id").push(sql.lock);
         let locked: Vec<StockRow> = lock_stock.build_query_as().fetch_all(&mut *transaction).await?;
-        plan.stock = locked.into_iter().map(stock).collect::<sqlx::Result<_>>()?;
-        if read {
-            InList::push_in_list(&mut lock_reservations, ids)?;
-            lock_reservations.push(" ORDER BY id").push(sql.lock);
-            let locked: Vec<ReservationRow> = lock_reservations.build_query_as().fetch_all(&mut *transaction).await?;
-            for row in locked {
-                let entry = entry(row)?;
-                // One that another process committed after the products were read: their stock is not locked, so to this
-                // batch it comes too late. What names its id finds none, or that the id is taken.
-                if !entry.reservation.items.iter().all(|item| product_ids.contains(&item.product_id)) {
-                    continue;
+        let stock: BTreeMap<ProductId, Stock> = locked.into_iter().map(stock).collect::<sqlx::Result<_>>()?;
+        let mut read = read;
+        let (plan, outcomes) = loop {
+            let mut plan = Plan { stock: stock.clone(), ..Plan::default() };
+            if read {
+                InList::push_in_list(&mut lock_reservations, ids.clone())?;
+                lock_reservations.push(" ORDER BY id").push(sql.lock);
+                let locked: Vec<ReservationRow> =
+                    lock_reservations.build_query_as().fetch_all(&mut *transaction).await?;
+                for row in locked {
+                    let entry = entry(row)?;
+                    // One that another process committed after the products were read: their stock is not locked, so to
+                    // this batch it comes too late. A change with its id gets `NotFound`, or that the id is taken.
+                    if !entry.reservation.items.iter().all(|item| product_ids.contains(&item.product_id)) {
+                        continue;
+                    }
+                    plan.reservations.insert(entry.reservation.reservation_id.as_str().to_owned(), entry);
                 }
-                plan.reservations.insert(entry.reservation.reservation_id.as_str().to_owned(), entry);
             }
-        }
-
-        let outcomes = changes.iter().map(|change| plan.apply(change)).collect();
+            let outcomes: Vec<Outcome> = changes.iter().map(|change| plan.apply(change)).collect();
+            if read || outcomes.iter().all(Result::is_ok) {
+                break (plan, outcomes);
+            }
+            // What is refused may be stored already, by a request whose response was lost.
+            read = true;
+        };
         let removed = plan.removed();
         if !removed.is_empty() {
             InList::push_in_list(&mut remove, removed)?;
