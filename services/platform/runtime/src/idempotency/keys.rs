@@ -76,10 +76,9 @@ impl Keys {
         };
         // The same request, on another instance or given up by its client, may have succeeded meanwhile, and this one have
         // failed for that very reason: the value is taken, the version is old, or nothing is left.
-        match self.stored_response(claim.as_ref()).await {
-            Ok(Some(stored)) => Ok(replayed(stored, log)),
-            Err(KeyError::Reused) => Err(KeyError::Reused.into()),
-            _ => Err(error),
+        match self.stored_response(claim.as_ref()).await? {
+            Some(stored) => Ok(replayed(stored, log)),
+            None => Err(error),
         }
     }
 
