@@ -20,14 +20,14 @@ pub(crate) fn print(servers: &[Server], config: &Config, first_start: bool) {
         table += &row(name, &url, &format!("{url}/openapi.json"), &config.database(name).to_string());
         docs += &format!("  {url}/docs\n");
     }
-    let example = example(servers, first_start);
+    let example = example(servers, first_start, config.wants_demo(first_start));
     stderr::print(format_args!(
         "\n{table}\nRead the docs, and send requests from them:\n\n{docs}{example}\nCtrl-C stops everything.\n"
     ));
 }
 
 /// Commands that show what the platform does.
-fn example(servers: &[Server], first_start: bool) -> String {
+fn example(servers: &[Server], first_start: bool, has_demo: bool) -> String {
     let url = |name: &str| servers.iter().find(|server| server.service_name() == name).map(Server::url);
     let (Some(users), Some(products), Some(orders)) =
         (url("user-service"), url("product-service"), url("order-service"))
@@ -35,6 +35,8 @@ fn example(servers: &[Server], first_start: bool) -> String {
         return String::new();
     };
     let email = example_email(first_start);
+    // Of an older data directory it is not known which products it has.
+    let note = if has_demo { "" } else { "\nProducts 1 and 2 are those that --demo creates.\n" };
     let json = "-H 'Content-Type: application/json'";
     let items = r#"[{"product_id": 1, "quantity": 2}, {"product_id": 2, "quantity": 1}]"#;
     format!(
@@ -45,7 +47,7 @@ Try it: list products, create a user, order two products for user 1, read order 
   curl -i {users}/api/v1/users {json} -d '{{\"email\": \"{email}\", \"name\": \"John Doe\"}}'
   curl -i {orders}/api/v1/orders {json} -d '{{\"user_id\": 1, \"items\": {items}}}'
   curl -i {orders}/api/v1/orders/1
-"
+{note}"
     )
 }
 

@@ -151,6 +151,10 @@ fn only_a_new_data_directory_gets_demo_products() {
     assert!(demo.as_array().unwrap().len() >= 10, "{demo}");
     // Again, they exist already.
     assert_eq!(products(directory.path(), &["--demo"]), demo);
+    for (arguments, is_hinted) in [(&[][..], true), (&["--demo"], false)] {
+        let running = start_program(program(directory.path()).args(arguments));
+        assert_eq!(running.welcome.contains("--demo"), is_hinted, "{}", running.welcome);
+    }
     assert_eq!(products(TempDir::new().unwrap().path(), &[]).as_array().unwrap().len(), demo.as_array().unwrap().len());
 }
 
