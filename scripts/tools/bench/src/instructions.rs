@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::data::Environment;
 use crate::load::Requests;
 use crate::plan::{Kind, ORDER_SERVICE, Operation, PRODUCT_SERVICE, Side, USER_SERVICE};
-use crate::platform::{ORDERS, create_filled, requests, start};
+use crate::platform::{ORDERS, create_filled, requests, reserve, start};
 use crate::progress::Progress;
 
 /// How many requests are sent before counting, to open connections and prepare statements.
@@ -47,7 +47,8 @@ pub(crate) async fn measure(
 ) -> Result<Vec<Count>> {
     let mut counts = Vec::new();
     for side in sides {
-        let databases = create_filled(environment, database, &format!("callgrind-{side}"), ORDERS).await?;
+        let name = format!("callgrind-{side}{}", if reserve(operations) { "-reserving" } else { "" });
+        let databases = create_filled(environment, database, &name, ORDERS).await?;
         let output = |service: &Service| -> PathBuf {
             environment.directory.path().join(format!("{side}.{database}.{}", service.name))
         };

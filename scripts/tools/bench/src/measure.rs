@@ -13,7 +13,7 @@ use crate::ceiling;
 use crate::data::Environment;
 use crate::load::{self, Requests};
 use crate::plan::{Kind, Operation, Side};
-use crate::platform::{DatabaseUrls, ORDERS, create_filled, requests, start};
+use crate::platform::{DatabaseUrls, ORDERS, create_filled, requests, reserve, start};
 use crate::progress::Progress;
 
 /// One side under one workload in one round.
@@ -93,7 +93,8 @@ pub(crate) async fn rounds(
     let mut platforms = Vec::new();
     let mut ceiling = None;
     for side in sides {
-        let databases = create_filled(environment, kind, &side.to_string(), ORDERS).await?;
+        let name = format!("{side}{}", if reserve(operations) { "-reserving" } else { "" });
+        let databases = create_filled(environment, kind, &name, ORDERS).await?;
         match side {
             // The same tables, without a service.
             Side::Ceiling => ceiling = Some(databases),

@@ -65,7 +65,7 @@ pub(crate) async fn start(
     prefix: impl Fn(&Service) -> Vec<OsString>,
 ) -> Result<Platform> {
     let is_implemented = |name: &str| side != Side::Peer || PEER_SERVICES.contains(&name);
-    let reserves = operations.iter().any(|operation| operation.reserved_items() > 0);
+    let reserves = reserve(operations);
     let mut platform = Platform::default();
     // Callees before callers.
     for service in topology::platform().services.iter().filter(|service| is_implemented(&service.name)) {
@@ -81,6 +81,11 @@ pub(crate) async fn start(
         platform.members.push(Member { service, instance });
     }
     Ok(platform)
+}
+
+/// Whether product-service reserves items for one of `operations`.
+pub(crate) fn reserve(operations: &[Operation]) -> bool {
+    operations.iter().any(|operation| operation.reserved_items() > 0)
 }
 
 fn command(environment: &Environment, side: Side, service: &Service, prefix: Vec<OsString>) -> Command {

@@ -73,11 +73,10 @@ fn bounds(workload: Workload) -> (f64, Option<f64>) {
         (Kind::Postgres, Operation::PostOrderOneItem, _) => (6.0, Some(0.5)),
         (Kind::Postgres, Operation::PostReservation, ..=255) => (10.0, Some(0.5)),
         (Kind::Postgres, Operation::PostReservation, _) => (30.0, Some(0.5)),
-        (
-            Kind::Postgres,
-            Operation::GetProduct | Operation::ListProducts | Operation::SearchProducts | Operation::PostOrderFiveItems,
-            _,
-        ) => (2.0, Some(0.5)),
+        (Kind::Postgres, Operation::PostOrderFiveItems | Operation::ListProducts | Operation::SearchProducts, _) => {
+            (2.0, None)
+        }
+        (Kind::Postgres, Operation::GetProduct, _) => (2.0, Some(0.5)),
         (Kind::Postgres, _, _) => (2.5, Some(0.5)),
         (Kind::Sqlite, Operation::PostOrder | Operation::PostReservation, _) => (8.0, Some(0.2)),
         (Kind::Sqlite, _, _) => (2.0, None),
