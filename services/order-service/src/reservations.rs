@@ -31,7 +31,7 @@ const CONCURRENCY: usize = 16;
 /// How long to wait for the next look at the tasks, if nobody wakes the loop: a task is retried, or another instance has
 /// ended before it did one.
 const POLL: Duration = Duration::from_secs(3);
-/// The wait after the first attempt in vain; it doubles with each attempt.
+/// The wait after the first failed attempt; it doubles with each attempt.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
@@ -84,7 +84,7 @@ impl Reservations {
 
     /// Releases a reservation in the background. If that fails, it expires by itself.
     pub(crate) fn release(&self, id: Uuid, request: &RequestScope) {
-        // There is none any more when the process ends.
+        // Without a runtime the process is ending.
         let Ok(runtime) = Handle::try_current() else { return };
         let (products, scope) = (self.products.clone(), request.outlived_by(CALL_TIMEOUT));
         runtime.spawn(async move {

@@ -29,7 +29,7 @@ pub struct ReservationTask {
     pub reservation_id: Uuid,
     /// What is to become of it.
     pub wanted: Wanted,
-    /// How often that was tried in vain.
+    /// How many attempts have failed.
     pub attempts: i64,
 }
 
@@ -73,7 +73,7 @@ impl ReservationTasks {
 
     /// At most `limit` tasks that are due at `now`, those that have waited longest first.
     pub async fn due(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<ReservationTask>, DatabaseError> {
-        // By the writer, which fails once a file is not at its path any more: its tasks are nobody's then.
+        // Through the writer, which fails once the file is no longer at its path: tasks of a removed file must not be done.
         let rows: Vec<(i64, String, String, i64)> = with_pool!(self.0.writer(), |pool| async {
             let select = "SELECT order_id, reservation_id, wanted, attempts FROM reservation_tasks WHERE next_at <= ";
             let mut query = Pool::query_for(pool, select);
@@ -103,8 +103,8 @@ impl ReservationTasks {
         })
     }
 
-    /// Lets the tasks of these orders wait until `next_at` after `attempts` in vain, unless something else than `wanted` is
-    /// wanted by now.
+    /// Lets the tasks of these orders wait until `next_at` after `attempts` failed attempts, unless something else than
+    /// `wanted` is wanted by now.
     pub async fn postpone(
         &self,
         wanted: Wanted,
