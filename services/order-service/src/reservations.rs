@@ -234,7 +234,7 @@ pub(crate) fn describe(failure: &Failure) -> String {
     }
 }
 
-/// `code` if it is one of the contract: another service decides what else it may be.
+/// `code` if it is one of [`FINAL`]: the log takes no text that another service chooses.
 fn known(code: &str) -> &'static str {
     FINAL.into_iter().find(|known| *known == code).unwrap_or("with another code")
 }

@@ -51,7 +51,7 @@ pub(crate) enum ProductError {
 impl From<DatabaseError> for ProductError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            // The SKU, for the only other unique value is a key, whose stored response is found before this is told.
+            // The SKU: the only other unique value is an idempotency key, and then the stored response is returned instead.
             DatabaseError::UniqueViolation => Self::SkuTaken,
             error => Self::Database(error),
         }
@@ -195,8 +195,8 @@ impl Products {
         }
     }
 
-    /// The page that starts where `from` says. Boxed: its 10 KB would be part of every request for a list, most of which find
-    /// theirs in the cache.
+    /// The page that starts where `from` says. Boxed: otherwise each request for a list holds the 10 KB of this future
+    /// several times.
     fn page(&self, from: NextProducts, limit: PageLimit) -> BoxFuture<'_, Result<ProductPage, ProductError>> {
         let page = async move {
             if let Some(search) = &from.filter.search {
