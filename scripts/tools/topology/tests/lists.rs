@@ -31,6 +31,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("services/platform/testing/Cargo.toml", "tests of the mocks of real clients"),
     ("services/platform/testing/tests/", "tests of the mocks of real clients"),
     ("scripts/tools/bench/src/", "measures operations of each service"),
+    ("scripts/tools/bench/peer/src/", "the same operations in other words"),
     ("scripts/tools/chaos/src/", "promises about operations of each service"),
     ("scripts/tools/openapi/tests/", "tests on the real documents"),
     ("scripts/steps/smoke.py", "scenarios of each service, and an order needs a user"),
