@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::components::{error_code_schema, error_schema, header, headers};
 use crate::conventions::{self, Breach};
 use crate::error_code::ErrorCode;
+use crate::event::Events;
+use crate::event_document::{self, EventDocumentError};
 use crate::examples::{self, DeclaredError, ErrorExample, Example};
 use crate::health;
 use crate::operation::{Operation, TypeCheck};
@@ -35,6 +37,8 @@ pub struct Contract {
     pub operations: fn() -> Vec<Operation>,
     /// The text of `examples.json`.
     pub examples: &'static str,
+    /// The events that the service publishes; `None` if there are none.
+    pub events: Option<Events>,
 }
 
 /// Why a document cannot be made. Each variant names the operation to fix.
@@ -60,6 +64,9 @@ pub enum DocumentError {
         /// The contradiction.
         problem: String,
     },
+    /// The events contradict their declaration.
+    #[error(transparent)]
+    Events(#[from] EventDocumentError),
 }
 
 impl Contract {
@@ -107,6 +114,13 @@ impl Contract {
             .map_err(|Breach { operation: id, problem }| DocumentError::Mismatch { id, problem })?;
         conventions::show_parameter_examples(&mut document);
         Ok(format!("{document:#}\n"))
+    }
+
+    /// The complete AsyncAPI document of the events, as pretty-printed JSON that ends with a newline; `None` if there are
+    /// none.
+    pub fn event_document(&self) -> Result<Option<String>, DocumentError> {
+        let document = |events| event_document::document(self.service, &self.title(), events);
+        Ok(self.events.as_ref().map(document).transpose()?)
     }
 
     /// The schema of the error codes that its operations declare.

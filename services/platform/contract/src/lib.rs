@@ -21,6 +21,8 @@
 //! | [`paths`] | the operations of a document read as JSON, and which of them a path belongs to |
 //! | [`operation`] | what an API crate declares of an operation beyond the trait |
 //! | [`document`] | the OpenAPI document: what dropshot derives, completed from declarations beside the trait |
+//! | [`mod@event`] | events as types, and how they are sent |
+//! | [`event_document`] | the AsyncAPI document: the events of a service |
 //!
 //! Nothing here runs a service; that is `service-runtime`, which no API crate may depend on.
 
@@ -32,6 +34,8 @@ pub mod constrained;
 pub mod deprecated;
 pub mod document;
 pub mod error_code;
+pub mod event;
+pub mod event_document;
 pub mod examples;
 pub mod extract;
 pub mod health;

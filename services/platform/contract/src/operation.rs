@@ -19,7 +19,7 @@ pub struct Operation {
 /// Deserializes an example as its type and serializes it again.
 pub(crate) type TypeCheck = fn(&Value) -> serde_json::Result<Value>;
 
-fn check_as<T: DeserializeOwned + Serialize>(value: &Value) -> serde_json::Result<Value> {
+pub(crate) fn check_as<T: DeserializeOwned + Serialize>(value: &Value) -> serde_json::Result<Value> {
     serde_json::to_value(serde_json::from_value::<T>(value.clone())?)
 }
 
