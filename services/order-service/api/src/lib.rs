@@ -8,6 +8,7 @@
 //! it, checked in as `openapi/order-service.json`. The doc comments here are that document's text, written for people who
 //! will never see this code.
 
+mod events;
 mod item;
 mod operations;
 
@@ -22,6 +23,7 @@ use dropshot::{HttpError, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use events::{OrderCancelled, OrderCompleted, OrderConfirmed, OrderCreated, PlacedItem, ReservationId};
 pub use item::{ItemName, OrderItem, OrderItemCreate, ProductId, Quantity};
 pub use operations::{
     INSUFFICIENT_STOCK, INVALID_TRANSITION, MIXED_CURRENCIES, ORDER_NOT_FOUND, PRICE_CHANGED, PRODUCT_NOT_FOUND,

@@ -5,6 +5,7 @@ use contract::error_code::{BODY, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST,
 use contract::operation::Operation;
 use dropshot::ErrorStatusCode;
 
+use crate::events::events;
 use crate::{Order, OrderCreate, OrderPage, OrderReceipt, OrderStatusUpdate, order_service_api_mod};
 
 /// No order has the id.
@@ -151,6 +152,7 @@ pub fn service_contract() -> Contract {
         api: order_service_api_mod::stub_api_description,
         operations,
         examples: include_str!("../examples.json"),
+        events: Some(events()),
     }
 }
 

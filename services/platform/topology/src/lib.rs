@@ -77,6 +77,12 @@ impl Platform {
         Ok(platform)
     }
 
+    /// The service that publishes this type of event.
+    #[must_use]
+    pub fn publisher(&self, event: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.publishes.iter().any(|published| published == event))
+    }
+
     /// The service of this name.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<&Service> {
@@ -147,7 +153,17 @@ impl Service {
     /// Its client crate, such as `user-client`.
     #[must_use]
     pub fn client(&self) -> String {
-        format!("{}-client", self.name.strip_suffix("-service").unwrap_or(&self.name))
+        format!("{}-client", self.short_name())
+    }
+
+    /// The crate for consumers of its events, such as `user-events`; `None` if it publishes none.
+    #[must_use]
+    pub fn events_crate(&self) -> Option<String> {
+        (!self.publishes.is_empty()).then(|| format!("{}-events", self.short_name()))
+    }
+
+    fn short_name(&self) -> &str {
+        self.name.strip_suffix("-service").unwrap_or(&self.name)
     }
 }
 

@@ -7,6 +7,7 @@
 //! it, checked in as `openapi/product-service.json`. The doc comments here are that document's text, written for people who
 //! will never see this code.
 
+mod events;
 mod operations;
 mod product;
 mod reservation;
@@ -18,6 +19,7 @@ use contract::precondition::{Conditional, IfMatch, IfNoneMatch};
 use contract::version::{Tagged, TaggedChanged, TaggedCreated};
 use dropshot::{HttpError, HttpResponseDeleted, HttpResponseOk, RequestContext};
 
+pub use events::{OrderId, ProductChange, ProductChanged, StockRejected, StockReleased, StockReserved};
 pub use operations::{
     INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, RESERVATION_ID_TAKEN, RESERVATION_NOT_FOUND, RESERVATION_RELEASED,
     SKU_TAKEN, STOCK_TOO_LARGE, service_contract,

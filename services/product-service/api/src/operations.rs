@@ -7,6 +7,7 @@ use contract::error_code::{
 use contract::operation::Operation;
 use dropshot::ErrorStatusCode;
 
+use crate::events::events;
 use crate::{
     CategorySummary, Product, ProductCreate, ProductPage, ProductReplace, Reservation, ReservationCreate, StockChange,
     product_service_api_mod,
@@ -92,6 +93,7 @@ pub fn service_contract() -> Contract {
         api: product_service_api_mod::stub_api_description,
         operations,
         examples: include_str!("../examples.json"),
+        events: Some(events()),
     }
 }
 

@@ -7,6 +7,7 @@
 //! it, checked in as `openapi/user-service.json`. The doc comments here are that document's text, written for people who
 //! will never see this code.
 
+mod events;
 mod operations;
 
 use contract::answer::{Answer, Created};
@@ -17,6 +18,7 @@ use dropshot::{HttpError, HttpResponseDeleted, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use events::{UserDeleted, UserRegistered};
 pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, service_contract};
 
 /// The operations of user-service.

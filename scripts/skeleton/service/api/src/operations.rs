@@ -28,6 +28,7 @@ pub fn service_contract() -> Contract {
         api: widget_service_api_mod::stub_api_description,
         operations,
         examples: include_str!("../examples.json"),
+        events: None,
     }
 }
 
