@@ -109,7 +109,7 @@ mod tests {
         let document = r#"{"paths": {"/things/{id}": {"get": {"operationId": "thing_view", "responses": {
             "200": {"content": {"application/json": {"example": {}}}},
             "404": {"content": {"application/json": {"examples": {"thing_not_found": {}}}}}}}}}}"#;
-        vec![Contract { service: "things", document: document.to_owned() }]
+        vec![Contract { service: "things", document: document.to_owned(), events: None }]
     }
 
     fn coverage(lines: &[(&str, u16, &str)]) -> Result<usize> {

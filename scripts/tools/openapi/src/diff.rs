@@ -15,6 +15,7 @@ use drift::{Change, ChangeClass};
 use serde_json::Value;
 
 use crate::document::Contract;
+use crate::events::as_answers;
 
 /// From this `info.version` on, a contract only grows within `/api/v1`.
 const FROZEN_FROM: semver::Version = semver::Version::new(1, 0, 0);
@@ -35,17 +36,17 @@ pub fn differences(root: &Path, contracts: &[Contract], revision: &str) -> Resul
         bail!("git has no revision `{revision}` here");
     }
     // Relative to `root`, which need not be the root of the repository.
-    let listed = git(root, &["ls-tree", "--name-only", revision, "openapi/"])?;
+    let listed = git(root, &["ls-tree", "-r", "--name-only", revision, "openapi/"])?;
     let mut earlier: BTreeSet<&str> = listed.lines().collect();
     let mut differences = Vec::new();
-    for contract in contracts {
-        let path = contract.document_path().display().to_string();
+    for Document { title, path, is_events } in contracts.iter().flat_map(Document::all) {
         let new = std::fs::read_to_string(root.join(&path)).with_context(|| format!("cannot read {path}"))?;
         differences.push(if earlier.remove(path.as_str()) {
             let old = git(root, &["show", &format!("{revision}:./{path}")])?;
-            compare(contract.service, &serde_json::from_str(&old)?, &serde_json::from_str(&new)?)?
+            let compare = if is_events { compare_events } else { compare };
+            compare(&title, &serde_json::from_str(&old)?, &serde_json::from_str(&new)?)?
         } else {
-            Difference { markdown: format!("# {}\n\nNew.\n", contract.service), forbidden: false }
+            Difference { markdown: format!("# {title}\n\nNew.\n"), forbidden: false }
         });
     }
     for path in earlier {
@@ -54,6 +55,28 @@ pub fn differences(root: &Path, contracts: &[Contract], revision: &str) -> Resul
         differences.push(Difference { markdown, forbidden: is_frozen(&old) });
     }
     Ok(differences)
+}
+
+/// A document of a contract.
+struct Document {
+    /// The name of the service, and of what it describes if that is not its operations.
+    title: String,
+    /// Relative to the workspace.
+    path: String,
+    is_events: bool,
+}
+
+impl Document {
+    /// Every document of `contract`.
+    fn all(contract: &Contract) -> Vec<Self> {
+        let path = contract.document_path().display().to_string();
+        let mut all = vec![Self { title: contract.service.to_owned(), path, is_events: false }];
+        if contract.events.is_some() {
+            let path = contract.event_document_path().display().to_string();
+            all.push(Self { title: format!("{} events", contract.service), path, is_events: true });
+        }
+        all
+    }
 }
 
 fn git(root: &Path, arguments: &[&str]) -> Result<String> {
@@ -114,6 +137,26 @@ pub fn compare(service: &str, old: &Value, new: &Value) -> Result<Difference> {
         }
     }
     Ok(Difference { markdown, forbidden: is_frozen(old) && !breaking.is_empty() })
+}
+
+/// The changes from `old` to `new`, two documents of events: a consumer reads an event as a client reads an answer.
+pub fn compare_events(title: &str, old: &Value, new: &Value) -> Result<Difference> {
+    let mut difference = compare(title, &as_answers(old), &as_answers(new))?;
+    let moved: String = old["channels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, before)| {
+            let after = &new["channels"][*name];
+            !after.is_null() && ["address", "bindings"].iter().any(|part| before[*part] != after[*part])
+        })
+        .map(|(name, _)| format!("- `{name}`: the channel is another one, which no consumer is bound to\n"))
+        .collect();
+    if !moved.is_empty() {
+        write!(difference.markdown, "\n## Breaking\n\n{moved}")?;
+        difference.forbidden |= is_frozen(old);
+    }
+    Ok(difference)
 }
 
 fn is_frozen(document: &Value) -> bool {
@@ -299,23 +342,24 @@ fn location(change: &Change) -> String {
     format!("`{}`", pointer.replace("~1", "/").replace("~0", "~").replace("#/paths/", "").replace("#/components/", ""))
 }
 
-/// Fails unless the newest entry of each service in `docs/api-changelog.md` names its document's version.
+/// Fails unless the newest entry of each document in `docs/api-changelog.md` names its version.
 pub fn check_changelog(root: &Path, contracts: &[Contract]) -> Result<()> {
     let path = "docs/api-changelog.md";
     let text = std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))?;
     for contract in contracts {
-        let document: Value = serde_json::from_str(&contract.document)?;
-        let wanted = format!("### {} ", version(&document));
-        let mut lines = text.lines().skip_while(|line| *line != format!("## {}", contract.service)).skip(1);
-        let newest = lines.find(|line| line.starts_with("##")).unwrap_or_default();
-        if !format!("{newest} ").starts_with(&wanted) {
-            bail!(
-                "{path}: the newest entry of {} is `{newest}`, but its document has the version {}.\nAdd an entry \
-                 `{wanted}- DATE` below `## {}` that tells readers of the API what changed.",
-                contract.service,
-                version(&document),
-                contract.service,
-            );
+        let texts = [Some(&contract.document), contract.events.as_ref()].into_iter().flatten();
+        for (Document { title, .. }, document) in Document::all(contract).into_iter().zip(texts) {
+            let document: Value = serde_json::from_str(document)?;
+            let wanted = format!("### {} ", version(&document));
+            let mut lines = text.lines().skip_while(|line| *line != format!("## {title}")).skip(1);
+            let newest = lines.find(|line| line.starts_with("##")).unwrap_or_default();
+            if !format!("{newest} ").starts_with(&wanted) {
+                bail!(
+                    "{path}: the newest entry of {title} is `{newest}`, but its document has the version {}.\nAdd an \
+                     entry `{wanted}- DATE` below `## {title}` that tells readers of the API what changed.",
+                    version(&document),
+                );
+            }
         }
     }
     Ok(())

@@ -6,6 +6,9 @@ use anyhow::Result;
 use contract::paths::{operations, resolved};
 use serde_json::{Value, json};
 
+/// The directory of the checked-in documents of events, relative to the workspace.
+pub(crate) const EVENT_DOCUMENTS: &str = "openapi/events";
+
 /// A service's contract.
 #[derive(Debug)]
 pub struct Contract {
@@ -13,12 +16,25 @@ pub struct Contract {
     pub service: &'static str,
     /// The document as the API trait declares it.
     pub document: String,
+    /// The document of its events; `None` if it publishes none.
+    pub events: Option<String>,
 }
 
 impl Contract {
     /// The path of the checked-in document, relative to the workspace.
     pub fn document_path(&self) -> PathBuf {
         Path::new("openapi").join(format!("{}.json", self.service))
+    }
+
+    /// The path of the checked-in document of its events, relative to the workspace.
+    pub fn event_document_path(&self) -> PathBuf {
+        Path::new(EVENT_DOCUMENTS).join(format!("{}.json", self.service))
+    }
+
+    /// The name of the Rust crate for consumers of its events, and of its directory in `clients/`: `user-events` for
+    /// `user-service`.
+    pub fn events_crate(&self) -> String {
+        format!("{}-events", self.service.strip_suffix("-service").unwrap_or(self.service))
     }
 
     /// The name of the Rust client crate, and of its directory in `clients/`: `user-client` for `user-service`.

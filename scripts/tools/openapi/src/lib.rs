@@ -1,7 +1,8 @@
 //! The contract tool, `cargo openapi`: one source of truth, everything else derived and verified.
 //!
 //! The API trait crates are the source. From each comes one OpenAPI document in `openapi/`, and from the document the Rust
-//! client crate in `clients/` and the commands in `clients/cli`. [`generate()`] writes all of them, [`check()`] reports the
+//! client crate in `clients/` and the commands in `clients/cli`; and one AsyncAPI document in `openapi/events/` if the
+//! service publishes events, and from it the crate for their consumers in `clients/`. [`generate()`] writes all of them, [`check()`] reports the
 //! files that differ. Neither depends on where it was built, nor on git: the workspace is found from the working directory,
 //! so shallow clones and tarballs work, and so do shared target directories ([`freshness`]). Only [`diff`] reads another
 //! revision.
@@ -11,9 +12,11 @@ mod client;
 mod coverage;
 pub mod diff;
 mod document;
+mod events;
 pub mod freshness;
 #[path = "generated/contracts.rs"]
 mod generated;
+mod template;
 mod text;
 
 use std::collections::BTreeSet;
@@ -31,8 +34,14 @@ use text::difference;
 pub fn contracts() -> Result<Vec<Contract>> {
     let mut contracts = Vec::new();
     for (service, contract) in generated::CONTRACTS {
-        let document = contract().document().with_context(|| format!("services/{service}/api"))?;
-        contracts.push(Contract { service, document });
+        let contract = contract();
+        let (document, events) = (contract.document(), contract.event_document());
+        let context = || format!("services/{service}/api");
+        contracts.push(Contract {
+            service,
+            document: document.with_context(context)?,
+            events: events.with_context(context)?,
+        });
     }
     Ok(contracts)
 }
@@ -69,6 +78,9 @@ pub fn artifacts(contracts: &[Contract]) -> Result<Vec<Artifact>> {
             content: contract.document.clone(),
             source: format!("the API trait in services/{}/api", contract.service),
         });
+        if let Some(document) = &contract.events {
+            artifacts.extend(event_artifacts(contract, document)?);
+        }
     }
     artifacts.push(Artifact {
         path: commands.join("services.rs"),
@@ -76,6 +88,20 @@ pub fn artifacts(contracts: &[Contract]) -> Result<Vec<Artifact>> {
         source: "the documents in openapi/".to_owned(),
     });
     artifacts.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(artifacts)
+}
+
+/// The derived files of the events of `contract`, which `document` describes.
+fn event_artifacts(contract: &Contract, document: &str) -> Result<Vec<Artifact>> {
+    let path = contract.event_document_path();
+    let source = path.display().to_string();
+    let crate_path = Path::new("clients").join(contract.events_crate());
+    let files = events::generate(contract, document)
+        .with_context(|| format!("generating {} from {source}", crate_path.display()))?;
+    let file = |(path, content)| Artifact { path: crate_path.join(path), content, source: source.clone() };
+    let mut artifacts: Vec<Artifact> = files.into_iter().map(file).collect();
+    let source = format!("the events in services/{}/api", contract.service);
+    artifacts.push(Artifact { path, content: document.to_owned(), source });
     Ok(artifacts)
 }
 
@@ -143,8 +169,8 @@ pub fn check(root: &Path, contracts: &[Contract]) -> Result<()> {
     }
     bail!(
         "{report}To fix it, run\n\n    cargo openapi generate\n\nand commit the result. Files in openapi/, \
-         clients/*-client and clients/cli/src/generated are never edited by hand: change the API trait in \
-         services/<service>/api instead."
+         clients/*-client, clients/*-events and clients/cli/src/generated are never edited by hand: change the API trait \
+         or the events in services/<service>/api instead."
     )
 }
 

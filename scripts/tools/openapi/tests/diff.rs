@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use openapi_manager::diff::{Difference, check_changelog, compare, differences};
+use openapi_manager::diff::{Difference, check_changelog, compare, compare_events, differences};
 use openapi_manager::{contracts, generate, workspace_root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -89,6 +89,67 @@ fn removals_break_and_additions_do_not() {
         d["paths"]["/api/v1/orders/{order_id}/archive"] = more;
         d["paths"]["/api/v1/orders/{order_id}/archive"]["post"]["operationId"] = json!("order_archive");
     }));
+}
+
+/// The difference that `edit` makes to the events of order-service at version 1.0.0.
+fn of_events(edit: impl FnOnce(&mut Value)) -> Difference {
+    let contracts = contracts().unwrap();
+    let contract = contracts.iter().find(|contract| contract.service == "order-service").unwrap();
+    let mut old: Value = serde_json::from_str(contract.events.as_ref().unwrap()).unwrap();
+    old["info"]["version"] = "1.0.0".into();
+    let mut new = old.clone();
+    edit(&mut new);
+    compare_events("order-service events", &old, &new).unwrap()
+}
+
+#[test]
+fn an_event_only_grows() {
+    fn remove(object: &mut Value, name: &str) {
+        object.as_object_mut().unwrap().shift_remove(name).unwrap();
+    }
+    fn require_no_longer(schema: &mut Value, field: &str) {
+        schema["required"].as_array_mut().unwrap().retain(|one| one != field);
+    }
+    fn schemas(document: &mut Value) -> &mut Value {
+        &mut document["components"]["schemas"]
+    }
+    let breaking: [(&str, fn(&mut Value)); 10] = [
+        ("an event is gone", |d| remove(&mut d["components"]["messages"], "order.cancelled")),
+        ("a field is gone", |d| remove(&mut schemas(d)["OrderCreated"]["properties"], "items")),
+        ("a field may be missing", |d| require_no_longer(&mut schemas(d)["OrderCreated"], "user_id")),
+        ("a field has another type", |d| {
+            schemas(d)["OrderCreated"]["properties"]["user_id"] = json!({"type": "string"})
+        }),
+        ("an upper bound is another", |d| schemas(d)["Quantity"]["maximum"] = json!(2_000_000)),
+        ("a lower bound is another", |d| schemas(d)["OrderId"]["minimum"] = json!(0)),
+        ("a pattern is another", |d| schemas(d)["ReservationId"]["pattern"] = json!("^.*$")),
+        ("the envelope lacks the id", |d| remove(&mut schemas(d)["OrderCreatedEvent"]["properties"], "id")),
+        ("the routing key is another", |d| d["channels"]["order.created"]["address"] = json!("orders.created")),
+        ("the exchange is another", |d| {
+            d["channels"]["order.created"]["bindings"]["amqp"]["exchange"]["name"] = json!("events");
+        }),
+    ];
+    for (what, edit) in breaking {
+        let difference = of_events(edit);
+        assert!(difference.forbidden && difference.markdown.contains("## Breaking"), "{what}: {}", difference.markdown);
+    }
+    let harmless: [(&str, fn(&mut Value)); 3] = [
+        ("a field is new", |d| {
+            schemas(d)["OrderCreated"]["properties"]["note"] = json!({ "type": "string" });
+        }),
+        ("an event is new", |d| {
+            let more = d["components"]["messages"]["order.created"].clone();
+            d["components"]["messages"]["order.archived"] = more;
+        }),
+        ("a text is reworded", |d| {
+            d["components"]["messages"]["order.created"]["description"] = json!("It is placed.")
+        }),
+    ];
+    for (what, edit) in harmless {
+        let difference = of_events(edit);
+        assert!(!difference.forbidden && !difference.markdown.is_empty(), "{what}: {}", difference.markdown);
+    }
+    assert_eq!(of_events(|_| ()), Difference { markdown: String::new(), forbidden: false });
 }
 
 const CANCEL: &str = "/api/v1/orders/{order_id}/cancel";

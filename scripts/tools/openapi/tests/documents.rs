@@ -13,6 +13,16 @@ fn for_each_document(check: impl Fn(&str, &Value)) {
     }
 }
 
+/// As [`for_each_document`], with the documents of events too.
+fn for_each_schema(check: impl Fn(&str, &Value)) {
+    for_each_document(&check);
+    for contract in contracts().unwrap() {
+        if let Some(events) = contract.events {
+            check(contract.service, &serde_json::from_str(&events).unwrap());
+        }
+    }
+}
+
 /// Every object in `value`, itself included.
 fn objects(value: &Value) -> Vec<&Value> {
     let inner = value.as_object().into_iter().flat_map(|fields| fields.values());
@@ -36,7 +46,7 @@ fn every_error_has_a_code_and_the_known_ones_are_listed() {
 
 #[test]
 fn every_integer_has_a_format() {
-    for_each_document(|service, document| {
+    for_each_schema(|service, document| {
         for schema in objects(document).into_iter().filter(|schema| schema["type"] == "integer") {
             assert!(schema["format"].is_string(), "{service}: {schema}");
         }
@@ -45,7 +55,7 @@ fn every_integer_has_a_format() {
 
 #[test]
 fn no_type_is_behind_an_all_of() {
-    for_each_document(|service, document| {
+    for_each_schema(|service, document| {
         // In OpenAPI 3.0 nothing else can say that a field with a type by reference is deprecated.
         for schema in objects(document).into_iter().filter(|schema| schema["deprecated"] != true) {
             assert!(schema.get("allOf").is_none(), "{service}: {schema}");

@@ -85,7 +85,9 @@ fn patterned() -> Vec<(&'static str, Value)> {
     }
     let mut found = Vec::new();
     for contract in contracts().unwrap() {
-        collect(contract.service, &serde_json::from_str(&contract.document).unwrap(), &mut found);
+        for document in [Some(contract.document), contract.events].into_iter().flatten() {
+            collect(contract.service, &serde_json::from_str(&document).unwrap(), &mut found);
+        }
     }
     found
 }

@@ -25,6 +25,8 @@ enum Kind {
     Platform,
     /// `clients/<name>-client`
     Client,
+    /// `clients/<name>-events`
+    Events,
     /// `clients/cli`, which uses every client
     CommandLine,
     /// `scripts/tools/openapi`, which reads the contract of every service
@@ -46,6 +48,7 @@ impl Kind {
             ["services", name, "api"] if is_service(name) => Self::Api,
             ["clients", "cli"] => Self::CommandLine,
             ["clients", name] if name.ends_with("-client") => Self::Client,
+            ["clients", name] if name.ends_with("-events") => Self::Events,
             ["scripts", "tools", "openapi"] => Self::ContractTool,
             ["scripts", "tools", "topology"] => Self::TopologyTool,
             ["scripts", "tools", _] => Self::Tool,
@@ -69,6 +72,7 @@ fn is_arrow(from: &Crate, to: &Crate, platform: &Platform) -> bool {
     match (Kind::of(&from.directory, platform), Kind::of(&to.directory, platform)) {
         (Kind::Service, Kind::Api) => to.name == format!("{}-api", from.name),
         (Kind::Service, Kind::Client) => called_clients(&from.name, platform).contains(&to.name),
+        (Kind::Service, Kind::Events) => consumed_events(&from.name, platform).contains(&to.name),
         (Kind::Service, Kind::Platform | Kind::ClientPolicy) => to.name != "service-testing",
         (Kind::Api, Kind::Platform) => to.name == "contract",
         // It creates its demo data through the published API.
@@ -87,6 +91,12 @@ fn is_arrow(from: &Crate, to: &Crate, platform: &Platform) -> bool {
 fn called_clients(name: &str, platform: &Platform) -> BTreeSet<String> {
     let service = |name: &str| platform.service(name).unwrap();
     service(name).calls.iter().map(|callee| service(callee).client()).collect()
+}
+
+/// The crates of the events that the service consumes.
+fn consumed_events(name: &str, platform: &Platform) -> BTreeSet<String> {
+    let crate_of = |event: &String| platform.publisher(event).unwrap().events_crate().unwrap();
+    platform.service(name).unwrap().consumes.iter().map(crate_of).collect()
 }
 
 #[test]
@@ -115,6 +125,7 @@ fn clients_and_contracts_do_not_reach_the_runtime() {
                 let reached: Vec<_> = reached.iter().chain(&from.test_dependencies).collect();
                 assert!(reached.iter().all(|name| *name == "client-policy"), "{} reaches {reached:?}", from.name);
             }
+            Kind::Events => assert_eq!(reached, BTreeSet::new(), "{}", from.name),
             _ => {}
         }
     }
@@ -133,8 +144,9 @@ fn a_service_uses_the_clients_of_exactly_what_it_calls() {
 
 #[test]
 fn the_rules_forbid_what_would_couple_services() {
-    let two = "[[service]]\nname = 'user-service'\nport = 8001\ndatabase = 'users'\n\
-               [[service]]\nname = 'order-service'\nport = 8003\ndatabase = 'orders'\ncalls = ['user-service']\n";
+    let two = "[[service]]\nname = 'user-service'\nport = 8001\ndatabase = 'users'\npublishes = ['user.deleted']\n\
+               [[service]]\nname = 'order-service'\nport = 8003\ndatabase = 'orders'\ncalls = ['user-service']\n\
+               consumes = ['user.deleted']\n";
     let platform = Platform::parse(two).unwrap();
     let made = |directory: &str| {
         let name = match directory.split('/').collect::<Vec<_>>()[..] {
@@ -148,7 +160,11 @@ fn the_rules_forbid_what_would_couple_services() {
         ("services/order-service", "services/order-service/api", true),
         ("services/order-service", "clients/user-client", true),
         ("services/order-service", "services/platform/runtime", true),
+        ("services/order-service", "clients/user-events", true),
         ("clients/user-client", "services/platform/client-policy", true),
+        ("services/user-service", "clients/user-events", false),
+        ("clients/user-events", "services/user-service/api", false),
+        ("clients/user-events", "services/platform/contract", false),
         ("services/order-service", "services/user-service", false),
         ("services/order-service", "services/user-service/api", false),
         ("services/user-service", "clients/order-client", false),

@@ -25,6 +25,9 @@ const DEPENDENCIES: &[(&str, &str)] = &[
     ("uuid::", "uuid = { workspace = true, features = [\"serde\"] }\n"),
 ];
 
+/// What the integer types derive besides what every type does.
+pub(crate) const INTEGER_DERIVES: [&str; 5] = ["Copy", "Eq", "Hash", "PartialOrd", "Ord"];
+
 /// The files of the client crate of `contract`: path in the crate, content.
 pub(crate) fn generate(contract: &Contract) -> Result<Vec<(&'static str, String)>> {
     let spec: openapiv3::OpenAPI =
@@ -36,7 +39,7 @@ pub(crate) fn generate(contract: &Contract) -> Result<Vec<(&'static str, String)
     settings.with_inner_type(syn::parse_str("client_policy::Policy")?);
     for name in integers.keys() {
         let mut patch = TypePatch::default();
-        for derive in ["Copy", "Eq", "Hash", "PartialOrd", "Ord"] {
+        for derive in INTEGER_DERIVES {
             patch.with_derive(derive);
         }
         settings.with_patch(name, &patch);
@@ -59,7 +62,7 @@ pub(crate) fn generate(contract: &Contract) -> Result<Vec<(&'static str, String)
 }
 
 /// The integer types of the document with their bounds.
-fn integers(document: &Value) -> Result<BTreeMap<String, (i64, i64)>> {
+pub(crate) fn integers(document: &Value) -> Result<BTreeMap<String, (i64, i64)>> {
     let schemas = document["components"]["schemas"].as_object().into_iter().flatten();
     let mut integers = BTreeMap::new();
     for (name, schema) in schemas.filter(|(_, schema)| schema["type"] == "integer") {
@@ -76,7 +79,7 @@ fn integers(document: &Value) -> Result<BTreeMap<String, (i64, i64)>> {
 /// progenitor wraps a type from 1 on around `NonZeroU64`, converts only from `NonZeroU64`, and omits the maximum. With these
 /// conversions `user_id(1)` works and a number above the maximum is refused. A type with 0 or negative values is one around
 /// `i64`, with a conversion from any `i64` that leaves the bounds to the service.
-fn conversions(integers: &BTreeMap<String, (i64, i64)>) -> String {
+pub(crate) fn conversions(integers: &BTreeMap<String, (i64, i64)>) -> String {
     let (signed, positive): (Vec<_>, Vec<_>) = integers.iter().partition(|(_, (minimum, _))| *minimum <= 0);
     let list = |types: Vec<(&String, &(i64, i64))>| -> String {
         types.iter().map(|(name, (minimum, maximum))| format!("    {name} in {minimum}..={maximum},\n")).collect()

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::error_codes::{ErrorCode, error_codes};
 use crate::document::Contract;
+use crate::template::fill;
 
 /// The values of the templates' placeholders.
 pub(crate) struct Outline(Vec<(&'static str, String)>);
@@ -88,18 +89,6 @@ impl Outline {
         self.0.extend([("missing_declarations", declarations), ("missing_definitions", definitions)]);
         Ok(())
     }
-}
-
-fn fill(template: &str, values: &[(&'static str, String)]) -> Result<String> {
-    let mut parts = template.split("{{");
-    let mut filled = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (name, rest) = part.split_once("}}").context("a placeholder does not end")?;
-        let value = values.iter().find(|(known, _)| *known == name);
-        filled += &value.with_context(|| format!("no value for the placeholder {name}"))?.1;
-        filled += rest;
-    }
-    Ok(filled)
 }
 
 /// The operation that the examples read with.

@@ -1,0 +1,1 @@
+        "{{name}}" => handler.{{method}}(read(message)?).await,
