@@ -251,3 +251,29 @@ on_both_databases! {
         assert_eq!(count(&opened).await, 2);
     }
 }
+
+/// A full disk makes SQLite roll back by itself. So does this trigger.
+#[tokio::test]
+async fn what_is_committed_after_sqlite_has_rolled_back_by_itself_is_stored() {
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let opened = Database::open(&database.url, 2, &OLD).await.unwrap();
+    let Connections::Sqlite(pool) = &opened.writer().connections else { panic!("the database is a file") };
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON items WHEN NEW.name = 'too much'
+                   BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END";
+    sqlx::query(trigger).execute(pool).await.unwrap();
+    let insert = async |id: i64, name: &str| {
+        with_pool!(opened.writer(), |pool| async {
+            let mut transaction = pool.begin().await?;
+            let insert = sqlx::query("INSERT INTO items VALUES ($1, $2)").bind(id).bind(name);
+            insert.execute(&mut *transaction).await?;
+            transaction.commit().await
+        })
+    };
+    insert(1, "little").await.unwrap();
+    insert(2, "too much").await.unwrap_err();
+    // This one fails as others do.
+    insert(1, "little").await.unwrap_err();
+    insert(2, "little").await.unwrap();
+    // Read through another connection, which sees only what is committed.
+    assert_eq!(count(&opened).await, 2);
+}

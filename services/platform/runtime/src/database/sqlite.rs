@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::batch_connection::{BatchConnection, ConnectionCache};
 use super::connection_health::ConnectionHealth;
@@ -73,7 +73,19 @@ pub(super) async fn open(path: &Path, migrations: &Migrations<'_>, wait: &StartW
 fn pool(connections: u32, options: SqliteConnectOptions) -> SqlitePool {
     // A connection to a file cannot break while it is idle.
     let pool = SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
+    let pool = pool.after_release(|connection, _| Box::pin(is_outside_transactions(connection)));
     pool.connect_lazy_with(options)
+}
+
+/// Whether `connection` can be used again. SQLite itself rolls back when the disk is full, after which sqlx's own rollback
+/// fails and leaves it in the belief that the transaction is still open: the next one would be a savepoint, whose commit
+/// stores nothing.
+async fn is_outside_transactions(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    if connection.is_in_transaction() {
+        // Lets a rollback that was begun when a transaction was dropped end first.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// Migrates under a file lock: sqlx takes none for SQLite, and two starters would both try to create the same table.
