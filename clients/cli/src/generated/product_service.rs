@@ -307,7 +307,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("The reservation's id."),
             )
             .about(
-                "Read a reservation\n\nReturns the reservation as last stored. A reservation that was released or has expired is kept for a day.",
+                "Read a reservation\n\nReturns the reservation as last stored. A reservation that was released or has expired is kept for 14 days.",
             )
     }
     pub fn cli_reservation_bind() -> ::clap::Command {

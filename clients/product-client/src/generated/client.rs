@@ -2743,7 +2743,7 @@ Any request may state in the header `Request-Timeout-Ms` how many milliseconds (
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
-Version: 0.1.0*/
+Version: 0.1.1*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
@@ -2785,7 +2785,7 @@ impl Client {
 }
 impl ClientInfo<client_policy::Policy> for Client {
     fn api_version() -> &'static str {
-        "0.1.0"
+        "0.1.1"
     }
     fn baseurl(&self) -> &str {
         self.baseurl.as_str()
@@ -2968,7 +2968,7 @@ let response = client.reservation_create()
     }
     /**Read a reservation
 
-Returns the reservation as last stored. A reservation that was released or has expired is kept for a day.
+Returns the reservation as last stored. A reservation that was released or has expired is kept for 14 days.
 
 Sends a `GET` request to `/api/v1/reservations/{reservation_id}`
 

@@ -50,7 +50,7 @@ pub const REQUEST_TIMEOUT: &str = "request_timeout";
 /// Status 409. A reservation of other items has this id. Nothing was changed: choose another id.
 pub const RESERVATION_ID_TAKEN: &str = "reservation_id_taken";
 
-/// Status 404. No reservation has this id: it was never made, or it was released or expired more than a day ago.
+/// Status 404. No reservation has this id: it was never made, or it was released or expired more than 14 days ago.
 pub const RESERVATION_NOT_FOUND: &str = "reservation_not_found";
 
 /// Status 409. The reservation was released, or it has expired and is not available any more. Nothing was changed: make another one.

@@ -35,7 +35,7 @@ pub trait Scenarios {
     /// `product_view` answers 404 with `product_not_found`: No product has this id: it was never assigned, or the product was deleted.
     fn unknown_product(&self) -> Mock<'_>;
 
-    /// `reservation_view` answers 404 with `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than a day ago.
+    /// `reservation_view` answers 404 with `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than 14 days ago.
     fn unknown_reservation(&self) -> Mock<'_>;
 
     /// Every request is answered with 200 and a body that the contract does not allow.

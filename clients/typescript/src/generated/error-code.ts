@@ -109,7 +109,7 @@ export const ErrorCode = {
    */
   reservation_id_taken: "reservation_id_taken",
   /**
-   * 404 of reservation_view, reservation_bind, reservation_commit, reservation_release: No reservation has this id: it was never made, or it was released or expired more than a day ago.
+   * 404 of reservation_view, reservation_bind, reservation_commit, reservation_release: No reservation has this id: it was never made, or it was released or expired more than 14 days ago.
    */
   reservation_not_found: "reservation_not_found",
   /**

@@ -134,7 +134,7 @@ export interface paths {
         };
         /**
          * Read a reservation
-         * @description Returns the reservation as last stored. A reservation that was released or has expired is kept for a day.
+         * @description Returns the reservation as last stored. A reservation that was released or has expired is kept for 14 days.
          */
         get: operations["reservation_view"];
         put?: never;
@@ -1647,7 +1647,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than a day ago. */
+            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than 14 days ago. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1739,7 +1739,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than a day ago. */
+            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than 14 days ago. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1841,7 +1841,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than a day ago. */
+            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than 14 days ago. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1943,7 +1943,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than a day ago. */
+            /** @description `reservation_not_found`: No reservation has this id: it was never made, or it was released or expired more than 14 days ago. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

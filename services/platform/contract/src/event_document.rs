@@ -162,7 +162,7 @@ fn channel(name: &str, title: &str) -> Value {
         "messages": { name: { "$ref": format!("#/components/messages/{name}") } },
         "bindings": { "amqp": {
             "is": "routingKey",
-            "exchange": { "name": EXCHANGE, "type": "topic", "durable": true, "autoDelete": false, "vhost": "/" },
+            "exchange": { "name": EXCHANGE, "type": "topic", "durable": true, "autoDelete": false, "vhost": "platform" },
         } },
     })
 }

@@ -149,7 +149,7 @@ pub trait ProductServiceApi {
 
     /// Read a reservation
     ///
-    /// Returns the reservation as last stored. A reservation that was released or has expired is kept for a day.
+    /// Returns the reservation as last stored. A reservation that was released or has expired is kept for 14 days.
     #[endpoint { method = GET, path = "/api/v1/reservations/{reservation_id}", tags = ["reservations"] }]
     async fn reservation_view(
         rqctx: RequestContext<Self::Context>,

@@ -54,7 +54,7 @@ pub const STOCK_TOO_LARGE: ErrorCode = ErrorCode {
 pub const RESERVATION_NOT_FOUND: ErrorCode = ErrorCode {
     code: "reservation_not_found",
     status: ErrorStatusCode::NOT_FOUND,
-    when: "No reservation has this id: it was never made, or it was released or expired more than a day ago.",
+    when: "No reservation has this id: it was never made, or it was released or expired more than 14 days ago.",
     message: "Reservation not found",
     retry_after_s: None,
 };
@@ -83,7 +83,7 @@ pub fn service_contract() -> Contract {
     Contract {
         service: "product-service",
         port: 8002,
-        version: semver::Version::new(0, 1, 0),
+        version: semver::Version::new(0, 1, 1),
         summary: "Owns the catalogue of the Orders & Notifications Platform: products, prices and stock.",
         repeating: "Requests with `GET` and `DELETE`, and those about reservations, are safe to repeat: after a 503 wait for \
                     the seconds in `Retry-After` and try again. `product_create` and `product_change_stock` are safe to \
