@@ -161,7 +161,7 @@ test('the site shows the documents of all services', async (t) => {
     await page.getByRole('heading', { name: 'Order Service' }).waitFor();
     await screenshot(page, 'site-light-wide');
     await page.getByRole('button', { name: 'Order Service' }).click();
-    await page.getByRole('option', { name: 'User Service' }).click();
+    await page.getByRole('option', { name: 'User Service', exact: true }).click();
     await goTo(page, 'Create a user');
     await page.getByText('--request POST').waitFor();
     assert.equal(await page.getByRole('button', { name: /Test Request/ }).count(), 0);

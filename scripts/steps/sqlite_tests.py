@@ -1,7 +1,9 @@
-"""Builds the tests of the workspace and runs those of some packages, without PostgreSQL: sqlite_tests.py PACKAGE…
+"""Builds the tests of the workspace and runs those of some packages, without PostgreSQL and RabbitMQ:
+sqlite_tests.py PACKAGE…
 
-Leaves out tests with `postgres` in their name (`on_both_databases!` calls one of each pair `on_postgres`) or in the
-name of their file, and files that start a cluster or run builds of their own, which take minutes.
+Leaves out tests with `postgres` or `rabbitmq` in their name (`on_both_databases!` calls one of each pair `on_postgres`,
+`on_both_carriers!` `on_rabbitmq`) or in the name of their file, and files that start a cluster or run builds of their
+own, which take minutes.
 """
 
 import json
@@ -17,6 +19,7 @@ from changed import packages
 from services import ROOT
 from test import WORKSPACE
 
+SERVERS = ("postgres", "rabbitmq")
 LEFT_OUT = re.compile(r'\bCluster::start|"CARGO_TARGET_DIR"')
 COUNTS = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; \d+ ignored; \d+ measured; (\d+) filtered", re.M)
 
@@ -36,7 +39,7 @@ class TestProgram:
         return f"{self.package}: {self.source.relative_to(self.folder)}"
 
     def left_out(self):
-        in_name = "postgres" in self.source.stem
+        in_name = any(server in self.source.stem for server in SERVERS)
         return self.kind == "test" and (in_name or LEFT_OUT.search(self.source.read_text()) is not None)
 
 
@@ -65,7 +68,8 @@ def test_programs(messages, names):
 def run(program):
     """Runs a test program as cargo does: in the folder of its package."""
     environment = os.environ | {"TEST_DATABASES": "sqlite", "CARGO_MANIFEST_DIR": str(program.folder)}
-    return subprocess.run([program.executable, "--quiet", "--skip", "postgres"], cwd=program.folder, env=environment,
+    skip = [argument for server in SERVERS for argument in ("--skip", server)]
+    return subprocess.run([program.executable, "--quiet", *skip], cwd=program.folder, env=environment,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
 
 
@@ -84,7 +88,7 @@ def main(wanted):
             if ended.returncode != 0:
                 failures.append(program.name)
                 print(f"{program.name}\n{ended.stdout.rstrip()}", flush=True)
-    print(f"{passed} tests passed in {len(chosen)} programs. NOT RUN: {skipped} tests on PostgreSQL"
+    print(f"{passed} tests passed in {len(chosen)} programs. NOT RUN: {skipped} tests on PostgreSQL and RabbitMQ"
           + "".join(f"; {program.name}" for program in left_out))
     if failures:
         print(f"Failed: {'; '.join(failures)}")

@@ -150,7 +150,7 @@ class Runner:
         with self._lock:
             self._stopping = True
             processes = list(self._processes)
-        # SIGINT first: on it, with-postgres and the tests remove what they started.
+        # SIGINT first: on it, with-postgres, with-rabbitmq and the tests remove what they started.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             for process in processes:
                 if process.poll() is None:

@@ -10,6 +10,7 @@ from steps import TARGET, NotRun, check_tools, command, main, step
 PROGRAMS = TARGET / "debug"
 OPENAPI = PROGRAMS / "openapi"
 WITH_POSTGRES = PROGRAMS / "with-postgres"
+WITH_RABBITMQ = PROGRAMS / "with-rabbitmq"
 # The logs of the services in all tests: `openapi coverage` reads in them what the contract was seen to do.
 LOGS = ROOT / "target/logs-of-tests"
 CONFORMANCE = ROOT / "target/conformance"
@@ -25,7 +26,7 @@ OUTSIDE = (
 QUICK_RELEASE = {"CARGO_PROFILE_RELEASE_LTO": "false", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
 
 NODE, PYTHON = ("node",), ("python",)
-OPTIONAL_TOOLS = ("chromium", "haproxy", "node", "openssl", "prometheus", "python")
+OPTIONAL_TOOLS = ("chromium", "haproxy", "node", "prometheus", "python")
 
 
 def run(runner):
@@ -51,7 +52,7 @@ def run(runner):
     clear_logs()
     runner.run([
         step("Contract", command(OPENAPI, "check")),
-        step("Tests", command(WITH_POSTGRES, "cargo", "test", *WORKSPACE, KEEP_LOGS_IN=str(LOGS))),
+        step("Tests", command(WITH_POSTGRES, WITH_RABBITMQ, "cargo", "test", *WORKSPACE, KEEP_LOGS_IN=str(LOGS))),
     ])
     # These wait more than they compute.
     runner.run(
@@ -85,7 +86,8 @@ def run(runner):
 
 def tools(ci):
     """What to install before anything runs: the tools of all steps in CI, elsewhere those that can be installed."""
-    return ["cc", "curl", "postgresql", *(tool for tool in OPTIONAL_TOOLS if ci or can_install(tool))]
+    optional = (tool for tool in OPTIONAL_TOOLS if ci or can_install(tool))
+    return ["cc", "curl", "openssl", "postgresql", "rabbitmq", *optional]
 
 
 def can_install(tool):

@@ -26,6 +26,7 @@ class TestPrograms(unittest.TestCase):
                 ("outage", "let cluster = Cluster::start().unwrap();", True),
                 ("durability", "let cluster = Cluster::start_with(Durability::Full);", True),
                 ("with_postgres", "", True),
+                ("with_rabbitmq", "", True),
                 ("check", 'Command::new("cargo").env("CARGO_TARGET_DIR", target)', True),
                 ("http", "on_both_databases! {}", False),
             ]:

@@ -21,7 +21,7 @@ use slog::info;
 
 use crate::dependencies::products::ReserveError;
 use crate::items::NoTotal;
-use crate::orders::{OrderError, Orders, StatusChange};
+use crate::orders::{OrderError, Orders, Settled};
 
 type Context = Guard<Orders>;
 
@@ -150,7 +150,7 @@ async fn set_status(
     path: OrderPath,
     status: OrderStatus,
 ) -> Result<HttpResponseOk<Order>, HttpError> {
-    let StatusChange { order, moved } = orders.set_status(path.order_id, status).await?;
+    let Settled { order, moved } = orders.set_status(path.order_id, status, &request).await?;
     if moved {
         info!(request.log, "order status changed"; "order_id" => order.id.get(), "order_status" => order.status.as_str());
     }

@@ -21,7 +21,7 @@ use crate::dependencies::users::UserLookup;
 use crate::items::{NoTotal, add_up, ordered_items, without_prices};
 use crate::reservations::{Hold, Reservations};
 use crate::status::predecessors;
-use crate::store::{Filter, NewOrder, OrderStore};
+use crate::store::{Filter, NewOrder, OrderStore, StatusChange};
 
 /// The rule that a request breaks, or why it cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl PageState for NextOrders {
 }
 
 /// An order that has the requested status.
-pub(crate) struct StatusChange {
+pub(crate) struct Settled {
     pub(crate) order: Order,
     /// Whether this request changed it.
     pub(crate) moved: bool,
@@ -120,7 +120,8 @@ impl Orders {
                 }
                 _ => {}
             }
-            // From here on what is stored decides: without an answer of the database, the order may exist.
+            // From here on the order's event decides: without an answer of the database, the order may exist. The
+            // reservation of one that does not exist expires.
             let reservation_id = hold.map(Hold::keep);
             let new = NewOrder {
                 user_id: order.user_id,
@@ -128,13 +129,13 @@ impl Orders {
                 total,
                 reservation_id,
                 payment_method: order.payment_method.clone(),
+                traceparent: Some(request.trace.traceparent()),
             };
             let stored = self.store.insert(new, Utc::now(), claim).await;
-            if let Some(reservations) = &self.reservations {
-                match (&stored, reservation_id) {
-                    (Err(error), Some(id)) if error.is_refusal() => reservations.release(id, request),
-                    _ => reservations.wake(),
-                }
+            if let (Some(reservations), Err(error), Some(id)) = (&self.reservations, &stored, reservation_id)
+                && error.is_refusal()
+            {
+                reservations.release(id, request);
             }
             let (placed, receipt) = stored?;
             info!(request.log, "order created"; "order_id" => placed.id.get(), "user_id" => placed.user_id.get());
@@ -149,22 +150,22 @@ impl Orders {
 
     /// Moves the order to `to`, unless it has that status already. One conditional statement decides; the read afterwards
     /// only explains its refusal.
-    pub(crate) async fn set_status(&self, id: OrderId, to: OrderStatus) -> Result<StatusChange, OrderError> {
+    pub(crate) async fn set_status(
+        &self,
+        id: OrderId,
+        to: OrderStatus,
+        request: &RequestScope,
+    ) -> Result<Settled, OrderError> {
+        let reason = (to == OrderStatus::Cancelled).then_some(CancellationReason::Requested);
+        let traceparent = request.trace.traceparent();
         loop {
-            let (from, now) = (predecessors(to), Utc::now());
-            let moved = match to {
-                OrderStatus::Cancelled => self.store.cancel(id, from, CancellationReason::Requested, now).await?,
-                _ => self.store.update_status(id, from, to, now).await?,
-            };
-            if let Some(order) = moved {
-                if let Some(reservations) = &self.reservations {
-                    reservations.wake();
-                }
-                return Ok(StatusChange { order, moved: true });
+            let change = StatusChange { id, to, reason, at: Utc::now(), traceparent: Some(&traceparent) };
+            if let Some(order) = self.store.change(change, predecessors(to)).await? {
+                return Ok(Settled { order, moved: true });
             }
             let order = self.view(id).await?;
             if order.status == to {
-                return Ok(StatusChange { order, moved: false });
+                return Ok(Settled { order, moved: false });
             }
             if !predecessors(to).contains(&order.status) {
                 return Err(OrderError::InvalidTransition { from: order.status, to });

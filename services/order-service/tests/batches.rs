@@ -12,6 +12,7 @@ use order_service::SERVICE;
 use order_service::store::{Filter, NewOrder, OrderStore};
 use order_service_api::{Order, OrderItem, OrderReceipt};
 use service_runtime::database::{Connections, Database, DatabaseError};
+use service_runtime::events::Inbox;
 use service_testing::Cluster;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::task::JoinHandle;
@@ -22,7 +23,7 @@ type Placed = Result<(Order, Created<OrderReceipt>), DatabaseError>;
 async fn start() -> (Cluster, Database, OrderStore) {
     let cluster = Cluster::start().unwrap();
     let database = SERVICE.open(&cluster.create_database().await.unwrap(), 10).await.unwrap();
-    let store = OrderStore::new(database.clone());
+    let store = OrderStore::new(database.clone(), SERVICE.outbox().unwrap(), Inbox::default());
     (cluster, database, store)
 }
 
@@ -62,6 +63,7 @@ async fn insert(store: OrderStore, user_id: i64) -> Placed {
         total: None,
         reservation_id: None,
         payment_method: None,
+        traceparent: None,
     };
     store.insert(order, Utc::now(), None).await
 }

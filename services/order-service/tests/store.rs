@@ -4,22 +4,28 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use contract::money::Money;
 use futures::future::join_all;
 use order_service::SERVICE;
-use order_service::store::{Filter, NewOrder, OrderStore, Wanted};
+use order_service::store::{Filter, NewOrder, OrderStore, StatusChange};
 use order_service_api::{CancellationReason, Order, OrderId, OrderItem, OrderReceipt, OrderStatus, UserId};
+use serde_json::json;
 use service_runtime::database::{Connections, Database, DatabaseError};
-use service_runtime::idempotency::{Claim, KeyError, Keys, Purge};
-use service_testing::{Kind, TestDatabase, on_both_databases};
+use service_runtime::events::Inbox;
+use service_runtime::idempotency::{Claim, KeyError, Keys};
+use service_testing::{Kind, TestDatabase, on_both_databases, outbox, told};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use OrderStatus::{Cancelled, Completed, Confirmed};
 
 async fn store(database: &TestDatabase) -> OrderStore {
-    OrderStore::new(SERVICE.open(&database.url, 10).await.unwrap())
+    store_in(SERVICE.open(&database.url, 10).await.unwrap())
+}
+
+fn store_in(database: Database) -> OrderStore {
+    OrderStore::new(database, SERVICE.outbox().unwrap(), Inbox::default())
 }
 
 fn user(id: i64) -> UserId {
@@ -38,6 +44,7 @@ fn order(user_id: i64, quantity: i64) -> NewOrder {
         total: None,
         reservation_id: None,
         payment_method: None,
+        traceparent: None,
     }
 }
 
@@ -64,12 +71,6 @@ fn reserved(user_id: i64) -> NewOrder {
     }
 }
 
-/// What is wanted of which reservations, whenever that is due.
-async fn wanted(store: &OrderStore) -> Vec<(i64, Option<Uuid>, Wanted)> {
-    let tasks = store.tasks.due(Utc::now() + TimeDelta::days(1), 100).await.unwrap();
-    tasks.iter().map(|task| (task.order_id.get(), Some(task.reservation_id), task.wanted)).collect()
-}
-
 fn quantity(order: &NewOrder) -> i64 {
     order.items[0].quantity.get()
 }
@@ -93,8 +94,15 @@ async fn refuse_quantity_13(database: &Database) {
     }
 }
 
+/// The move of an order to a status; if it is cancelled, because somebody asked for it.
+fn to(id: OrderId, to: OrderStatus, at: DateTime<Utc>) -> StatusChange<'static> {
+    let reason = (to == Cancelled).then_some(CancellationReason::Requested);
+    StatusChange { id, to, reason, at, traceparent: None }
+}
+
 async fn confirm(store: &OrderStore, order: &Order) {
-    assert!(store.update_status(order.id, &[OrderStatus::Created], Confirmed, Utc::now()).await.unwrap().is_some());
+    let confirmed = store.change(to(order.id, Confirmed, Utc::now()), &[OrderStatus::Created]).await.unwrap();
+    assert!(confirmed.is_some());
 }
 
 fn ids(orders: &[Order]) -> Vec<i64> {
@@ -105,31 +113,28 @@ fn ids(orders: &[Order]) -> Vec<i64> {
 async fn postgres_plans_an_index_scan_for_every_statement() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let opened = SERVICE.open(&database.url, 1).await.unwrap();
-    let (store, keys) = (OrderStore::new(opened.clone()), Keys::new(opened.clone()));
+    let (store, keys) = (store_in(opened.clone()), Keys::new(opened.clone()));
     let (absent_user, id) = (Some(user(1)), 1.try_into().unwrap());
     for filter in [(None, None), (absent_user, None), (None, Some(Confirmed)), (absent_user, Some(Confirmed))] {
         let (user_id, status) = filter;
         assert_eq!(store.list_before(i64::MAX, Filter { user_id, status }, 20).await.unwrap(), []);
     }
     assert_eq!(store.find(id).await.unwrap(), None);
-    assert_eq!(store.update_status(id, &[OrderStatus::Created], Confirmed, Utc::now()).await.unwrap(), None);
+    assert_eq!(store.change(to(id, Confirmed, Utc::now()), &[OrderStatus::Created]).await.unwrap(), None);
     let new = order(1, 2);
     let claim = claim(&keys, "key", &new);
     assert_eq!(keys.stored_response::<OrderReceipt>(Some(&claim)).await.unwrap().map(|answer| answer.body), None);
     let (placed, _) = store.insert(new, Utc::now(), Some(claim.clone())).await.unwrap();
     store.insert(reserved(1), Utc::now(), None).await.unwrap();
     let from = [OrderStatus::Created, Confirmed];
-    store.cancel(placed.id, &from, CancellationReason::Requested, Utc::now()).await.unwrap();
-    assert_eq!(wanted(&store).await.len(), 1);
-    store.tasks.postpone(Wanted::Bound, &[placed.id], 1, Utc::now()).await.unwrap();
-    store.tasks.end(Wanted::Bound, &[placed.id]).await.unwrap();
-    let mut purge = Purge::new(keys);
+    store.change_by_event("an id", to(placed.id, Cancelled, Utc::now()), &from).await.unwrap().unwrap();
+    let mut purge = keys.purge();
     assert_eq!(purge.run(Utc::now()).await.unwrap(), 0);
     assert_eq!(purge.run(Utc::now()).await.unwrap(), 0);
 
     opened.ping().await.unwrap();
     let statements = service_testing::check_index_scans(&opened).await.unwrap();
-    assert_eq!(statements.len(), 19, "{statements:?}");
+    assert_eq!(statements.len(), 17, "{statements:?}");
 }
 
 #[tokio::test]
@@ -141,7 +146,7 @@ async fn a_full_disk_stores_exactly_the_acknowledged_orders() {
         let pragma = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
         sqlx::query(pragma).execute(pool).await.unwrap();
     };
-    let (store, keys) = (OrderStore::new(opened.clone()), Keys::new(opened.clone()));
+    let (store, keys) = (store_in(opened.clone()), Keys::new(opened.clone()));
     // SQLite raises it to the number of pages in use.
     limit(1).await;
     let orders: Vec<NewOrder> = (1..=200).map(|user_id| order(user_id, 2)).collect();
@@ -188,53 +193,52 @@ on_both_databases! {
         // All at once, so that they share a batch; equal orders differ only in their reservations.
         let orders: Vec<NewOrder> = (0..20).map(|number| if number % 3 == 0 { order(1, 2) } else { reserved(1) }).collect();
         let placed = join_all(orders.iter().map(|order| store.insert(order.clone(), now, None))).await;
-        let mut expected = Vec::new();
+        let mut reserved_orders = 0;
         for (new, placed) in orders.iter().zip(placed) {
             let (order, _) = placed.unwrap();
             assert_eq!((&order.items, &order.total), (&new.items, &new.total));
             assert_eq!((order.product_id, order.quantity), (new.items[0].product_id, new.items[0].quantity));
             assert_eq!(store.find(order.id).await.unwrap().as_ref(), Some(&order));
-            if new.reservation_id.is_some() {
-                expected.push((order.id.get(), new.reservation_id, Wanted::Bound));
-            }
+            reserved_orders += usize::from(new.reservation_id.is_some());
         }
         let listed = store.list_before(i64::MAX, Filter::default(), 100).await.unwrap();
-        assert_eq!(listed.iter().filter(|order| order.items == orders[1].items).count(), expected.len());
-        let mut wanted = wanted(&store).await;
-        wanted.sort();
-        expected.sort();
-        assert_eq!(wanted, expected);
+        assert_eq!(listed.iter().filter(|order| order.items == orders[1].items).count(), reserved_orders);
     }
 
-    async fn a_task_is_ended_only_if_it_is_still_wanted(database: TestDatabase) {
-        let store = store(&database).await;
-        let new = reserved(1);
-        let (order, _) = store.insert(new.clone(), Utc::now(), None).await.unwrap();
-        let task = |wanted| [(order.id.get(), new.reservation_id, wanted)];
-        assert_eq!(wanted(&store).await, task(Wanted::Bound));
-        confirm(&store, &order).await;
-        store.tasks.end(Wanted::Bound, &[order.id]).await.unwrap();
-        assert_eq!(wanted(&store).await, task(Wanted::Committed));
-        let later = Utc::now() + TimeDelta::days(9);
-        store.tasks.postpone(Wanted::Bound, &[order.id], 7, later).await.unwrap();
-        assert_eq!(wanted(&store).await, task(Wanted::Committed), "it is due as before");
-        store.tasks.postpone(Wanted::Committed, &[order.id], 7, later).await.unwrap();
-        assert_eq!(wanted(&store).await, []);
-        let reason = CancellationReason::OutOfStock;
-        let cancelled = store.cancel(order.id, &[Confirmed], reason, Utc::now()).await.unwrap().unwrap();
-        assert_eq!((cancelled.status, cancelled.cancellation_reason), (Cancelled, Some(reason)));
-        assert_eq!((cancelled.items, cancelled.total), (order.items, order.total));
-        assert_eq!(wanted(&store).await, task(Wanted::Released), "and due at once");
-        store.tasks.end(Wanted::Released, &[order.id]).await.unwrap();
-        assert_eq!(wanted(&store).await, []);
+    async fn each_change_of_an_order_is_told_once_and_with_it(database: TestDatabase) {
+        let opened = SERVICE.open(&database.url, 10).await.unwrap();
+        let store = store_in(opened.clone());
+        let placed = join_all([reserved(1), order(2, 2)].map(|new| store.insert(new, Utc::now(), None))).await;
+        let orders: Vec<Order> = placed.into_iter().map(|placed| placed.unwrap().0).collect();
+        confirm(&store, &orders[0]).await;
+        // It is not created any more.
+        let again = store.change(to(orders[0].id, Confirmed, Utc::now()), &[OrderStatus::Created]).await.unwrap();
+        assert_eq!(again, None);
+        store.change(to(orders[0].id, Completed, Utc::now()), &[Confirmed]).await.unwrap().unwrap();
+        store.change(to(orders[1].id, Cancelled, Utc::now()), &[OrderStatus::Created]).await.unwrap().unwrap();
+        let events = outbox(&opened).await;
+        let types: Vec<&str> = told(&events).iter().map(|(name, _)| *name).collect();
+        assert_eq!(types, ["order.created", "order.created", "order.confirmed", "order.completed", "order.cancelled"]);
+        assert_eq!(events[4]["data"], json!({ "order_id": 2, "user_id": 2, "reason": "requested" }));
+        let ids: HashSet<&str> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), events.len());
     }
 
-    async fn an_order_without_a_reservation_has_no_task(database: TestDatabase) {
-        let store = store(&database).await;
+    async fn an_event_changes_an_order_once(database: TestDatabase) {
+        let opened = SERVICE.open(&database.url, 10).await.unwrap();
+        let store = store_in(opened.clone());
         let order = insert(&store, 1).await;
-        confirm(&store, &order).await;
-        store.cancel(order.id, &[Confirmed], CancellationReason::Requested, Utc::now()).await.unwrap();
-        assert_eq!(wanted(&store).await, []);
+        let change = || to(order.id, Confirmed, Utc::now());
+        let from = [OrderStatus::Created];
+        // Both at once, and once more.
+        let (one, other) = tokio::join!(
+            store.change_by_event("an id", change(), &from),
+            store.change_by_event("an id", change(), &from),
+        );
+        assert_eq!(usize::from(one.unwrap().is_some()) + usize::from(other.unwrap().is_some()), 1);
+        assert_eq!(store.change_by_event("an id", change(), &[Confirmed]).await.unwrap(), None);
+        assert!(store.change_by_event("another id", change(), &[Confirmed]).await.unwrap().is_some());
+        assert_eq!(outbox(&opened).await.len(), 3);
     }
 
     async fn times_keep_their_zeros_at_the_end(database: TestDatabase) {
@@ -249,14 +253,14 @@ on_both_databases! {
         let store = store(&database).await;
         let order = insert(&store, 1).await;
         let later = DateTime::<Utc>::from(order.created_at) + chrono::TimeDelta::seconds(5);
-        let updated = store.update_status(order.id, &[OrderStatus::Created], Confirmed, later).await.unwrap().unwrap();
+        let updated = store.change(to(order.id, Confirmed, later), &[OrderStatus::Created]).await.unwrap().unwrap();
         assert_eq!((updated.status, updated.created_at, updated.updated_at), (Confirmed, order.created_at, later.into()));
-        assert_eq!(store.update_status(order.id, &[OrderStatus::Created], Confirmed, later).await.unwrap(), None);
-        assert_eq!(store.update_status(order.id, &[], OrderStatus::Created, later).await.unwrap(), None);
-        let cancelled = store.update_status(order.id, &[OrderStatus::Created, Confirmed], Cancelled, later).await.unwrap();
+        assert_eq!(store.change(to(order.id, Confirmed, later), &[OrderStatus::Created]).await.unwrap(), None);
+        assert_eq!(store.change(to(order.id, OrderStatus::Created, later), &[]).await.unwrap(), None);
+        let cancelled = store.change(to(order.id, Cancelled, later), &[OrderStatus::Created, Confirmed]).await.unwrap();
         assert_eq!(cancelled.unwrap().status, Cancelled);
         let absent = 99.try_into().unwrap();
-        assert_eq!(store.update_status(absent, &[OrderStatus::Created], Confirmed, later).await.unwrap(), None);
+        assert_eq!(store.change(to(absent, Confirmed, later), &[OrderStatus::Created]).await.unwrap(), None);
     }
 
     async fn an_update_is_never_before_the_last_one(database: TestDatabase) {
@@ -264,10 +268,10 @@ on_both_databases! {
         let order = insert(&store, 1).await;
         // The clock was set back by an hour, and then not at all.
         let earlier = DateTime::<Utc>::from(order.created_at) - chrono::TimeDelta::hours(1);
-        let updated = store.update_status(order.id, &[OrderStatus::Created], Confirmed, earlier).await.unwrap();
+        let updated = store.change(to(order.id, Confirmed, earlier), &[OrderStatus::Created]).await.unwrap();
         assert_eq!(updated.map(|order| (order.status, order.updated_at)), Some((Confirmed, order.created_at)));
         let later = DateTime::<Utc>::from(order.created_at) + chrono::TimeDelta::microseconds(1);
-        let updated = store.update_status(order.id, &[Confirmed], Completed, later).await.unwrap();
+        let updated = store.change(to(order.id, Completed, later), &[Confirmed]).await.unwrap();
         assert_eq!(updated.map(|order| (order.status, order.updated_at)), Some((Completed, later.into())));
     }
 
@@ -277,8 +281,8 @@ on_both_databases! {
             let order = insert(&store, 1).await;
             confirm(&store, &order).await;
             let (cancelled, completed) = tokio::join!(
-                store.update_status(order.id, &[OrderStatus::Created, Confirmed], Cancelled, Utc::now()),
-                store.update_status(order.id, &[Confirmed], Completed, Utc::now()),
+                store.change(to(order.id, Cancelled, Utc::now()), &[OrderStatus::Created, Confirmed]),
+                store.change(to(order.id, Completed, Utc::now()), &[Confirmed]),
             );
             let succeeded: Vec<Order> = [cancelled.unwrap(), completed.unwrap()].into_iter().flatten().collect();
             assert_eq!(succeeded.len(), 1, "{succeeded:?}");
@@ -330,7 +334,7 @@ on_both_databases! {
     async fn an_order_refused_by_the_database_fails_alone_in_its_batch(database: TestDatabase) {
         let opened = SERVICE.open(&database.url, 10).await.unwrap();
         refuse_quantity_13(&opened).await;
-        let store = OrderStore::new(opened);
+        let store = store_in(opened);
         let orders: Vec<NewOrder> = (1..=20).map(|quantity| order(1, quantity)).collect();
         let placed = join_all(orders.iter().map(|order| store.insert(order.clone(), Utc::now(), None))).await;
         for (order, placed) in orders.iter().zip(placed) {
@@ -347,7 +351,7 @@ on_both_databases! {
 
     async fn an_order_with_a_used_key_fails_alone_in_its_batch(database: TestDatabase) {
         let opened = SERVICE.open(&database.url, 10).await.unwrap();
-        let store = OrderStore::new(opened.clone());
+        let store = store_in(opened.clone());
         // Like two processes: neither knows which keys the other has in use.
         let (ours, theirs) = (Keys::new(opened.clone()), Keys::new(opened));
         let taken = order(1, 1);

@@ -1,8 +1,8 @@
 //! Products and first pages in memory, for a second.
 //!
 //! Equal reads that arrive at the same time load once. A write through this instance begins a new generation, which finds
-//! nothing of the earlier ones, so a client reads what it has written. What another instance writes is seen when
-//! [`LIFETIME`] is over. The stock of what is found here is old: the caller reads it anew.
+//! nothing of the earlier ones, so a client reads what it has written. So does the event of a write through another
+//! instance; where events do not arrive, it is seen when [`LIFETIME`] is over. The stock of what is found here is old: the caller reads it anew.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -123,7 +123,7 @@ impl ProductServiceApi for ProductService {
         JsonBody(product): JsonBody<ProductReplace>,
     ) -> Result<Answer<Tagged<Product>>, HttpError> {
         guard::handle(&rqctx, |catalogue, request| async move {
-            let product = catalogue.products.replace(path.product_id, if_match, product).await?;
+            let product = catalogue.products.replace(path.product_id, if_match, product, &request).await?;
             info!(request.log, "product replaced"; "product_id" => product.id.get(), "version" => product.version.get());
             Ok(Tagged(product))
         })
@@ -135,7 +135,7 @@ impl ProductServiceApi for ProductService {
         PathParams(path): PathParams<ProductPath>,
     ) -> Result<Answer<HttpResponseDeleted>, HttpError> {
         guard::handle(&rqctx, |catalogue, request| async move {
-            catalogue.products.delete(path.product_id).await?;
+            catalogue.products.delete(path.product_id, &request).await?;
             info!(request.log, "product deleted"; "product_id" => path.product_id.get());
             Ok(HttpResponseDeleted())
         })

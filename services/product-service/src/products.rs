@@ -80,13 +80,19 @@ type Row = (Tier, ProductId, Option<Product>);
 /// The products and their rules.
 pub(crate) struct Products {
     store: ProductStore,
-    cache: ProductCache<ProductError>,
+    cache: Arc<ProductCache<ProductError>>,
     keys: Keys,
 }
 
 impl Products {
     pub(crate) fn new(store: ProductStore, keys: Keys) -> Self {
-        Self { store, cache: ProductCache::new(), keys }
+        Self { store, cache: Arc::new(ProductCache::new()), keys }
+    }
+
+    /// Forgets what was read, because another instance may have written it.
+    pub(crate) fn forgetting(&self) -> impl Fn() + Send + 'static {
+        let cache = self.cache.clone();
+        move || cache.invalidate()
     }
 
     /// Creates a product. A repeated request with the same key gets the stored response.
@@ -96,8 +102,10 @@ impl Products {
         key: Option<IdempotencyKey>,
         request: &RequestScope,
     ) -> Result<Created<Product>, ProductError> {
+        let trace = request.trace.traceparent();
         let create = |claim| async {
-            let (created, response) = self.written(self.store.insert(&product, Utc::now(), claim)).await?;
+            let insert = self.store.insert(&product, Utc::now(), claim, Some(&trace));
+            let (created, response) = self.written(insert).await?;
             info!(request.log, "product created"; "product_id" => created.id.get());
             Ok(response)
         };
@@ -128,8 +136,10 @@ impl Products {
         id: ProductId,
         if_match: IfMatch,
         new: ProductReplace,
+        request: &RequestScope,
     ) -> Result<Product, ProductError> {
-        match self.written(self.store.update(id, &if_match, &new, Utc::now())).await? {
+        let trace = request.trace.traceparent();
+        match self.written(self.store.update(id, &if_match, &new, Utc::now(), Some(&trace))).await? {
             Some(product) => Ok(product),
             None => self.view(id).await.and(Err(ProductError::VersionMismatch)),
         }
@@ -144,8 +154,9 @@ impl Products {
         key: Option<IdempotencyKey>,
         request: &RequestScope,
     ) -> Result<Created<Product>, ProductError> {
+        let trace = request.trace.traceparent();
         let apply = |claim| async {
-            let changed = self.store.change_stock(id, &if_match, &change, Utc::now(), claim);
+            let changed = self.store.change_stock(id, &if_match, &change, Utc::now(), claim, Some(&trace));
             match self.written(changed).await? {
                 StockOutcome::Changed(stock, response) => {
                     info!(request.log, "stock changed"; "product_id" => id.get(), "stock" => stock.get());
@@ -159,8 +170,10 @@ impl Products {
         self.keys.once("product_change_stock", key, &(id, &change), &request.log, apply).await
     }
 
-    pub(crate) async fn delete(&self, id: ProductId) -> Result<(), ProductError> {
-        if self.written(self.store.delete(id)).await? { Ok(()) } else { Err(ProductError::NotFound) }
+    pub(crate) async fn delete(&self, id: ProductId, request: &RequestScope) -> Result<(), ProductError> {
+        let trace = request.trace.traceparent();
+        let deleted = self.written(self.store.delete(id, Utc::now(), Some(&trace))).await?;
+        if deleted { Ok(()) } else { Err(ProductError::NotFound) }
     }
 
     pub(crate) async fn list(&self, query: ProductListQuery) -> Result<ProductPage, ProductError> {

@@ -8,6 +8,7 @@ use product_service::SERVICE;
 use product_service::store::{ProductStore, Refusal, ReservationStore};
 use product_service_api::{Product, ProductCreate, Reservation, ReservationCreate, ReservationId, ReservationStatus};
 use service_runtime::database::{Database, DatabaseUrl};
+use service_runtime::events::Inbox;
 use service_testing::{Kind, TestDatabase, on_both_databases};
 use sqlx::{ConnectOptions as _, Executor as _};
 use uuid::Uuid;
@@ -18,13 +19,19 @@ async fn open(url: &DatabaseUrl) -> Database {
     SERVICE.open(url, 10).await.unwrap()
 }
 
+fn stores(database: &Database) -> (ProductStore, ReservationStore) {
+    let outbox = SERVICE.outbox().unwrap();
+    let reservations = ReservationStore::new(database.clone(), outbox.clone(), Inbox::default());
+    (ProductStore::new(database.clone(), outbox), reservations)
+}
+
 async fn product(products: &ProductStore, sku: &str, stock: i64) -> Product {
     let new: ProductCreate = serde_json::from_value(serde_json::json!({
         "sku": sku, "name": format!("Product {sku}"), "category": "kitchen",
         "price": { "amount": 1998, "currency": "EUR" }, "stock": stock,
     }))
     .unwrap();
-    products.insert(&new, Utc::now(), None).await.unwrap().0
+    products.insert(&new, Utc::now(), None, None).await.unwrap().0
 }
 
 fn new(items: &[(&Product, i64)]) -> ReservationCreate {
@@ -54,12 +61,12 @@ async fn stock(products: &ProductStore, product: &Product) -> (i64, i64) {
 async fn postgres_plans_an_index_scan_for_every_statement() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let opened = SERVICE.open(&database.url, 1).await.unwrap();
-    let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened.clone()));
+    let (products, store) = stores(&opened);
     let mug = product(&products, "A", 10).await;
     let made = reserve(&store, &[(&mug, 1)]).await.unwrap();
     assert!(store.find(&made.reservation_id).await.unwrap().is_some());
     settle(&store, &made.reservation_id, Released).await.unwrap();
-    let later = Utc::now() + TimeDelta::days(2);
+    let later = Utc::now() + TimeDelta::days(15);
     for id in store.due(later, 500).await.unwrap() {
         store.sweep(id, later).await.unwrap();
     }
@@ -73,7 +80,7 @@ async fn what_another_process_commits_meanwhile_is_not_released_in_part() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let DatabaseUrl::Postgres(options) = &database.url else { panic!("not PostgreSQL") };
     let (opened, mut other) = (open(&database.url).await, options.connect().await.unwrap());
-    let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+    let (products, store) = stores(&opened);
     let (hot, cold) = (product(&products, "A", 10).await, product(&products, "B", 10).await);
     let theirs = new(&[(&hot, 1), (&cold, 1)]);
     let id = theirs.reservation_id.clone();
@@ -103,7 +110,7 @@ async fn what_another_process_commits_meanwhile_is_not_released_in_part() {
 on_both_databases! {
     async fn an_id_belongs_to_one_reservation_whatever_its_products(database: TestDatabase) {
         let opened = open(&database.url).await;
-        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let (products, store) = stores(&opened);
         let (mug, tea) = (product(&products, "A", 10).await, product(&products, "B", 5).await);
         let made = reserve(&store, &[(&mug, 1)]).await.unwrap();
         let other = ReservationCreate { reservation_id: made.reservation_id, ..new(&[(&tea, 1)]) };
@@ -113,7 +120,7 @@ on_both_databases! {
 
     async fn a_repeated_reservation_is_the_same_even_if_nothing_is_left(database: TestDatabase) {
         let (opened, again) = (open(&database.url).await, open(&database.url).await);
-        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let (products, store) = stores(&opened);
         let mug = product(&products, "A", 10).await;
         let all = new(&[(&mug, 10)]);
         let made = store.reserve(all.clone(), Utc::now()).await.unwrap().unwrap();
@@ -122,13 +129,13 @@ on_both_databases! {
             tokio::join!(store.reserve(all.clone(), Utc::now()), reserve(&store, &one_more));
         assert_eq!(repeated.unwrap(), Ok(made.clone()));
         assert_eq!(refused, Err(Refusal::InsufficientStock(vec![(mug.id, 0)])));
-        products.delete(mug.id).await.unwrap();
-        assert_eq!(ReservationStore::new(again).reserve(all, Utc::now()).await.unwrap(), Ok(made));
+        products.delete(mug.id, Utc::now(), None).await.unwrap();
+        assert_eq!(stores(&again).1.reserve(all, Utc::now()).await.unwrap(), Ok(made));
     }
 
     async fn a_reservation_is_read_as_made(database: TestDatabase) {
         let opened = open(&database.url).await;
-        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let (products, store) = stores(&opened);
         let (mug, tea) = (product(&products, "A", 10).await, product(&products, "B", 5).await);
         let now: DateTime<Utc> = Utc::now();
         let made = store.reserve(new(&[(&tea, 1), (&mug, 3)]), now).await.unwrap().unwrap();
@@ -142,7 +149,7 @@ on_both_databases! {
 
     async fn a_reservation_moves_through_its_statuses(database: TestDatabase) {
         let opened = open(&database.url).await;
-        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let (products, store) = stores(&opened);
         let mug = product(&products, "A", 10).await;
         let made = reserve(&store, &[(&mug, 4)]).await.unwrap();
         let id = &made.reservation_id;
@@ -157,7 +164,7 @@ on_both_databases! {
 
     async fn what_is_due_is_swept(database: TestDatabase) {
         let opened = open(&database.url).await;
-        let (products, store) = (ProductStore::new(opened.clone()), ReservationStore::new(opened));
+        let (products, store) = stores(&opened);
         let mug = product(&products, "A", 10).await;
         let made = reserve(&store, &[(&mug, 4)]).await.unwrap();
         let bound = reserve(&store, &[(&mug, 1)]).await.unwrap();
@@ -169,15 +176,15 @@ on_both_databases! {
         assert_eq!(store.find(&made.reservation_id).await.unwrap().unwrap().status, Expired);
         assert_eq!(stock(&products, &mug).await, (9, 1));
         assert_eq!(store.due(later, 500).await.unwrap(), []);
-        store.sweep(made.reservation_id.clone(), later + TimeDelta::days(1)).await.unwrap();
+        store.sweep(made.reservation_id.clone(), later + TimeDelta::days(14)).await.unwrap();
         assert_eq!(store.find(&made.reservation_id).await.unwrap(), None);
         assert!(store.find(&bound.reservation_id).await.unwrap().is_some());
     }
 
     async fn two_instances_never_oversell(database: TestDatabase) {
         let (one, other) = (open(&database.url).await, open(&database.url).await);
-        let products = ProductStore::new(one.clone());
-        let stores = [ReservationStore::new(one), ReservationStore::new(other)];
+        let products = stores(&one).0;
+        let stores = [stores(&one).1, stores(&other).1];
         let (mug, tea) = (product(&products, "A", 50).await, product(&products, "B", 1000).await);
         // In both orders: instances that lock rows as they are named would deadlock.
         let buyers = (0..200).map(|number| {
@@ -195,8 +202,8 @@ on_both_databases! {
 
     async fn two_instances_make_a_reservation_once(database: TestDatabase) {
         let (one, other) = (open(&database.url).await, open(&database.url).await);
-        let products = ProductStore::new(one.clone());
-        let stores = [ReservationStore::new(one), ReservationStore::new(other)];
+        let products = stores(&one).0;
+        let stores = [stores(&one).1, stores(&other).1];
         let mug = product(&products, "A", 50).await;
         let same = new(&[(&mug, 2)]);
         let made = join_all((0..20).map(|number| stores[number % 2].reserve(same.clone(), Utc::now()))).await;
@@ -215,7 +222,7 @@ on_both_databases! {
 
     async fn the_database_is_the_last_guard(database: TestDatabase) {
         let opened = open(&database.url).await;
-        let products = ProductStore::new(opened.clone());
+        let products = stores(&opened).0;
         let mug = product(&products, "A", 3).await;
         let oversell = "UPDATE stock SET reserved = 4";
         let refused = service_runtime::with_pool!(opened.writer(), |pool| async {

@@ -219,7 +219,7 @@ async fn skip_ids(database: &Database, last: i64) {
 async fn postgres_plans_an_index_scan_for_every_search() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let opened = SERVICE.open(&database.url, 1).await.unwrap();
-    let store = ProductStore::new(opened.clone());
+    let store = ProductStore::new(opened.clone(), SERVICE.outbox().unwrap());
     let words = SearchWords::new("blue mug").unwrap();
     for category in [None, Some("kitchen")] {
         for ids in [None, Some("1")] {

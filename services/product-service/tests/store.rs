@@ -13,7 +13,7 @@ use service_testing::{Kind, TestDatabase, on_both_databases};
 const ANY: IfMatch = IfMatch(None);
 
 async fn store(database: &TestDatabase) -> ProductStore {
-    ProductStore::new(SERVICE.open(&database.url, 10).await.unwrap())
+    ProductStore::new(SERVICE.open(&database.url, 10).await.unwrap(), SERVICE.outbox().unwrap())
 }
 
 fn mug(sku: &str, category: &str, stock: i64) -> ProductCreate {
@@ -32,7 +32,7 @@ fn replacement(sku: &str) -> ProductReplace {
 }
 
 async fn insert(store: &ProductStore, sku: &str, category: &str, stock: i64) -> Product {
-    store.insert(&mug(sku, category, stock), Utc::now(), None).await.unwrap().0
+    store.insert(&mug(sku, category, stock), Utc::now(), None, None).await.unwrap().0
 }
 
 fn ids(products: &[Product]) -> Vec<i64> {
@@ -48,7 +48,7 @@ fn filter(ids: Option<&str>, category: Option<&str>, in_stock: Option<bool>) -> 
 async fn postgres_plans_an_index_scan_for_every_statement() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let opened = SERVICE.open(&database.url, 1).await.unwrap();
-    let store = ProductStore::new(opened.clone());
+    let store = ProductStore::new(opened.clone(), SERVICE.outbox().unwrap());
     let product = insert(&store, "A", "kitchen", 1).await;
     assert!(store.find(product.id).await.unwrap().is_some());
     assert_eq!(store.find_each(&[product.id]).await.unwrap().len(), 1);
@@ -62,8 +62,8 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
         }
     }
     let version = Some(vec![product.version]);
-    assert!(store.update(product.id, &IfMatch(version), &replacement("B"), Utc::now()).await.unwrap().is_some());
-    assert!(store.delete(product.id).await.unwrap());
+    assert!(store.update(product.id, &IfMatch(version), &replacement("B"), Utc::now(), None).await.unwrap().is_some());
+    assert!(store.delete(product.id, Utc::now(), None).await.unwrap());
     service_testing::check_index_scans(&opened).await.unwrap();
 }
 
@@ -71,7 +71,7 @@ on_both_databases! {
     async fn a_stored_product_is_found_as_written(database: TestDatabase) {
         let store = store(&database).await;
         let new = mug("MUG-01", "kitchen", 250);
-        let (product, _) = store.insert(&new, Utc::now(), None).await.unwrap();
+        let (product, _) = store.insert(&new, Utc::now(), None, None).await.unwrap();
         assert_eq!((&product.sku, &product.name, &product.description), (&new.sku, &new.name, &new.description));
         assert_eq!((&product.category, &product.price), (&new.category, &new.price));
         assert_eq!((product.stock.get(), product.reserved.get(), product.version.get()), (250, 0, 1));
@@ -82,26 +82,26 @@ on_both_databases! {
     async fn a_sku_belongs_to_one_product(database: TestDatabase) {
         let store = store(&database).await;
         let first = insert(&store, "A", "kitchen", 1).await;
-        let again = store.insert(&mug("A", "office", 1), Utc::now(), None).await;
+        let again = store.insert(&mug("A", "office", 1), Utc::now(), None, None).await;
         assert!(matches!(again, Err(DatabaseError::UniqueViolation)), "{again:?}");
         let second = insert(&store, "B", "kitchen", 1).await;
-        let taken = store.update(second.id, &ANY, &replacement("A"), Utc::now()).await;
+        let taken = store.update(second.id, &ANY, &replacement("A"), Utc::now(), None).await;
         assert!(matches!(taken, Err(DatabaseError::UniqueViolation)), "{taken:?}");
         assert_eq!(store.find(second.id).await.unwrap().as_ref(), Some(&second));
         // Its own SKU is not taken, and that of a deleted product is free again.
-        assert!(store.update(second.id, &ANY, &replacement("B"), Utc::now()).await.unwrap().is_some());
-        assert!(store.delete(first.id).await.unwrap());
-        assert!(store.update(second.id, &ANY, &replacement("A"), Utc::now()).await.unwrap().is_some());
+        assert!(store.update(second.id, &ANY, &replacement("B"), Utc::now(), None).await.unwrap().is_some());
+        assert!(store.delete(first.id, Utc::now(), None).await.unwrap());
+        assert!(store.update(second.id, &ANY, &replacement("A"), Utc::now(), None).await.unwrap().is_some());
     }
 
     async fn a_replacement_keeps_stock_and_makes_a_version(database: TestDatabase) {
         let store = store(&database).await;
         let product = insert(&store, "A", "kitchen", 7).await;
-        let replaced = store.update(product.id, &ANY, &replacement("B"), Utc::now()).await.unwrap().unwrap();
+        let replaced = store.update(product.id, &ANY, &replacement("B"), Utc::now(), None).await.unwrap().unwrap();
         assert_eq!((replaced.id, replaced.stock, replaced.version.get()), (product.id, product.stock, 2));
         assert_eq!((replaced.sku.as_str(), replaced.description.as_ref()), ("B", None));
         assert_eq!(store.find(product.id).await.unwrap(), Some(replaced));
-        assert_eq!(store.update(9.try_into().unwrap(), &ANY, &replacement("C"), Utc::now()).await.unwrap(), None);
+        assert_eq!(store.update(9.try_into().unwrap(), &ANY, &replacement("C"), Utc::now(), None).await.unwrap(), None);
     }
 
     async fn only_the_version_that_was_read_is_replaced(database: TestDatabase) {
@@ -109,29 +109,29 @@ on_both_databases! {
         let product = insert(&store, "A", "kitchen", 7).await;
         let version = |versions: &[i64]| IfMatch(Some(versions.iter().map(|v| (*v).try_into().unwrap()).collect()));
         for wrong in [&[][..], &[2], &[2, 3]] {
-            let refused = store.update(product.id, &version(wrong), &replacement("B"), Utc::now()).await.unwrap();
+            let refused = store.update(product.id, &version(wrong), &replacement("B"), Utc::now(), None).await.unwrap();
             assert_eq!(refused, None, "{wrong:?}");
         }
         assert_eq!(store.find(product.id).await.unwrap().as_ref(), Some(&product));
-        assert!(store.update(product.id, &version(&[3, 1]), &replacement("B"), Utc::now()).await.unwrap().is_some());
-        assert_eq!(store.update(product.id, &version(&[1]), &replacement("C"), Utc::now()).await.unwrap(), None);
+        assert!(store.update(product.id, &version(&[3, 1]), &replacement("B"), Utc::now(), None).await.unwrap().is_some());
+        assert_eq!(store.update(product.id, &version(&[1]), &replacement("C"), Utc::now(), None).await.unwrap(), None);
     }
 
     async fn a_change_is_never_before_the_last(database: TestDatabase) {
         let store = store(&database).await;
         let product = insert(&store, "A", "kitchen", 7).await;
         let earlier = Utc::now() - TimeDelta::hours(1);
-        let replaced = store.update(product.id, &ANY, &replacement("A"), earlier).await.unwrap().unwrap();
+        let replaced = store.update(product.id, &ANY, &replacement("A"), earlier, None).await.unwrap().unwrap();
         assert!(DateTime::from(replaced.updated_at) > earlier);
         assert!(replaced.updated_at >= product.updated_at);
     }
 
     async fn a_deleted_product_is_gone_with_its_stock(database: TestDatabase) {
         let opened = SERVICE.open(&database.url, 10).await.unwrap();
-        let store = ProductStore::new(opened.clone());
+        let store = ProductStore::new(opened.clone(), SERVICE.outbox().unwrap());
         let product = insert(&store, "A", "kitchen", 7).await;
-        assert!(store.delete(product.id).await.unwrap());
-        assert!(!store.delete(product.id).await.unwrap());
+        assert!(store.delete(product.id, Utc::now(), None).await.unwrap());
+        assert!(!store.delete(product.id, Utc::now(), None).await.unwrap());
         assert_eq!(store.find(product.id).await.unwrap(), None);
         let count = "SELECT COUNT(*) FROM stock";
         let left: i64 = match &opened.writer().connections {

@@ -78,7 +78,7 @@ impl UserServiceApi for UserService {
         PathParams(path): PathParams<UserPath>,
     ) -> Result<Answer<HttpResponseDeleted>, HttpError> {
         guard::handle(&rqctx, |users, request| async move {
-            users.delete(path.user_id).await?;
+            users.delete(path.user_id, &request).await?;
             info!(request.log, "user deleted"; "user_id" => path.user_id.get());
             Ok(HttpResponseDeleted())
         })

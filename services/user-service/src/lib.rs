@@ -17,9 +17,11 @@ pub const SERVICE: Service = Service {
     name: env!("CARGO_PKG_NAME"),
     about: "Owns the users of the Orders & Notifications Platform.",
     document: include_str!("../../../openapi/user-service.json"),
+    events: Some(include_str!("../../../openapi/events/user-service.json")),
     migrations: migrations!["0001_create_users", "0003_index_idempotency_keys_by_location"],
     serve: |parts| {
-        let users = Users::new(UserStore::new(parts.database.clone()), parts.keys.clone());
+        let store = UserStore::new(parts.database.clone(), parts.outbox()?);
+        let users = Users::new(store, parts.keys.clone());
         parts.serve(http::api(), users)
     },
 };

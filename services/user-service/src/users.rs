@@ -74,8 +74,9 @@ impl Users {
         key: Option<IdempotencyKey>,
         request: &RequestScope,
     ) -> Result<Created<User>, UserError> {
+        let trace = request.trace.traceparent();
         let create = |claim| async {
-            let (created, response) = self.store.insert(&user, Utc::now(), claim).await?;
+            let (created, response) = self.store.insert(&user, Utc::now(), claim, Some(&trace)).await?;
             info!(request.log, "user created"; "user_id" => created.id.get());
             Ok(response)
         };
@@ -90,8 +91,9 @@ impl Users {
         self.store.update(id, &user.email, &user.name).await?.ok_or(UserError::NotFound)
     }
 
-    pub(crate) async fn delete(&self, id: UserId) -> Result<(), UserError> {
-        if self.store.delete(id).await? { Ok(()) } else { Err(UserError::NotFound) }
+    pub(crate) async fn delete(&self, id: UserId, request: &RequestScope) -> Result<(), UserError> {
+        let trace = request.trace.traceparent();
+        if self.store.delete(id, Utc::now(), Some(&trace)).await? { Ok(()) } else { Err(UserError::NotFound) }
     }
 
     pub(crate) async fn list(&self, query: UserListQuery) -> Result<UserPage, UserError> {

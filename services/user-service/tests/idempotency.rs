@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Response;
 use serde_json::{Value, json};
 use service_runtime::database::{Connections, Database};
-use service_runtime::idempotency::{Keys, Purge};
+use service_runtime::idempotency::Keys;
 use service_runtime::server::Server;
 use service_runtime::with_pool;
 use service_testing::{CapturedLog, Kind, TestDatabase, config_of, on_both_databases};
@@ -92,7 +92,7 @@ on_both_databases! {
             store_response(&opened, &format!("old-{number}"), now - day - TimeDelta::seconds(number)).await;
         }
         store_response(&opened, "young", now - day + TimeDelta::minutes(10)).await;
-        let mut purge = Purge::new(Keys::new(opened.clone()));
+        let mut purge = Keys::new(opened.clone()).purge();
         assert_eq!(purge.run(now).await.unwrap(), 0, "the first run removes nothing");
         assert_eq!(purge.run(now).await.unwrap(), 120);
         assert!(is_stored(&opened, "young").await);
@@ -105,7 +105,7 @@ on_both_databases! {
         let jump = TimeDelta::days(3);
         let now = Utc::now() - jump;
         store_response(&opened, "before", now).await;
-        let mut purge = Purge::new(Keys::new(opened.clone()));
+        let mut purge = Keys::new(opened.clone()).purge();
         purge.run(now + jump).await.unwrap();
         store_response(&opened, "after", now + TimeDelta::minutes(5)).await;
         assert_eq!(purge.run(now + jump).await.unwrap(), 1);
@@ -119,7 +119,7 @@ on_both_databases! {
         for number in 0..120 {
             store_response(&opened, &format!("old-{number}"), day_ago - TimeDelta::seconds(number)).await;
         }
-        let mut purge = Purge::new(Keys::new(opened.clone()));
+        let mut purge = Keys::new(opened.clone()).purge();
         purge.run(Utc::now()).await.unwrap();
         // It starts with the oldest and fails at the ninetieth.
         refuse_deletion(&opened, "old-30").await;
@@ -135,7 +135,7 @@ async fn postgres_purges_by_the_clock_of_the_server_too() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let opened = SERVICE.open(&database.url, 2).await.unwrap();
     store_response(&opened, "young", Utc::now() - TimeDelta::hours(1)).await;
-    let mut purge = Purge::new(Keys::new(opened.clone()));
+    let mut purge = Keys::new(opened.clone()).purge();
     for _ in 0..2 {
         assert_eq!(purge.run(Utc::now() + TimeDelta::days(3)).await.unwrap(), 0);
     }
@@ -167,7 +167,7 @@ fn request(key: &str) -> UserCreate {
 async fn store_response(database: &Database, key: &str, time: DateTime<Utc>) {
     let user = request(key);
     let claim = Keys::new(database.clone()).claim("user_create", Some(key.parse().unwrap()), &user).unwrap();
-    UserStore::new(database.clone()).insert(&user, time, claim).await.unwrap();
+    UserStore::new(database.clone(), SERVICE.outbox().unwrap()).insert(&user, time, claim, None).await.unwrap();
 }
 
 async fn is_stored(database: &Database, key: &str) -> bool {

@@ -10,7 +10,7 @@ use user_service::store::UserStore;
 use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
 
 async fn store(database: &TestDatabase) -> UserStore {
-    UserStore::new(SERVICE.open(&database.url, 10).await.unwrap())
+    UserStore::new(SERVICE.open(&database.url, 10).await.unwrap(), SERVICE.outbox().unwrap())
 }
 
 fn email(text: &str) -> EmailAddress {
@@ -27,7 +27,7 @@ fn id(id: i64) -> UserId {
 
 async fn try_insert(store: &UserStore, address: &str, full_name: &str) -> Result<User, DatabaseError> {
     let user = UserCreate { email: email(address), name: name(full_name) };
-    store.insert(&user, Utc::now(), None).await.map(|(user, _)| user)
+    store.insert(&user, Utc::now(), None, None).await.map(|(user, _)| user)
 }
 
 async fn insert(store: &UserStore, address: &str) -> User {
@@ -38,18 +38,18 @@ async fn insert(store: &UserStore, address: &str) -> User {
 async fn postgres_plans_an_index_scan_for_every_statement() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let opened = SERVICE.open(&database.url, 1).await.unwrap();
-    let store = UserStore::new(opened.clone());
+    let store = UserStore::new(opened.clone(), SERVICE.outbox().unwrap());
     assert_eq!(store.find(id(1)).await.unwrap(), None);
     assert_eq!(store.find_by_email(&email("a@example.com")).await.unwrap(), None);
     assert_eq!(store.list_after(0, 20).await.unwrap(), []);
     assert_eq!(store.update(id(1), &email("a@example.com"), &name("John Doe")).await.unwrap(), None);
-    assert!(!store.delete(id(1)).await.unwrap());
+    assert!(!store.delete(id(1), Utc::now(), None).await.unwrap());
     let user = insert(&store, "a@example.com").await;
-    assert!(store.delete(user.id).await.unwrap());
+    assert!(store.delete(user.id, Utc::now(), None).await.unwrap());
 
     opened.ping().await.unwrap();
     let statements = service_testing::check_index_scans(&opened).await.unwrap();
-    assert_eq!(statements.len(), 8, "{statements:?}");
+    assert_eq!(statements.len(), 9, "{statements:?}");
 }
 
 on_both_databases! {
@@ -67,7 +67,7 @@ on_both_databases! {
     async fn a_name_stored_under_older_rules_stays_readable(database: TestDatabase) {
         let store = store(&database).await;
         let user = UserCreate { email: email("a@example.com"), name: UserName::from_stored("\u{3164}".to_owned()) };
-        let (stored, _) = store.insert(&user, Utc::now(), None).await.unwrap();
+        let (stored, _) = store.insert(&user, Utc::now(), None, None).await.unwrap();
         assert_eq!(store.find(stored.id).await.unwrap(), Some(stored));
     }
 
@@ -147,8 +147,8 @@ on_both_databases! {
     async fn a_deleted_user_is_not_found_and_its_id_is_not_reused(database: TestDatabase) {
         let store = store(&database).await;
         let user = insert(&store, "john@example.com").await;
-        assert!(store.delete(user.id).await.unwrap());
-        assert!(!store.delete(user.id).await.unwrap());
+        assert!(store.delete(user.id, Utc::now(), None).await.unwrap());
+        assert!(!store.delete(user.id, Utc::now(), None).await.unwrap());
         assert_eq!(store.find(user.id).await.unwrap(), None);
         let again = insert(&store, "john@example.com").await;
         assert!(again.id > user.id);

@@ -102,6 +102,8 @@ fn of_events(edit: impl FnOnce(&mut Value)) -> Difference {
     compare_events("order-service events", &old, &new).unwrap()
 }
 
+type Edit = fn(&mut Value);
+
 #[test]
 fn an_event_only_grows() {
     fn remove(object: &mut Value, name: &str) {
@@ -113,7 +115,7 @@ fn an_event_only_grows() {
     fn schemas(document: &mut Value) -> &mut Value {
         &mut document["components"]["schemas"]
     }
-    let breaking: [(&str, fn(&mut Value)); 10] = [
+    let breaking: [(&str, Edit); 10] = [
         ("an event is gone", |d| remove(&mut d["components"]["messages"], "order.cancelled")),
         ("a field is gone", |d| remove(&mut schemas(d)["OrderCreated"]["properties"], "items")),
         ("a field may be missing", |d| require_no_longer(&mut schemas(d)["OrderCreated"], "user_id")),
@@ -133,7 +135,7 @@ fn an_event_only_grows() {
         let difference = of_events(edit);
         assert!(difference.forbidden && difference.markdown.contains("## Breaking"), "{what}: {}", difference.markdown);
     }
-    let harmless: [(&str, fn(&mut Value)); 3] = [
+    let harmless: [(&str, Edit); 3] = [
         ("a field is new", |d| {
             schemas(d)["OrderCreated"]["properties"]["note"] = json!({ "type": "string" });
         }),

@@ -51,22 +51,6 @@ impl Products {
         reserved_items(&reserved, items).ok_or_else(invalid)
     }
 
-    /// Keeps a reservation until it is committed or released.
-    pub(crate) async fn bind(&self, id: Uuid, scope: &RequestScope) -> Result<(), Failure> {
-        let call = |client: Client| async move {
-            client.repeatable().reservation_bind().reservation_id(id.to_string()).send().await.map_err(Failure::of)
-        };
-        self.0.call("reservation_bind", scope, call).await.map(drop)
-    }
-
-    /// Takes what a reservation holds out of the stock.
-    pub(crate) async fn commit(&self, id: Uuid, scope: &RequestScope) -> Result<(), Failure> {
-        let call = |client: Client| async move {
-            client.repeatable().reservation_commit().reservation_id(id.to_string()).send().await.map_err(Failure::of)
-        };
-        self.0.call("reservation_commit", scope, call).await.map(drop)
-    }
-
     /// Makes what a reservation holds available to others.
     pub(crate) async fn release(&self, id: Uuid, scope: &RequestScope) -> Result<(), Failure> {
         let call = |client: Client| async move {

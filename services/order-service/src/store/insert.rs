@@ -1,20 +1,22 @@
-//! Storing new orders, many by one statement.
-
-use std::collections::VecDeque;
+//! Storing new orders, many by one transaction.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use contract::money::Money;
-use order_service_api::{Order, OrderId, OrderItem, OrderReceipt, OrderStatus, PaymentMethod, UserId};
+use order_service_api::{
+    Order, OrderCreated, OrderId, OrderItem, OrderReceipt, OrderStatus, PaymentMethod, PlacedItem, ReservationId,
+    UserId,
+};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use service_runtime::database::{Connections, Database, DatabaseError, fail_all};
+use service_runtime::events::{NewEvent, Outbox};
 use service_runtime::idempotency::Claim;
-use service_runtime::with_batch_connection;
-use sqlx::Connection as _;
+use service_runtime::{insert_events, with_batch_connection};
 use sqlx::types::Json;
+use sqlx::{Connection, Database as Sql, Decode, Encode, Executor, FromRow, IntoArguments, Type};
 use uuid::Uuid;
 
-use super::tasks::Wanted;
 use crate::receipt::receipt;
 
 /// An order to store.
@@ -26,10 +28,12 @@ pub struct NewOrder {
     pub items: Vec<OrderItem>,
     /// The sum of all items, if they have prices.
     pub total: Option<Money>,
-    /// Their reservation, if they are reserved; with the order a task is stored that binds it.
+    /// Their reservation, if they are reserved.
     pub reservation_id: Option<Uuid>,
     /// How it is to be paid.
     pub payment_method: Option<PaymentMethod>,
+    /// Where in a trace it is placed, for its event.
+    pub traceparent: Option<String>,
 }
 
 /// An order to store, when it is placed, and the key under which to store its receipt.
@@ -45,11 +49,15 @@ pub(super) type Placed = (Order, Created<OrderReceipt>);
 
 /// Stores each of `orders`, independently of each other: in one transaction or, if that is refused, by halves, until the
 /// bad order fails alone.
-pub(super) async fn insert_all(database: Database, orders: Vec<Insert>) -> Vec<Result<Placed, DatabaseError>> {
+pub(super) async fn insert_all(
+    database: Database,
+    outbox: &Outbox,
+    orders: Vec<Insert>,
+) -> Vec<Result<Placed, DatabaseError>> {
     let mut outcomes = Vec::with_capacity(orders.len());
     let mut parts = vec![orders.as_slice()];
     while let Some(part) = parts.pop() {
-        match all_or_none(&database, part).await {
+        match all_or_none(&database, outbox, part).await {
             Ok(placed) => outcomes.extend(placed.into_iter().map(Ok)),
             // Nothing was written.
             Err(error) if error.is_refusal() && part.len() > 1 => {
@@ -62,31 +70,23 @@ pub(super) async fn insert_all(database: Database, orders: Vec<Insert>) -> Vec<R
     outcomes
 }
 
-/// Stores all of `orders`, or none.
-async fn all_or_none(database: &Database, orders: &[Insert]) -> Result<Vec<Placed>, DatabaseError> {
+/// Stores all of `orders` with their events, or none.
+async fn all_or_none(database: &Database, outbox: &Outbox, orders: &[Insert]) -> Result<Vec<Placed>, DatabaseError> {
     let sql = match database.writer().connections {
-        Connections::Postgres(_) => POSTGRES,
-        Connections::Sqlite(_) => SQLITE,
+        Connections::Postgres(_) => &POSTGRES,
+        Connections::Sqlite(_) => &SQLITE,
     };
-    // One parameter for any number of rows, so that the statement is prepared once.
-    let rows = Json(orders.iter().map(Insert::row).collect::<Vec<_>>());
+    let _wake = outbox.wake();
     with_batch_connection!(database.writer(), |connection| async {
-        let insert = sqlx::query_as(sql.orders).bind(&rows).bind(OrderStatus::Created.as_str());
-        if orders.iter().all(Insert::is_one_row) {
-            return match_returned_rows(orders, insert.fetch_all(&mut *connection).await?);
+        if sql.write.len() == 1 && orders.iter().all(|new| new.claim.is_none()) {
+            // One statement is a transaction of its own.
+            return write(&mut *connection, sql, outbox, orders).await;
         }
-        let mut transaction = connection.begin().await?;
-        let placed = match_returned_rows(orders, insert.fetch_all(&mut *transaction).await?)?;
-        let stored = || orders.iter().zip(&placed);
-        let items: Vec<_> = stored().flat_map(|(new, (order, _))| new.item_rows(order.id)).collect();
-        if !items.is_empty() {
-            sqlx::query(sql.items).bind(Json(items)).execute(&mut *transaction).await?;
-        }
-        let tasks: Vec<_> = stored().filter_map(|(new, (order, _))| new.task_row(order.id)).collect();
-        if !tasks.is_empty() {
-            sqlx::query(sql.tasks).bind(Json(tasks)).bind(Wanted::Bound.as_str()).execute(&mut *transaction).await?;
-        }
-        let claimed: Vec<_> = stored()
+        let mut transaction = connection.begin_with(sql.begin).await?;
+        let placed = write(&mut *transaction, sql, outbox, orders).await?;
+        let claimed: Vec<_> = orders
+            .iter()
+            .zip(&placed)
             .filter_map(|(new, (_, receipt))| new.claim.as_ref().map(|claim| (claim, receipt, new.created_at)))
             .collect();
         if !claimed.is_empty() {
@@ -97,78 +97,103 @@ async fn all_or_none(database: &Database, orders: &[Insert]) -> Result<Vec<Place
     })
 }
 
-/// The statements, each for any number of rows.
+/// Writes `orders` with their events.
+async fn write<C>(connection: &mut C, sql: &Statements, outbox: &Outbox, orders: &[Insert]) -> sqlx::Result<Vec<Placed>>
+where
+    C: Connection,
+    for<'c> &'c mut C: Executor<'c, Database = C::Database>,
+    <C::Database as Sql>::Arguments: IntoArguments<C::Database>,
+    for<'q> i64: Encode<'q, C::Database> + Decode<'q, C::Database> + Type<C::Database>,
+    for<'q> Json<&'q RawValue>: Encode<'q, C::Database> + Type<C::Database>,
+    for<'q> &'q str: Encode<'q, C::Database> + Type<C::Database>,
+    for<'r> (i64,): FromRow<'r, <C::Database as Sql>::Row>,
+{
+    let ids: Vec<(i64,)> = sqlx::query_as(sql.draw_ids).bind(orders.len() as i64).fetch_all(&mut *connection).await?;
+    let mut new = New::default();
+    let mut placed = Vec::with_capacity(orders.len());
+    for (insert, (id,)) in orders.iter().zip(ids) {
+        let id = OrderId::try_from(id).map_err(DatabaseError::decode_error)?;
+        let order = insert.stored(id)?;
+        new.orders.push(insert.row(id));
+        new.items.extend(insert.item_rows(id));
+        new.events.push(outbox.event(&insert.event(id), insert.created_at, insert.order.traceparent.as_deref())?);
+        placed.push((order.clone(), receipt(&order).map_err(DatabaseError::decode_error)?));
+    }
+    // One parameter for any number of rows, so that the statements are prepared once.
+    let new = serde_json::value::to_raw_value(&new).map_err(DatabaseError::decode_error)?;
+    for &statement in sql.write {
+        let write = sqlx::query(statement).bind(Json(&*new)).bind(OrderStatus::Created.as_str());
+        write.execute(&mut *connection).await?;
+    }
+    Ok(placed)
+}
+
+/// What the statements are on each database.
 struct Statements {
-    orders: &'static str,
-    items: &'static str,
-    tasks: &'static str,
+    begin: &'static str,
+    /// Draws the ids of `$1` orders.
+    draw_ids: &'static str,
+    /// They write a [`New`] with the status `$2`.
+    write: &'static [&'static str],
 }
 
 const POSTGRES: Statements = Statements {
-    orders: "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at, total_amount, currency,
-                                 reservation_id, payment_method)
-             SELECT user_id, product_id, quantity, $2, created_at, created_at, total_amount, currency, reservation_id,
-                    payment_method
-             FROM jsonb_to_recordset($1)
-                  AS new (user_id bigint, product_id bigint, quantity bigint, created_at timestamptz,
+    begin: "BEGIN",
+    draw_ids: "SELECT nextval(pg_get_serial_sequence('orders', 'id')) FROM generate_series(1, $1::bigint)",
+    write: &[concat!(
+        "WITH placed AS (
+             INSERT INTO orders (id, user_id, product_id, quantity, status, created_at, updated_at, total_amount, currency,
+                                 reservation_id, payment_method) OVERRIDING SYSTEM VALUE
+             SELECT id, user_id, product_id, quantity, $2, created_at, created_at, total_amount, currency,
+                    reservation_id, payment_method
+             FROM jsonb_to_recordset($1::jsonb -> 'orders')
+                  AS new (id bigint, user_id bigint, product_id bigint, quantity bigint, created_at timestamptz,
                           total_amount bigint, currency text, reservation_id text, payment_method text)
-             RETURNING id, user_id, product_id, quantity, created_at, reservation_id, payment_method",
-    items: "INSERT INTO order_items (order_id, line, product_id, name, quantity, unit_amount)
-            SELECT order_id, line, product_id, name, quantity, unit_amount
-            FROM jsonb_to_recordset($1)
-                 AS new (order_id bigint, line smallint, product_id bigint, name text, quantity bigint,
-                         unit_amount bigint)",
-    tasks: "INSERT INTO reservation_tasks (order_id, reservation_id, wanted, attempts, next_at)
-            SELECT order_id, reservation_id, $2, 0, next_at
-            FROM jsonb_to_recordset($1) AS new (order_id bigint, reservation_id text, next_at timestamptz)",
+         ), listed AS (
+             INSERT INTO order_items (order_id, line, product_id, name, quantity, unit_amount)
+             SELECT order_id, line, product_id, name, quantity, unit_amount
+             FROM jsonb_to_recordset($1 -> 'items')
+                  AS new (order_id bigint, line smallint, product_id bigint, name text, quantity bigint,
+                          unit_amount bigint)
+         ) ",
+        insert_events!(postgres, "$1 -> 'events'")
+    )],
 };
 
 const SQLITE: Statements = Statements {
-    orders: "INSERT INTO orders (user_id, product_id, quantity, status, created_at, updated_at, total_amount, currency,
-                                 reservation_id, payment_method)
-             SELECT value ->> 'user_id', value ->> 'product_id', value ->> 'quantity', $2,
-                    value ->> 'created_at', value ->> 'created_at', value ->> 'total_amount', value ->> 'currency',
-                    value ->> 'reservation_id', value ->> 'payment_method'
-             FROM json_each($1)
-             RETURNING id, user_id, product_id, quantity, created_at, reservation_id, payment_method",
-    items: "INSERT INTO order_items (order_id, line, product_id, name, quantity, unit_amount)
-            SELECT value ->> 'order_id', value ->> 'line', value ->> 'product_id', value ->> 'name',
-                   value ->> 'quantity', value ->> 'unit_amount'
-            FROM json_each($1)",
-    tasks: "INSERT INTO reservation_tasks (order_id, reservation_id, wanted, attempts, next_at)
-            SELECT value ->> 'order_id', value ->> 'reservation_id', $2, 0, value ->> 'next_at'
-            FROM json_each($1)",
+    // No other process may draw the same ids.
+    begin: "BEGIN IMMEDIATE",
+    draw_ids: "WITH RECURSIVE drawn (id, number) AS (
+                   SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'orders'), 0) + 1, 1
+                   UNION ALL SELECT id + 1, number + 1 FROM drawn WHERE number < $1
+               ) SELECT id FROM drawn",
+    write: &[
+        "INSERT INTO orders (id, user_id, product_id, quantity, status, created_at, updated_at, total_amount, currency,
+                             reservation_id, payment_method)
+         SELECT value ->> 'id', value ->> 'user_id', value ->> 'product_id', value ->> 'quantity', $2,
+                value ->> 'created_at', value ->> 'created_at', value ->> 'total_amount', value ->> 'currency',
+                value ->> 'reservation_id', value ->> 'payment_method'
+         FROM json_each($1, '$.orders')",
+        "INSERT INTO order_items (order_id, line, product_id, name, quantity, unit_amount)
+         SELECT value ->> 'order_id', value ->> 'line', value ->> 'product_id', value ->> 'name',
+                value ->> 'quantity', value ->> 'unit_amount'
+         FROM json_each($1, '$.items')",
+        insert_events!(sqlite, "$1, '$.events'"),
+    ],
 };
 
-/// Id, user, product, quantity, time, reservation and payment method.
-type ReturnedRow = (i64, i64, i64, i64, DateTime<Utc>, Option<String>, Option<String>);
-
-/// Gives each of `orders` the id of its row. The order of the rows that an INSERT returns is not specified; equal rows are
-/// interchangeable, because what else belongs to an order is stored under the id that it gets here.
-fn match_returned_rows(orders: &[Insert], rows: Vec<ReturnedRow>) -> sqlx::Result<Vec<Placed>> {
-    let mut rows: VecDeque<ReturnedRow> = rows.into();
-    let match_row = |new: &Insert| {
-        let row = new.row();
-        let is_its_row = |returned: &ReturnedRow| {
-            let (_, user_id, product_id, quantity, created_at, reservation_id, payment_method) = returned;
-            (*user_id, Some(*product_id), Some(*quantity)) == (row.user_id, row.product_id, row.quantity)
-                && *created_at == new.time()
-                && *reservation_id == row.reservation_id
-                && payment_method.as_deref() == row.payment_method
-        };
-        // Usually the first.
-        let returned = rows.iter().position(is_its_row).and_then(|index| rows.remove(index));
-        let missing = || DatabaseError::decode_error(std::io::Error::other("a returned row is missing"));
-        let order = new.stored(&returned.ok_or_else(missing)?)?;
-        let receipt = receipt(&order).map_err(DatabaseError::decode_error)?;
-        Ok((order, receipt))
-    };
-    orders.iter().map(match_row).collect()
+/// What is written of new orders.
+#[derive(Default, Serialize)]
+struct New<'a> {
+    orders: Vec<NewRow<'a>>,
+    items: Vec<ItemRow<'a>>,
+    events: Vec<NewEvent>,
 }
 
 /// The values of a new row in `orders`.
 #[derive(Serialize)]
 struct NewRow<'a> {
+    id: i64,
     user_id: i64,
     product_id: Option<i64>,
     quantity: Option<i64>,
@@ -190,19 +215,12 @@ struct ItemRow<'a> {
     unit_amount: Option<i64>,
 }
 
-/// The values of a new row in `reservation_tasks`.
-#[derive(Serialize)]
-struct TaskRow {
-    order_id: i64,
-    reservation_id: String,
-    next_at: String,
-}
-
 impl Insert {
-    fn row(&self) -> NewRow<'_> {
-        let NewOrder { user_id, items, total, reservation_id, payment_method } = &self.order;
+    fn row(&self, id: OrderId) -> NewRow<'_> {
+        let NewOrder { user_id, items, total, reservation_id, payment_method, .. } = &self.order;
         let first = items.first();
         NewRow {
+            id: id.get(),
             user_id: user_id.get(),
             product_id: first.map(|item| item.product_id.get()),
             quantity: first.map(|item| item.quantity.get()),
@@ -212,11 +230,6 @@ impl Insert {
             reservation_id: reservation_id.map(|id| id.to_string()),
             payment_method: payment_method.as_ref().map(PaymentMethod::as_str),
         }
-    }
-
-    /// Whether a row in `orders` is all that is stored of it.
-    fn is_one_row(&self) -> bool {
-        self.claim.is_none() && self.order.reservation_id.is_none() && !self.has_item_rows()
     }
 
     fn has_item_rows(&self) -> bool {
@@ -238,25 +251,35 @@ impl Insert {
         rows.collect()
     }
 
-    fn task_row(&self, id: OrderId) -> Option<TaskRow> {
-        let reservation_id = self.order.reservation_id?.to_string();
-        Some(TaskRow { order_id: id.get(), reservation_id, next_at: self.time_text() })
-    }
-
-    /// The order as it is read back, of which this row was returned.
-    fn stored(&self, (id, _, product_id, quantity, ..): &ReturnedRow) -> sqlx::Result<Order> {
+    /// The order as it is read back.
+    fn stored(&self, id: OrderId) -> sqlx::Result<Order> {
+        let NewOrder { user_id, items, total, .. } = &self.order;
+        let first = items.first().ok_or_else(|| DatabaseError::decode_error(std::io::Error::other("no items")))?;
         Ok(Order {
-            id: (*id).try_into().map_err(DatabaseError::decode_error)?,
-            user_id: self.order.user_id,
-            product_id: (*product_id).try_into().map_err(DatabaseError::decode_error)?,
-            quantity: (*quantity).try_into().map_err(DatabaseError::decode_error)?,
-            items: self.order.items.clone(),
-            total: self.order.total.clone(),
+            id,
+            user_id: *user_id,
+            product_id: first.product_id,
+            quantity: first.quantity,
+            items: items.clone(),
+            total: total.clone(),
             status: OrderStatus::Created,
             cancellation_reason: None,
             created_at: self.time().into(),
             updated_at: self.time().into(),
         })
+    }
+
+    fn event(&self, order_id: OrderId) -> OrderCreated {
+        let NewOrder { user_id, items, total, reservation_id, payment_method, .. } = &self.order;
+        let item = |item: &OrderItem| PlacedItem { product_id: item.product_id, quantity: item.quantity };
+        OrderCreated {
+            order_id,
+            user_id: *user_id,
+            items: items.iter().map(item).collect(),
+            total: total.clone(),
+            payment_method: payment_method.clone(),
+            reservation_id: reservation_id.map(|id| ReservationId::from_stored(id.to_string())),
+        }
     }
 
     fn time(&self) -> DateTime<Utc> {

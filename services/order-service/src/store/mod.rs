@@ -3,24 +3,25 @@
 mod insert;
 mod list;
 mod row;
-mod tasks;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
-use order_service_api::{CancellationReason, Order, OrderId, OrderReceipt, OrderStatus};
+use order_service_api::{
+    CancellationReason, Order, OrderCancelled, OrderCompleted, OrderConfirmed, OrderId, OrderReceipt, OrderStatus,
+    ReservationId,
+};
 use service_runtime::database::{Batches, Connections, Database, DatabaseError, Pool, read_by_id};
+use service_runtime::events::{Inbox, NewEvent, Outbox};
 use service_runtime::idempotency::Claim;
 use service_runtime::with_pool;
 use sqlx::QueryBuilder;
 
 pub use insert::NewOrder;
 pub use list::Filter;
-pub use tasks::{ReservationTask, ReservationTasks, Wanted};
 
 use insert::{Insert, Placed, insert_all};
 use list::ListQuery;
 use row::{OrderRow, OrderSql, columns, order};
-use tasks::REPLACE_TASK;
 
 /// The stored orders.
 ///
@@ -31,21 +32,40 @@ pub struct OrderStore {
     database: Database,
     finds: Batches<OrderId, Option<Order>>,
     inserts: Batches<Insert, Placed>,
-    /// What product-service must still be told of them.
-    pub tasks: ReservationTasks,
+    outbox: Outbox,
+    inbox: Inbox,
+}
+
+/// A change of an order's status.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusChange<'a> {
+    /// The order.
+    pub id: OrderId,
+    /// The status to move to.
+    pub to: OrderStatus,
+    /// Why, if it is cancelled.
+    pub reason: Option<CancellationReason>,
+    /// When: its `updated_at`, but never before that of the last change.
+    pub at: DateTime<Utc>,
+    /// Where in a trace, for its event.
+    pub traceparent: Option<&'a str>,
 }
 
 impl OrderStore {
-    /// The orders in `database`.
-    pub fn new(database: Database) -> Self {
+    /// The orders in `database`, whose events go to `outbox` and come through `inbox`.
+    pub fn new(database: Database, outbox: Outbox, inbox: Inbox) -> Self {
         let finds = Batches::new(&database, find_all);
-        let inserts = Batches::new(&database, insert_all);
-        let tasks = ReservationTasks::new(database.clone());
-        Self { database, finds, inserts, tasks }
+        let inserts = Batches::new(&database, {
+            let outbox = outbox.clone();
+            move |database, orders| {
+                let outbox = outbox.clone();
+                async move { insert_all(database, &outbox, orders).await }
+            }
+        });
+        Self { database, finds, inserts, outbox, inbox }
     }
 
-    /// Stores a new order with the status `created`, the task of its reservation, and its receipt under the key of `claim`,
-    /// in one transaction. [`DatabaseError::UniqueViolation`]: the key has a response already.
+    /// Stores a new order with the status `created`, its event, and its receipt under the key of `claim`, in one transaction. [`DatabaseError::UniqueViolation`]: the key has a response already.
     pub async fn insert(
         &self,
         order: NewOrder,
@@ -60,47 +80,38 @@ impl OrderStore {
         self.finds.run(id).await
     }
 
-    /// Moves the order with this id to the status `to` if its current one is in `from`, and replaces the task of its
-    /// reservation, in one transaction. The time of the change is `updated_at`, but never before that of the last change.
-    /// `None`: there is no such order, or its status is not in `from`.
-    pub async fn update_status(
-        &self,
-        id: OrderId,
-        from: &[OrderStatus],
-        to: OrderStatus,
-        updated_at: DateTime<Utc>,
-    ) -> Result<Option<Order>, DatabaseError> {
-        self.change(id, from, to, None, updated_at).await
+    /// Moves an order to another status if its current one is in `from`, and writes the event, in one transaction. `None`:
+    /// there is no such order, or its status is not in `from`.
+    pub async fn change(&self, change: StatusChange<'_>, from: &[OrderStatus]) -> Result<Option<Order>, DatabaseError> {
+        self.change_once(change, from, None).await
     }
 
-    /// Moves the order to `cancelled` for `reason`, as [`update_status`](Self::update_status).
-    pub async fn cancel(
+    /// As [`change`](Self::change), because of the event with this id; nothing happens if it is handled already.
+    pub async fn change_by_event(
         &self,
-        id: OrderId,
+        event_id: &str,
+        change: StatusChange<'_>,
         from: &[OrderStatus],
-        reason: CancellationReason,
-        updated_at: DateTime<Utc>,
     ) -> Result<Option<Order>, DatabaseError> {
-        self.change(id, from, OrderStatus::Cancelled, Some(reason), updated_at).await
+        self.change_once(change, from, Some(event_id)).await
     }
 
-    async fn change(
+    async fn change_once(
         &self,
-        id: OrderId,
+        change: StatusChange<'_>,
         from: &[OrderStatus],
-        to: OrderStatus,
-        reason: Option<CancellationReason>,
-        updated_at: DateTime<Utc>,
+        event_id: Option<&str>,
     ) -> Result<Option<Order>, DatabaseError> {
         if from.is_empty() {
             return Ok(None);
         }
-        let updated_at = updated_at.trunc_subsecs(6);
-        let rows: Vec<OrderRow> = with_pool!(self.database.writer(), |pool| async {
+        let StatusChange { id, to, reason, traceparent, .. } = change;
+        let at = change.at.trunc_subsecs(6);
+        with_pool!(self.database.writer(), |pool| async {
             let mut query = Pool::query_for(pool, "UPDATE orders SET status = ");
             // The clock may have been set back since the last change.
-            query.push_bind(to.as_str()).push(", updated_at = CASE WHEN updated_at > ").push_bind(updated_at);
-            query.push(" THEN updated_at ELSE ").push_bind(updated_at).push(" END");
+            query.push_bind(to.as_str()).push(", updated_at = CASE WHEN updated_at > ").push_bind(at);
+            query.push(" THEN updated_at ELSE ").push_bind(at).push(" END");
             query.push(", cancellation_reason = ").push_bind(reason.map(CancellationReason::as_str));
             query.push(" WHERE id = ").push_bind(id.get()).push(" AND status IN (");
             let mut allowed = query.separated(", ");
@@ -110,15 +121,44 @@ impl OrderStore {
             query.push(") RETURNING ");
             push_columns(&mut query);
             let mut transaction = pool.begin().await?;
-            let rows: Vec<OrderRow> = query.build_query_as().fetch_all(&mut *transaction).await?;
-            if let (false, Some(wanted)) = (rows.is_empty(), Wanted::once(to)) {
-                let replace = sqlx::query(REPLACE_TASK).bind(id.get()).bind(wanted.as_str()).bind(updated_at);
-                replace.execute(&mut *transaction).await?;
+            if self.inbox.record(&mut transaction, event_id, at).await?.len() < usize::from(event_id.is_some()) {
+                return Ok(None);
             }
+            let rows: Vec<OrderRow> = query.build_query_as().fetch_all(&mut *transaction).await?;
+            let moved = rows.into_iter().next().map(order).transpose()?;
+            let reservation = sqlx::query_as("SELECT reservation_id FROM orders WHERE id = $1").bind(id.get());
+            let reservations: Vec<(Option<String>,)> = reservation.fetch_all(&mut *transaction).await?;
+            let reservation_id = reservations.into_iter().next().and_then(|(id,)| id);
+            let event =
+                moved.as_ref().map(|order| self.event(order, reservation_id, traceparent)).transpose()?.flatten();
+            let _wake = self.outbox.write(&mut transaction, event.as_slice()).await?;
             transaction.commit().await?;
-            Ok(rows)
-        })?;
-        Ok(rows.into_iter().next().map(order).transpose()?)
+            Ok(moved)
+        })
+    }
+
+    /// The event that `order` has moved to its status.
+    fn event(
+        &self,
+        order: &Order,
+        reservation_id: Option<String>,
+        traceparent: Option<&str>,
+    ) -> sqlx::Result<Option<NewEvent>> {
+        let (order_id, user_id, at) = (order.id, order.user_id, order.updated_at.into());
+        let reservation_id = reservation_id.map(ReservationId::from_stored);
+        let event = match order.status {
+            // It is never moved there.
+            OrderStatus::Created => return Ok(None),
+            OrderStatus::Confirmed => {
+                self.outbox.event(&OrderConfirmed { order_id, user_id, reservation_id }, at, traceparent)
+            }
+            OrderStatus::Completed => self.outbox.event(&OrderCompleted { order_id, user_id }, at, traceparent),
+            OrderStatus::Cancelled => {
+                let reason = order.cancellation_reason.unwrap_or(CancellationReason::Requested);
+                self.outbox.event(&OrderCancelled { order_id, user_id, reason, reservation_id }, at, traceparent)
+            }
+        };
+        event.map(Some)
     }
 
     /// At most `limit` orders of `filter` with ids below `before`, by descending id.

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::{Arg, Args, Command, FromArgMatches};
 use service_runtime::Service;
 use service_runtime::config::values::{listen_address, log_level};
 use service_runtime::config::{Config as ServiceConfig, default_address, read_command, refuse};
 use service_runtime::database::DatabaseUrl;
+use service_runtime::events::{DeadLetterCommand, Embedded, EventsUrl, RabbitMq, Transport};
 use service_runtime::server::Server;
 use service_runtime::telemetry::Traces;
-use slog::Level;
+use slog::{Level, Logger};
 
 use crate::services::SERVICES;
 
@@ -31,6 +33,10 @@ pub(crate) struct Config {
     #[arg(long, env = "DEMO", value_name = "BOOLEAN", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     demo: Option<bool>,
 
+    /// Where events go: amqp://USER:PASSWORD@HOST:PORT/VHOST (RabbitMQ 3.10 or later); a file in the data directory if not set.
+    #[arg(long, env = "EVENTS_URL", value_name = "URL", hide_env_values = true)]
+    events_url: Option<EventsUrl>,
+
     /// Where traces are sent.
     #[command(flatten)]
     traces: Traces,
@@ -38,6 +44,10 @@ pub(crate) struct Config {
     /// The least severe level to log: critical, error, warning, info, debug or trace.
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_level)]
     pub(crate) log_level: Level,
+
+    /// What to do with events that could not be handled, instead of serving.
+    #[command(flatten)]
+    pub(crate) dead_letters: DeadLetterCommand,
 
     /// The listen address of each service, by its name.
     #[arg(skip)]
@@ -65,17 +75,26 @@ impl Config {
     }
 
     /// The configuration of `service`, which calls those of `servers` that are already running.
-    pub(crate) fn of(&self, service: &Service, servers: &[Server]) -> ServiceConfig {
+    pub(crate) fn of(&self, service: &Service, servers: &[Server], transport: &Transport) -> ServiceConfig {
         let address = self.listen_addresses.get(service.name).copied();
         let address = address.unwrap_or_else(|| default_address(service.name));
         let mut config = ServiceConfig::new(service.name, address, self.database(service.name));
         config.traces = self.traces.clone();
+        config.transport = Some(transport.clone());
         for server in servers {
             if let Some(dependency) = config.dependencies.get_mut(server.service_name()) {
                 dependency.url = Some(server.url());
             }
         }
         config
+    }
+
+    /// What carries events between the services: the broker that is configured, or a file of the data directory.
+    pub(crate) async fn transport(&self, log: &Logger) -> Result<Transport> {
+        if let Some(url) = &self.events_url {
+            return Ok(Transport::RabbitMq(RabbitMq::new(url.clone(), NAME, log)));
+        }
+        Ok(Transport::Embedded(Embedded::open(&self.data_directory.join("events.db"), log).await?))
     }
 
     /// The database of a service.

@@ -22,9 +22,16 @@ fn main() -> ExitCode {
     let log = log::to_stdout(config::NAME, config.log_level, &documents);
     process::run(config::NAME, &log, async {
         let first_start = config.is_first_start();
+        let transport = config.transport(&log).await?;
+        if config.dead_letters.is_given() {
+            for service in SERVICES {
+                config.dead_letters.run(&transport, &service.queue()).await?;
+            }
+            return Ok(Vec::new());
+        }
         let mut servers = Vec::new();
         for service in SERVICES {
-            servers.push(service.start(&config.of(service, &servers), &log).await?);
+            servers.push(service.start(&config.of(service, &servers, &transport), &log).await?);
         }
         if config.wants_demo(first_start) {
             demo::create(&servers).await?;

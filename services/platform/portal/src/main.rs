@@ -28,21 +28,19 @@ struct Arguments {
     console: bool,
 }
 
-/// The directory of the checked-in documents. scripts/portal runs this program in the root of the repository.
+/// The directories of the checked-in documents. scripts/portal runs this program in the root of the repository.
 const DOCUMENTS: &str = "openapi";
+const EVENT_DOCUMENTS: &str = "openapi/events";
 
 fn main() -> Result<()> {
     let Arguments { directory, console } = Arguments::parse();
     let mut documents = Vec::new();
-    for path in document_paths()? {
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let document: Value =
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))?;
-        let title = document["info"]["title"].as_str().with_context(|| format!("{} has no title", path.display()))?;
-        let service = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let path = format!("{service}/openapi.json");
-        write(&directory, &path, &bytes)?;
-        documents.push(Document { title: title.to_owned(), path, server: console.then_some(service) });
+    for path in document_paths(DOCUMENTS)? {
+        documents.push(copy(&directory, &path, "openapi.json", console)?);
+    }
+    for path in document_paths(EVENT_DOCUMENTS)? {
+        // A browser cannot publish an event.
+        documents.push(copy(&directory, &path, "asyncapi.json", false)?);
     }
     let mut scalar = Vec::new();
     io::copy(&mut GzDecoder::new(SCALAR_GZIP), &mut scalar)?;
@@ -53,12 +51,23 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The documents, sorted by name.
-fn document_paths() -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(DOCUMENTS).with_context(|| format!("cannot read the directory {DOCUMENTS}"))?;
+/// Copies the document at `path` into the folder of its service in `directory`.
+fn copy(directory: &Path, path: &Path, name: &str, console: bool) -> Result<Document> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let document: Value = serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))?;
+    let title = document["info"]["title"].as_str().with_context(|| format!("{} has no title", path.display()))?;
+    let service = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let path = format!("{service}/{name}");
+    write(directory, &path, &bytes)?;
+    Ok(Document { title: title.to_owned(), path, server: console.then_some(service) })
+}
+
+/// The documents in a directory, sorted by name.
+fn document_paths(directory: &str) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory).with_context(|| format!("cannot read the directory {directory}"))?;
     let mut paths: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    ensure!(!paths.is_empty(), "no document in the directory {DOCUMENTS}");
+    ensure!(!paths.is_empty(), "no document in the directory {directory}");
     paths.sort();
     Ok(paths)
 }

@@ -1,4 +1,4 @@
-//! The docs portal of a service, at `/docs`: its document, to read and to try against the service itself.
+//! The docs portal of a service, at `/docs`: its documents, to read, and its operations to try against the service itself.
 
 use anyhow::{Context, Result};
 use dropshot::{ApiDescription, Body, ServerContext};
@@ -7,18 +7,19 @@ use http::{Response, StatusCode, header};
 use portal::{Document, POLICY, SCALAR_ETAG, SCALAR_GZIP, SETUP_SCRIPT};
 use serde_json::Value;
 
-use crate::unpublished::{self, DOCS, DOCS_SCALAR, DOCS_SETUP, DOCUMENT};
+use crate::unpublished::{self, DOCS, DOCS_SCALAR, DOCS_SETUP, DOCUMENT, EVENT_DOCUMENT, Endpoint};
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Serves the portal of `document`.
-pub(crate) fn register<C: ServerContext>(api: &mut ApiDescription<C>, document: &str) -> Result<()> {
-    let document: Value = serde_json::from_str(document).context("the document is not JSON")?;
-    let title = document["info"]["title"].as_str().context("the document has no title")?;
-    // Paths are relative to the page, which a proxy may serve under another path.
-    let path = DOCUMENT.path.trim_start_matches('/').to_owned();
-    let shown = Document { title: title.to_owned(), path, server: Some(".".to_owned()) };
-    let page = portal::page(title, &[shown]);
+/// Serves the portal of `document`, and of that of `events` if there is one.
+pub(crate) fn register<C: ServerContext>(
+    api: &mut ApiDescription<C>,
+    document: &str,
+    events: Option<&str>,
+) -> Result<()> {
+    let mut shown = vec![shown(document, DOCUMENT, Some("."))?];
+    shown.extend(events.map(|events| self::shown(events, EVENT_DOCUMENT, None)).transpose()?);
+    let page = portal::page(&shown[0].title, &shown);
 
     unpublished::register(api, DOCS, move |request| {
         // dropshot routes `/docs/` here too, where the page's relative links would be wrong.
@@ -44,6 +45,15 @@ pub(crate) fn register<C: ServerContext>(api: &mut ApiDescription<C>, document: 
             response.header(header::CONTENT_ENCODING, "gzip").body(Body::with_content(SCALAR_GZIP))
         }
     })
+}
+
+/// A document on the page, whose requests go to `server`.
+fn shown(document: &str, endpoint: Endpoint, server: Option<&str>) -> Result<Document> {
+    let document: Value = serde_json::from_str(document).context("the document is not JSON")?;
+    let title = document["info"]["title"].as_str().context("the document has no title")?.to_owned();
+    // Paths are relative to the page, which a proxy may serve under another path.
+    let path = endpoint.path.trim_start_matches('/').to_owned();
+    Ok(Document { title, path, server: server.map(str::to_owned) })
 }
 
 /// A response that browsers revalidate on each use, so that after an upgrade all parts fit together.

@@ -11,6 +11,7 @@
 //! | [`database`] | one store on PostgreSQL or SQLite: pools, migrations, errors |
 //! | [`coalesce`] | batches of concurrent requests |
 //! | [`dependency`] | lookups in other services |
+//! | [`events`] | events between services, through a broker or a file |
 //! | [`page`] | page tokens, and cutting rows into pages |
 //! | [`stderr`] | messages to whoever started the process |
 //! | [`log`] | JSON lines on stdout, readable on a terminal, without personal data |
@@ -25,12 +26,14 @@ pub mod database;
 pub mod dependency;
 mod docs;
 mod dropshot_log;
+pub mod events;
 mod fairness;
 pub mod guard;
 pub mod idempotency;
 pub mod log;
 pub mod page;
 pub mod process;
+mod purge;
 mod readiness;
 mod request_path;
 pub mod server;
@@ -41,6 +44,7 @@ pub mod telemetry;
 pub mod trace;
 mod unpublished;
 
+pub use purge::Purge;
 pub use server::Parts;
 pub use service::Service;
 

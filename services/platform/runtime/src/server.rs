@@ -1,8 +1,10 @@
 //! A dropshot server: starts with everything that every service serves, and stops gracefully.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -18,16 +20,18 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::database::Database;
+use crate::database::{Database, DatabaseError};
 use crate::dependency::Dependency;
 use crate::docs;
+use crate::events::{self, Inbox, Outbox, ServiceEvents, Transport};
 use crate::guard::{self, Guard};
-use crate::idempotency::{Keys, purge_hourly};
+use crate::idempotency::{self, Keys};
+use crate::purge::purge_hourly;
 use crate::readiness::ReadinessProbe;
 use crate::strict_http::StrictHttp;
 use crate::telemetry::{self, RequestMetricsDrain, Spans, StartedTelemetry, Telemetry};
 use crate::trace::TRACEPARENT;
-use crate::unpublished::{self, DOCUMENT};
+use crate::unpublished::{self, DOCUMENT, EVENT_DOCUMENT, Endpoint};
 
 /// How long in-flight requests may take when the service stops.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +45,7 @@ pub struct Server {
     failed: bool,
     spans: Spans,
     background: JoinSet<()>,
+    transport: Option<Transport>,
     close: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
     log: Logger,
 }
@@ -53,8 +58,10 @@ pub struct Parts<'a> {
     pub keys: Keys,
     pub(crate) name: &'static str,
     pub(crate) document: &'static str,
+    pub(crate) event_document: Option<&'static str>,
     pub(crate) config: &'a Config,
     pub(crate) telemetry: Telemetry,
+    pub(crate) events: ServiceEvents,
     pub(crate) background: JoinSet<()>,
     pub(crate) log: Logger,
 }
@@ -68,6 +75,43 @@ impl Parts<'_> {
     /// Runs `task` until the server has answered its last request. It is cancelled then, wherever it waits.
     pub fn run_in_background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.background.spawn(task);
+    }
+
+    /// The outbox of the events that this service publishes.
+    ///
+    /// # Errors
+    ///
+    /// The service has no document of events.
+    pub fn outbox(&self) -> Result<Outbox> {
+        self.events.outbox()
+    }
+
+    /// The inbox of the events that this service handles.
+    pub fn inbox(&self) -> Inbox {
+        self.events.inbox()
+    }
+
+    /// Handles the events of one publisher that `services/platform.toml` lists among those that this service consumes.
+    /// `types` are those of the publisher; `handle` passes a message to the `dispatch` of its crate for consumers. Call it
+    /// once for each publisher.
+    ///
+    /// Many events are handled at a time, and an event may come again, although it was handled: `handle` records its id by
+    /// [`Inbox::record`].
+    pub fn handle_events<F, E>(
+        &mut self,
+        types: &[&'static str],
+        handle: impl Fn(Arc<[u8]>) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<Result<(), DatabaseError>, E>> + Send + 'static,
+        E: Display,
+    {
+        self.events.add_handler(types, handle);
+    }
+
+    /// Calls `react` after each event of `types`, in every instance of the service. What happens while the transport is away
+    /// is missed: for caches whose entries expire anyway.
+    pub fn watch_events(&mut self, types: &[&str], react: impl Fn() + Send + 'static) {
+        self.events.watch(types, react);
     }
 
     /// A client of the service `name`, configured by its flags, with metrics and logged circuit changes. It reads at most
@@ -111,12 +155,18 @@ impl Parts<'_> {
     where
         Guard<C>: ServerContext,
     {
-        let Self { database, keys, name, document, config, telemetry, mut background, log } = self;
+        let Self {
+            database, name, document, event_document, config, telemetry, events: own, mut background, log, ..
+        } = self;
         let mut api = api.map_err(|error| anyhow!("{error}"))?;
+        let transport = own.start(&database, &mut background)?;
         let (listen_address, probe) = (config.listen_address, ReadinessProbe::new(database));
-        register_document(&mut api, document)?;
+        register_document(&mut api, DOCUMENT, document)?;
+        if let Some(document) = event_document {
+            register_document(&mut api, EVENT_DOCUMENT, document)?;
+        }
         guard::register_health(&mut api)?;
-        docs::register(&mut api, document)?;
+        docs::register(&mut api, document, event_document)?;
         let settings = ConfigDropshot {
             bind_address: listen_address,
             default_request_body_max_bytes: BODY_LIMIT_BYTES,
@@ -139,7 +189,9 @@ impl Parts<'_> {
                 let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 anyhow!("cannot listen on {listen_address}: {cause}")
             })?;
-        background.spawn(purge_hourly(keys, log.clone()));
+        for memory in [idempotency::MEMORY, events::INBOX] {
+            background.spawn(purge_hourly(memory, probe.database().clone(), log.clone()));
+        }
         Ok(Server {
             service_name: name,
             address: server.local_addr(),
@@ -148,6 +200,7 @@ impl Parts<'_> {
             failed: false,
             spans,
             background,
+            transport,
             close: Box::pin(server.close()),
             log,
         })
@@ -198,6 +251,9 @@ impl Server {
             Err(_) => warn!(self.log, "requests aborted after the drain timeout"),
         }
         self.background.shutdown().await;
+        if let Some(transport) = &self.transport {
+            transport.close().await;
+        }
         tokio::join!(self.probe.database().close(), self.spans.flush());
         info!(self.log, "stopped");
     }
@@ -211,9 +267,13 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Serves the document, byte for byte, at a path that is not in the document.
-fn register_document<C: ServerContext>(api: &mut ApiDescription<C>, document: &'static str) -> Result<()> {
-    unpublished::register(api, DOCUMENT, move |_| {
+/// Serves a document, byte for byte, at a path that is not in the document.
+fn register_document<C: ServerContext>(
+    api: &mut ApiDescription<C>,
+    endpoint: Endpoint,
+    document: &'static str,
+) -> Result<()> {
+    unpublished::register(api, endpoint, move |_| {
         Response::builder()
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")

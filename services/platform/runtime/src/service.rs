@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use slog::{Logger, info, o};
 use tokio::task::JoinSet;
 
 use crate::config::{self, Config, DependencyConfig};
 use crate::database::{Database, DatabaseUrl, Migration, Migrations, StartWait};
+use crate::events::{self, Outbox, ServiceEvents, queue_of};
 use crate::idempotency::{self, Keys};
 use crate::server::{Parts, Server};
 use crate::telemetry::Telemetry;
@@ -24,8 +25,10 @@ pub struct Service {
     pub about: &'static str,
     /// The checked-in OpenAPI document, served byte for byte.
     pub document: &'static str,
-    /// The steps of the schema, from [`migrations!`](crate::migrations); version 2 of every schema is the runtime's table
-    /// of idempotency keys.
+    /// The checked-in AsyncAPI document of the events that it publishes, served byte for byte; `None` if it publishes none.
+    pub events: Option<&'static str>,
+    /// The steps of the schema, from [`migrations!`](crate::migrations); versions 2 and 5 of every schema
+    /// are the runtime's tables of idempotency keys and events.
     pub migrations: &'static [Migration],
     /// Makes the service's state from `Parts` and ends with [`Parts::serve`].
     pub serve: fn(Parts) -> Result<Server>,
@@ -44,6 +47,10 @@ impl Service {
                 self.migrate(&config, &log).await?;
                 return Ok(Vec::new());
             }
+            if config.dead_letters.is_given() {
+                self.manage_dead_letters(&config, &log).await?;
+                return Ok(Vec::new());
+            }
             Ok(vec![self.start(&config, &log).await?])
         })
     }
@@ -60,12 +67,25 @@ impl Service {
     /// One clear line: the database cannot be used, or the address cannot be bound.
     pub async fn start(&self, config: &Config, log: &Logger) -> Result<Server> {
         let log = log.new(o!("service_name" => self.name));
-        let telemetry = Telemetry::new(self.name, &config.traces, &log)?;
+        let mut telemetry = Telemetry::new(self.name, &config.traces, &log)?;
+        let outbox = self.events.map(|_| self.outbox()).transpose()?;
+        let events = ServiceEvents::new(self.name, outbox, config, &mut telemetry, &log);
         let database = self.wait_and_open(config, &log).await?;
         let keys = Keys::new(database.clone());
-        let Self { name, document, .. } = *self;
+        let Self { name, document, events: event_document, .. } = *self;
         let background = JoinSet::new();
-        let parts = Parts { database, keys, name, document, config, telemetry, background, log: log.clone() };
+        let parts = Parts {
+            database,
+            keys,
+            name,
+            document,
+            event_document,
+            config,
+            telemetry,
+            events,
+            background,
+            log: log.clone(),
+        };
         let server = (self.serve)(parts)?;
         let url_of =
             |(name, dependency): (&String, &DependencyConfig)| Some(format!("{name}={}", dependency.url.as_ref()?));
@@ -78,6 +98,15 @@ impl Service {
         Ok(server)
     }
 
+    /// The outbox of the events that the service publishes.
+    ///
+    /// # Errors
+    ///
+    /// The service has no document of events.
+    pub fn outbox(&self) -> Result<Outbox> {
+        Outbox::of(self.name, self.events.context("the service has no document of events")?)
+    }
+
     /// Opens the database at `url` with at most `connections` connections and brings its schema up to date.
     ///
     /// # Errors
@@ -88,7 +117,7 @@ impl Service {
     }
 
     async fn open_within(&self, wait: &StartWait, url: &DatabaseUrl, connections: u32) -> Result<Database> {
-        let steps = [self.migrations, &[idempotency::MIGRATION]].concat();
+        let steps = [self.migrations, &[idempotency::MIGRATION, events::MIGRATION]].concat();
         Database::open_within(wait, url, connections, &Migrations { service_name: self.name, steps: &steps }).await
     }
 
@@ -96,6 +125,19 @@ impl Service {
         self.wait_and_open(config, log).await?.close().await;
         info!(log, "schema is up to date"; "database" => config.database_url.to_string());
         Ok(())
+    }
+
+    /// Does what `config` asks for with the events that this service could not handle.
+    async fn manage_dead_letters(&self, config: &Config, log: &Logger) -> Result<()> {
+        let transport = ServiceEvents::transport(self.name, config, log).context("EVENTS_URL is not set")?;
+        let done = config.dead_letters.run(&transport, &self.queue()).await;
+        transport.close().await;
+        done
+    }
+
+    /// The queue of the events that this service handles.
+    pub fn queue(&self) -> String {
+        queue_of(self.name)
     }
 
     async fn wait_and_open(&self, config: &Config, log: &Logger) -> Result<Database> {
@@ -108,7 +150,7 @@ impl Service {
 
 /// The steps of a schema, by the names of the files in `migrations/<service>/`, without `.sql`.
 ///
-/// A name starts with four digits, the version; version 2 is the runtime's.
+/// A name starts with four digits, the version; versions 2 and 5 are the runtime's.
 #[macro_export]
 macro_rules! migrations {
     ($($file:literal),* $(,)?) => {

@@ -60,6 +60,17 @@ impl TraceContext {
         Self { span_id, parent: Some(self.span_id), ..self.clone() }
     }
 
+    /// The trace id, as 32 hexadecimal digits.
+    pub(crate) fn trace_id(&self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+
+    /// This position as the header `traceparent` has it.
+    pub fn traceparent(&self) -> String {
+        let (trace_id, span_id, flags) = (self.trace_id, self.span_id, if self.sampled { SAMPLED } else { 0 });
+        format!("00-{trace_id:032x}-{span_id:016x}-{flags:02x}")
+    }
+
     /// Adds the trace id to `line`, as 32 hexadecimal digits.
     pub(crate) fn add_trace_id(&self, line: &mut Vec<u8>) {
         // Writing to memory cannot fail.
@@ -68,8 +79,7 @@ impl TraceContext {
 
     /// The headers that propagate this context to the called service.
     pub fn headers(&self) -> HeaderMap {
-        let (trace_id, span_id, flags) = (self.trace_id, self.span_id, if self.sampled { SAMPLED } else { 0 });
-        let traceparent = HeaderValue::try_from(format!("00-{trace_id:032x}-{span_id:016x}-{flags:02x}")).ok();
+        let traceparent = HeaderValue::try_from(self.traceparent()).ok();
         let headers = [(TRACEPARENT, traceparent), (TRACESTATE, self.state.clone())];
         let present = headers.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value?)));
         present.collect()

@@ -22,6 +22,7 @@ pub(crate) struct Endpoint {
 pub(crate) const HEALTH: Endpoint = Endpoint { operation: "health", path: contract::health::HEALTH_PATH };
 pub(crate) const READY: Endpoint = Endpoint { operation: "ready", path: contract::health::READY_PATH };
 pub(crate) const DOCUMENT: Endpoint = Endpoint { operation: "openapi", path: "/openapi.json" };
+pub(crate) const EVENT_DOCUMENT: Endpoint = Endpoint { operation: "asyncapi", path: "/asyncapi.json" };
 pub(crate) const METRICS: Endpoint = Endpoint { operation: "metrics", path: "/metrics" };
 pub(crate) const DOCS: Endpoint = Endpoint { operation: "docs", path: "/docs" };
 /// The same endpoint for dropshot, which ignores the last slash. It redirects to [`DOCS`].
@@ -31,8 +32,8 @@ pub(crate) const DOCS_SCALAR: Endpoint = Endpoint { operation: "docs", path: "/d
 
 /// All of them: they are the only paths besides those of the document, the log spells them out, and metrics count their
 /// requests.
-pub(crate) const ENDPOINTS: [Endpoint; 8] =
-    [HEALTH, READY, DOCUMENT, METRICS, DOCS, DOCS_WITH_SLASH, DOCS_SETUP, DOCS_SCALAR];
+pub(crate) const ENDPOINTS: [Endpoint; 9] =
+    [HEALTH, READY, DOCUMENT, EVENT_DOCUMENT, METRICS, DOCS, DOCS_WITH_SLASH, DOCS_SETUP, DOCS_SCALAR];
 
 /// Their methods.
 pub(crate) const METHODS: [&str; 2] = ["GET", "HEAD"];

@@ -32,6 +32,7 @@ const SERVICE: Service = Service {
     name: "some-service",
     about: "A service for these tests.",
     document: DOCUMENT,
+    events: None,
     migrations: &[],
     serve: |parts| {
         let mut api = ApiDescription::new();

@@ -1,15 +1,20 @@
 //! Support for the tests of services, and the generic [`suite`] that every service must pass.
 //!
 //! Each test has its own databases: a file in a temporary directory, or a database of the PostgreSQL cluster that
-//! `cargo with-postgres` starts. Without that cluster, the tests on PostgreSQL fail instead of being skipped.
+//! `cargo with-postgres` starts. Without that cluster, the tests on PostgreSQL fail instead of being skipped. The same
+//! holds for carriers of events: a file, or a virtual host of the RabbitMQ broker that `cargo with-rabbitmq` starts.
 
 #![allow(clippy::expect_used, reason = "test code may panic")]
 
+mod broker;
+mod carrier;
 pub mod conformance;
+mod events;
 pub mod golden;
 mod log;
 mod platform;
 mod postgres;
+mod server_user;
 pub mod suite;
 pub mod world;
 
@@ -21,6 +26,9 @@ use service_runtime::config::{Config, DependencyConfig};
 use service_runtime::database::DatabaseUrl;
 use tempfile::TempDir;
 
+pub use broker::{BROKER_VARIABLE, Broker, MANAGEMENT_VARIABLE};
+pub use carrier::TestCarrier;
+pub use events::{outbox, publish, told};
 pub use log::{CapturedLog, KEEP_VARIABLE};
 pub use platform::{Started, start_all};
 pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, check_index_scans};

@@ -2,7 +2,7 @@
 //! collide.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,6 +13,8 @@ use service_runtime::database::{Connections, Database, DatabaseUrl};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 use tempfile::TempDir;
+
+use crate::server_user::server_user;
 
 /// The variable that holds the directory of the cluster's socket.
 pub const CLUSTER_VARIABLE: &str = "TEST_POSTGRES_SOCKET_DIRECTORY";
@@ -46,7 +48,7 @@ impl Cluster {
     /// Creates and starts a cluster with this durability.
     pub fn start_with(durability: Durability) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("pg-").tempdir()?;
-        if let Some((user, group)) = server_user()? {
+        if let Some((user, group)) = server_user("postgres")? {
             chown(directory.path(), Some(user), Some(group))?;
         }
         let cluster = Self { directory, binaries: find_binaries()?, durability };
@@ -99,7 +101,7 @@ impl Cluster {
     /// A command that runs a PostgreSQL program on this cluster, as a user that the server accepts.
     fn command(&self, program: &str) -> Result<Command> {
         let mut command = Command::new(self.program(program));
-        if let Some((user, group)) = server_user()? {
+        if let Some((user, group)) = server_user("postgres")? {
             command.uid(user).gid(group);
         }
         // That user may have no access to the working directory of a test.
@@ -187,20 +189,4 @@ fn find_binaries() -> Result<PathBuf> {
     std::env::split_paths(&path)
         .find(|directory| directory.join("initdb").exists())
         .context("PostgreSQL's server programs are missing; on Debian: apt-get install postgresql")
-}
-
-/// The user and group to run the server as, if this process is root: the server refuses to run as root.
-fn server_user() -> Result<Option<(u32, u32)>> {
-    let root = std::fs::metadata("/proc/self")?.uid() == 0;
-    if !root {
-        return Ok(None);
-    }
-    let passwd = std::fs::read_to_string("/etc/passwd")?;
-    let user = |name: &str| {
-        let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
-        let mut fields = line.split(':').skip(2);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-    };
-    let user = user("postgres").or_else(|| user("nobody"));
-    user.map(Some).context("PostgreSQL does not run as root, and there is no user postgres or nobody")
 }

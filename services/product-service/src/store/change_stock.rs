@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use contract::answer::Created;
 use contract::precondition::IfMatch;
-use product_service_api::{Pieces, Product, ProductId, StockChange};
+use product_service_api::{Pieces, Product, ProductChange, ProductId, StockChange};
 use service_runtime::database::{DatabaseError, Pool};
 use service_runtime::idempotency::Claim;
 use service_runtime::with_pool;
@@ -33,6 +33,7 @@ impl ProductStore {
         change: &StockChange,
         updated_at: DateTime<Utc>,
         claim: Option<Claim>,
+        trace: Option<&str>,
     ) -> Result<StockOutcome, DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
             let mut transaction = pool.begin().await?;
@@ -57,6 +58,7 @@ impl ProductStore {
             if let Some(claim) = &claim {
                 Claim::store_responses(&mut transaction, vec![(claim, &response, updated_at)]).await?;
             }
+            let _wake = self.tell(&mut transaction, id, ProductChange::StockChanged, updated_at, trace).await?;
             transaction.commit().await?;
             Ok(StockOutcome::Changed(product.stock, response))
         })

@@ -14,15 +14,19 @@ use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use contract::precondition::IfMatch;
 use contract::version::Version;
-use product_service_api::{CategorySummary, Product, ProductCreate, ProductId, ProductReplace};
+use product_service_api::{
+    CategorySummary, Product, ProductChange, ProductChanged, ProductCreate, ProductId, ProductReplace,
+};
 use service_runtime::database::{Batches, Database, DatabaseError, InList, Pool, read_by_id};
+use service_runtime::events::{EventSql, NewEvent, Outbox, Wake};
 use service_runtime::idempotency::{Claim, remove_responses};
 use service_runtime::with_pool;
-use sqlx::{Encode, QueryBuilder, Type};
+use sqlx::types::Json;
+use sqlx::{Encode, Executor, IntoArguments, QueryBuilder, Transaction, Type};
 
 pub use change_stock::StockOutcome;
 pub use list::Filter;
-pub use reservations::{Refusal, ReservationStore};
+pub use reservations::{OrderEvent, OrderStep, Refusal, ReservationStore};
 pub use search::Tier;
 pub use stock::Stock;
 
@@ -42,14 +46,34 @@ pub struct ProductStore {
     database: Database,
     finds: Batches<ProductId, Option<Product>>,
     stocks: Batches<ProductId, Option<Stock>>,
+    outbox: Outbox,
 }
 
 impl ProductStore {
-    /// The products in `database`.
-    pub fn new(database: Database) -> Self {
+    /// The products in `database`, whose events go to `outbox`.
+    pub fn new(database: Database, outbox: Outbox) -> Self {
         let finds = Batches::new(&database, find_all);
         let stocks = Batches::new(&database, find_stocks);
-        Self { database, finds, stocks }
+        Self { database, finds, stocks, outbox }
+    }
+
+    /// Writes the event that a product has changed, at `time` where `traceparent` says.
+    async fn tell<DB>(
+        &self,
+        transaction: &mut Transaction<'_, DB>,
+        product_id: ProductId,
+        change: ProductChange,
+        time: DateTime<Utc>,
+        traceparent: Option<&str>,
+    ) -> sqlx::Result<Wake>
+    where
+        DB: EventSql,
+        DB::Arguments: IntoArguments<DB>,
+        for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+        for<'q> Json<&'q [NewEvent]>: Encode<'q, DB> + Type<DB>,
+    {
+        let event = self.outbox.event(&ProductChanged { product_id, change }, time, traceparent)?;
+        self.outbox.write(transaction, &[event]).await
     }
 
     /// Stores a new product, and the response under the key of `claim`, in one transaction.
@@ -59,6 +83,7 @@ impl ProductStore {
         product: &ProductCreate,
         created_at: DateTime<Utc>,
         claim: Option<Claim>,
+        trace: Option<&str>,
     ) -> Result<(Product, Created<Product>), DatabaseError> {
         let description = product.description.as_ref().map(|text| text.as_str());
         let words = ProductWords::new(product.sku.as_str(), product.name.as_str(), description);
@@ -92,6 +117,7 @@ impl ProductStore {
             if let Some(claim) = &claim {
                 Claim::store_responses(&mut transaction, vec![(claim, &response, created_at)]).await?;
             }
+            let _wake = self.tell(&mut transaction, product.id, ProductChange::Created, created_at, trace).await?;
             transaction.commit().await?;
             Ok((product, response))
         })
@@ -175,6 +201,7 @@ impl ProductStore {
         if_match: &IfMatch,
         new: &ProductReplace,
         updated_at: DateTime<Utc>,
+        trace: Option<&str>,
     ) -> Result<Option<Product>, DatabaseError> {
         let description = new.description.as_ref().map(|text| text.as_str());
         let words = ProductWords::new(new.sku.as_str(), new.name.as_str(), description);
@@ -203,6 +230,7 @@ impl ProductStore {
             categories::move_product(&mut transaction, Some(category), Some(new.category.as_str())).await?;
             let find = sqlx::query_as(concat!(select!(), " WHERE id = $1")).bind(id.get());
             let rows = find.fetch_all(&mut *transaction).await?;
+            let _wake = self.tell(&mut transaction, id, ProductChange::Replaced, updated_at, trace).await?;
             transaction.commit().await?;
             Ok(rows)
         })?;
@@ -210,20 +238,25 @@ impl ProductStore {
     }
 
     /// Deletes the product with this id, and the response stored about its creation; returns whether it existed.
-    pub async fn delete(&self, id: ProductId) -> Result<bool, DatabaseError> {
+    pub async fn delete(
+        &self,
+        id: ProductId,
+        deleted_at: DateTime<Utc>,
+        trace: Option<&str>,
+    ) -> Result<bool, DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
             let mut transaction = pool.begin().await?;
             let delete = sqlx::query_as("DELETE FROM products WHERE id = $1 RETURNING category").bind(id.get());
             let deleted: Vec<(String,)> = delete.fetch_all(&mut *transaction).await?;
-            if let Some((category,)) = deleted.first() {
-                let stock = sqlx::query("DELETE FROM stock WHERE product_id = $1").bind(id.get());
-                stock.execute(&mut *transaction).await?;
-                SearchIndex::remove(&mut transaction, id.get()).await?;
-                categories::move_product(&mut transaction, Some(category), None).await?;
-                remove_responses(&mut transaction, &location(id)).await?;
-            }
+            let Some((category,)) = deleted.first() else { return Ok(false) };
+            let stock = sqlx::query("DELETE FROM stock WHERE product_id = $1").bind(id.get());
+            stock.execute(&mut *transaction).await?;
+            SearchIndex::remove(&mut transaction, id.get()).await?;
+            categories::move_product(&mut transaction, Some(category), None).await?;
+            remove_responses(&mut transaction, &location(id)).await?;
+            let _wake = self.tell(&mut transaction, id, ProductChange::Deleted, deleted_at, trace).await?;
             transaction.commit().await?;
-            Ok(!deleted.is_empty())
+            Ok(true)
         })
     }
 }

@@ -3,9 +3,10 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use service_runtime::database::{Batches, Database, DatabaseError, read_by_id};
+use service_runtime::events::Outbox;
 use service_runtime::idempotency::{Claim, remove_responses};
 use service_runtime::with_pool;
-use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
+use user_service_api::{EmailAddress, User, UserCreate, UserDeleted, UserId, UserName, UserRegistered};
 
 /// The columns of a [`UserRow`].
 macro_rules! columns {
@@ -23,16 +24,17 @@ pub struct UserStore {
     database: Database,
     finds: Batches<UserId, Option<User>>,
     lists: Batches<Vec<UserId>, Vec<User>>,
+    outbox: Outbox,
 }
 
 type UserRow = (i64, String, String);
 
 impl UserStore {
-    /// The users in `database`.
-    pub fn new(database: Database) -> Self {
+    /// The users in `database`, whose events go to `outbox`.
+    pub fn new(database: Database, outbox: Outbox) -> Self {
         let finds = Batches::new(&database, find_all);
         let lists = Batches::new(&database, list_all);
-        Self { database, finds, lists }
+        Self { database, finds, lists, outbox }
     }
 
     /// Stores a new user, and the response under the key of `claim`, in one transaction.
@@ -42,6 +44,7 @@ impl UserStore {
         user: &UserCreate,
         created_at: DateTime<Utc>,
         claim: Option<Claim>,
+        trace: Option<&str>,
     ) -> Result<(User, Created<User>), DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
             let insert = sqlx::query_as(concat!(
@@ -55,15 +58,14 @@ impl UserStore {
             .bind(key(&user.email))
             .bind(user.name.as_str())
             .bind(created_at.trunc_subsecs(6));
-            let created = |rows| {
-                let user = first(rows)?.ok_or(sqlx::Error::RowNotFound)?;
-                let response = Created::new(&user, location(user.id));
-                Ok((user, response.map_err(DatabaseError::decode_error)?))
-            };
-            let Some(claim) = &claim else { return created(insert.fetch_all(pool).await?) };
             let mut transaction = pool.begin().await?;
-            let (user, response) = created(insert.fetch_all(&mut *transaction).await?)?;
-            Claim::store_responses(&mut transaction, vec![(claim, &response, created_at)]).await?;
+            let user = first(insert.fetch_all(&mut *transaction).await?)?.ok_or(sqlx::Error::RowNotFound)?;
+            let response = Created::new(&user, location(user.id)).map_err(DatabaseError::decode_error)?;
+            if let Some(claim) = &claim {
+                Claim::store_responses(&mut transaction, vec![(claim, &response, created_at)]).await?;
+            }
+            let event = self.outbox.event(&UserRegistered { user_id: user.id }, created_at, trace)?;
+            let _wake = self.outbox.write(&mut transaction, &[event]).await?;
             transaction.commit().await?;
             Ok((user, response))
         })
@@ -131,16 +133,23 @@ impl UserStore {
     }
 
     /// Deletes the user with this id, and the response stored about its creation; returns whether it existed.
-    pub async fn delete(&self, id: UserId) -> Result<bool, DatabaseError> {
+    pub async fn delete(
+        &self,
+        id: UserId,
+        deleted_at: DateTime<Utc>,
+        trace: Option<&str>,
+    ) -> Result<bool, DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
             let mut transaction = pool.begin().await?;
             let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(id.get());
-            let existed = delete.execute(&mut *transaction).await?.rows_affected() > 0;
-            if existed {
-                remove_responses(&mut transaction, &location(id)).await?;
+            if delete.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(false);
             }
+            remove_responses(&mut transaction, &location(id)).await?;
+            let event = self.outbox.event(&UserDeleted { user_id: id }, deleted_at, trace)?;
+            let _wake = self.outbox.write(&mut transaction, &[event]).await?;
             transaction.commit().await?;
-            Ok(existed)
+            Ok(true)
         })
     }
 }

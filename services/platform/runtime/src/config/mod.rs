@@ -17,6 +17,7 @@ use client_policy::Settings;
 use slog::Level;
 
 use crate::database::{DEFAULT_START_TIMEOUT_MS, DatabaseUrl};
+use crate::events::{DeadLetterCommand, EventsUrl, Transport};
 use crate::guard::Limits;
 use crate::telemetry::Traces;
 use values::{calls, connections, listen_address, log_level, milliseconds, service_url};
@@ -48,6 +49,11 @@ pub struct Config {
     #[arg(long, env = "DATABASE_START_TIMEOUT_MS", value_name = "MS", default_value_t = DEFAULT_START_TIMEOUT_MS, value_parser = milliseconds)]
     pub database_start_timeout_ms: u32,
 
+    /// Where events go: amqp://USER:PASSWORD@HOST:PORT/VHOST (RabbitMQ 3.10 or later). Without it they wait in the database,
+    /// and none arrive.
+    #[arg(long, env = "EVENTS_URL", value_name = "URL", hide_env_values = true)]
+    pub events_url: Option<EventsUrl>,
+
     /// The concurrency limit and the deadline of requests.
     #[command(flatten)]
     pub limits: Limits,
@@ -67,6 +73,14 @@ pub struct Config {
     /// Check whether the service that listens on this address is ready, then exit: 0 if it is, 1 if not.
     #[arg(long, conflicts_with = "migrate_only")]
     pub check_ready: bool,
+
+    /// What to do with events that could not be handled, instead of serving.
+    #[command(flatten)]
+    pub dead_letters: DeadLetterCommand,
+
+    /// What carries events between the services of this process, instead of what is at `events_url`.
+    #[arg(skip)]
+    pub transport: Option<Transport>,
 
     /// How each called service is called, by its name.
     #[arg(skip)]
@@ -90,11 +104,14 @@ impl Config {
             database_url,
             database_connections: DEFAULT_CONNECTIONS,
             database_start_timeout_ms: DEFAULT_START_TIMEOUT_MS,
+            events_url: None,
+            transport: None,
             limits: Limits::default(),
             traces: Traces::default(),
             log_level: Level::Info,
             migrate_only: false,
             check_ready: false,
+            dead_letters: DeadLetterCommand::default(),
             dependencies: called_by(name)
                 .map(|called| (called.to_owned(), DependencyConfig::new(name, called)))
                 .collect(),

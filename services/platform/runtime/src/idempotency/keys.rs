@@ -12,7 +12,8 @@ use slog::{Logger, info};
 use crate::database::{Batches, Database, DatabaseError};
 
 use super::claim::{Claim, KeysInUse, fingerprint};
-use super::table::{StoredResponse, look_up};
+use super::table::{MEMORY, StoredResponse, look_up};
+use crate::purge::Purge;
 
 /// Why a request with a key is refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -41,12 +42,17 @@ impl From<KeyError> for HttpError {
 /// The keys of a service with their stored responses.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    pub(super) database: Database,
+    database: Database,
     lookups: Batches<String, Option<StoredResponse>>,
     in_use: KeysInUse,
 }
 
 impl Keys {
+    /// A purge of the keys that are older than a day.
+    pub fn purge(&self) -> Purge {
+        Purge::new(MEMORY, self.database.clone())
+    }
+
     /// The keys in `database`.
     pub fn new(database: Database) -> Self {
         Self { lookups: Batches::new(&database, look_up), database, in_use: KeysInUse::default() }

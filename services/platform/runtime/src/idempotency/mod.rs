@@ -6,12 +6,9 @@
 
 mod claim;
 mod keys;
-mod purge;
 mod table;
 
 pub use claim::Claim;
 pub use keys::{KeyError, Keys};
-pub use purge::Purge;
-pub(crate) use purge::purge_hourly;
-pub(crate) use table::MIGRATION;
 pub use table::remove_responses;
+pub(crate) use table::{MEMORY, MIGRATION};

@@ -2,19 +2,23 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use contract::answer::Created;
 use sqlx::database::HasStatementCache;
 use sqlx::{Encode, Executor, IntoArguments, QueryBuilder, Transaction, Type};
 
 use super::claim::Claim;
 use crate::database::{BatchConnection, Database, DatabaseError, InList, Migration, fail_all};
+use crate::purge::Memory;
 
 /// The step that creates the table: version 2 of every service's schema.
 pub(crate) const MIGRATION: Migration = Migration::new(
     "0002_create_idempotency_keys",
     include_str!("../../../../../migrations/every-service/0002_create_idempotency_keys.sql"),
 );
+
+/// How long the responses are stored.
+pub(crate) const MEMORY: Memory = Memory { table: "idempotency_keys", retention: TimeDelta::hours(24) };
 
 /// A response stored under a key.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@
 mod dependency;
 mod encode;
 mod endpoint;
+mod events;
 mod operations;
 #[cfg(target_os = "linux")]
 mod process;
@@ -25,6 +26,7 @@ use slog::Logger;
 pub use dependency::{Call, DependencyCalls};
 pub(crate) use encode::Encode;
 pub(crate) use endpoint::register;
+pub(crate) use events::EventMetrics;
 pub(crate) use requests::RequestMetricsDrain;
 pub(crate) use spans::Spans;
 pub use spans::Traces;
@@ -74,6 +76,11 @@ impl Telemetry {
     ) -> DependencyCalls {
         self.attempts.0.push((name, Box::new(snapshot)));
         DependencyCalls::new(name, self.calls.clone(), self.spans.clone())
+    }
+
+    /// Declares that this service publishes or consumes events.
+    pub(crate) fn events(&mut self) -> EventMetrics {
+        EventMetrics::new(&mut self.registry, self.spans.clone())
     }
 
     /// Starts to measure the requests to the operations of `document`.

@@ -17,11 +17,12 @@ pub async fn served(world: World) {
 
 async fn check(world: World, service: &'static Service, database: TestDatabase) -> Result<()> {
     let running = world.start(service, &database, &State::Well).await?;
-    document(&running, service).await?;
+    documents(&running, service).await?;
     docs(&running, service).await?;
     let metrics = get(&running, "/metrics").await?.text().await?;
     ensure!(metrics.contains(&format!("service_name=\"{}\"", service.name)), "/metrics: {metrics}");
-    for path in ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/docs/setup.js", "/docs/scalar.js"] {
+    let paths = ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/docs/setup.js", "/docs/scalar.js"];
+    for path in paths.into_iter().chain(service.events.map(|_| "/asyncapi.json")) {
         head(&running, path).await.with_context(|| format!("HEAD {path}"))?;
     }
     health(&running, service).await
@@ -43,12 +44,18 @@ async fn head(running: &Running, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// The served document is byte for byte the checked-in one.
-async fn document(running: &Running, service: &Service) -> Result<()> {
-    let served = get(running, "/openapi.json").await?;
-    ensure!(served.headers()["content-type"] == "application/json", "{:?}", served.headers());
-    let path = format!("{}/../../../openapi/{}.json", env!("CARGO_MANIFEST_DIR"), service.name);
-    ensure!(served.bytes().await? == std::fs::read(path)?, "/openapi.json differs from the checked-in document");
+/// The served documents are byte for byte the checked-in ones.
+async fn documents(running: &Running, service: &Service) -> Result<()> {
+    for (path, directory) in [("/openapi.json", "openapi"), ("/asyncapi.json", "openapi/events")] {
+        let served = get(running, path).await?;
+        let file = format!("{}/../../../{directory}/{}.json", env!("CARGO_MANIFEST_DIR"), service.name);
+        if path == "/asyncapi.json" && service.events.is_none() {
+            ensure!(served.status() == 404 && !std::fs::exists(&file)?, "{file} is not served");
+            continue;
+        }
+        ensure!(served.headers()["content-type"] == "application/json", "{:?}", served.headers());
+        ensure!(served.bytes().await? == std::fs::read(&file)?, "{path} differs from {file}");
+    }
     Ok(())
 }
 

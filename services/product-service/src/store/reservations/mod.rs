@@ -6,22 +6,26 @@
 
 mod plan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::money::{Currency, Money};
-use product_service_api::{ProductId, ProductName, Reservation, ReservationCreate, ReservationId, ReservationStatus};
+use product_service_api::{
+    ProductId, ProductName, Reservation, ReservationCreate, ReservationId, ReservationStatus, StockRejected,
+    StockReleased, StockReserved,
+};
 use serde::Serialize;
 use service_runtime::database::{
     BatchConnection, Batches, Connections, Database, DatabaseError, InList, Pool, fail_all,
 };
-use service_runtime::{with_batch_connection, with_pool};
+use service_runtime::events::{Inbox, NewEvent, Outbox};
+use service_runtime::{insert_events, with_batch_connection, with_pool};
 use sqlx::Connection as _;
 use sqlx::types::Json;
 
-pub use plan::Refusal;
+pub use plan::{OrderEvent, OrderStep, Refusal};
 
-use plan::{Change, ChangeKind, Entry, Plan, Stock};
+use plan::{Change, ChangeKind, Entry, Plan, Stock, Telling, Told};
 
 /// What became of a reservation, or the rule that its change breaks. `None`: it is removed.
 type Outcome = Result<Option<Reservation>, Refusal>;
@@ -36,10 +40,29 @@ pub struct ReservationStore {
     changes: Batches<Change, Outcome>,
 }
 
+/// The events that come and go with changes.
+#[derive(Clone, Debug)]
+struct Events {
+    outbox: Outbox,
+    inbox: Inbox,
+}
+
 impl ReservationStore {
-    /// The reservations in `database`.
-    pub fn new(database: Database) -> Self {
-        Self { changes: Batches::new(&database, change_all), database }
+    /// The reservations in `database`, whose events go to `outbox`, and those of orders come through `inbox`.
+    pub fn new(database: Database, outbox: Outbox, inbox: Inbox) -> Self {
+        let events = Events { outbox, inbox };
+        let changes = Batches::new(&database, move |database, changes| {
+            let events = events.clone();
+            async move { change_all(database, &events, changes).await }
+        });
+        Self { changes, database }
+    }
+
+    /// Does what the event of an order asks for, once, in whatever order the events of an order come, and tells others what
+    /// became of its stock.
+    pub async fn follow(&self, event: OrderEvent, at: DateTime<Utc>) -> Result<(), DatabaseError> {
+        // What cannot be done is told, not refused.
+        self.changes.run(Change { kind: ChangeKind::Follow(event), at: at.trunc_subsecs(6) }).await.map(drop)
     }
 
     /// Makes a reservation, all of it or nothing; if it is made already, returns it.
@@ -133,13 +156,13 @@ fn stock((id, on_hand, reserved, name, amount, currency): StockRow) -> sqlx::Res
 
 /// Applies each of `changes`, in their order: by one transaction or, if that is refused, by halves, until the bad change
 /// fails alone.
-async fn change_all(database: Database, changes: Vec<Change>) -> Vec<Result<Outcome, DatabaseError>> {
+async fn change_all(database: Database, events: &Events, changes: Vec<Change>) -> Vec<Result<Outcome, DatabaseError>> {
     let mut outcomes = Vec::with_capacity(changes.len());
     // New reservations usually have new ids: the stored ones are not read unless something is refused.
     let only_new = changes.iter().all(|change| matches!(change.kind, ChangeKind::Reserve(_)));
     let mut parts = vec![(changes.as_slice(), !only_new)];
     while let Some((part, read)) = parts.pop() {
-        match change_together(&database, part, read).await {
+        match change_together(&database, events, part, read).await {
             Ok(changed) => outcomes.extend(changed.into_iter().map(Ok)),
             // Nothing was written.
             Err(error) if error.is_refusal() && !read => parts.push((part, true)),
@@ -155,7 +178,12 @@ async fn change_all(database: Database, changes: Vec<Change>) -> Vec<Result<Outc
 
 /// Applies all of `changes` by one transaction. If `read` is false, they are reservations that are expected to be new: the
 /// stored ones are read only if one of them cannot be made, and an error follows if one that can be made is stored already.
-async fn change_together(database: &Database, changes: &[Change], read: bool) -> Result<Vec<Outcome>, DatabaseError> {
+async fn change_together(
+    database: &Database,
+    events: &Events,
+    changes: &[Change],
+    read: bool,
+) -> Result<Vec<Outcome>, DatabaseError> {
     let sql = match database.writer().connections {
         Connections::Postgres(_) => &POSTGRES,
         Connections::Sqlite(_) => &SQLITE,
@@ -164,16 +192,32 @@ async fn change_together(database: &Database, changes: &[Change], read: bool) ->
     let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
     let mut product_ids: BTreeSet<ProductId> = BTreeSet::new();
     for change in changes {
-        if let ChangeKind::Reserve(new) = &change.kind {
-            product_ids.extend(new.items.iter().map(|item| item.product_id));
-        }
+        let items = match &change.kind {
+            ChangeKind::Reserve(new) => &new.items,
+            ChangeKind::Follow(OrderEvent { step: OrderStep::Placed(items), .. }) => items,
+            _ => continue,
+        };
+        product_ids.extend(items.iter().map(|item| item.product_id));
     }
+    let followed = || {
+        changes.iter().filter_map(|change| match &change.kind {
+            ChangeKind::Follow(event) => Some((event, change.at)),
+            _ => None,
+        })
+    };
+    let _wake = events.outbox.wake();
     with_batch_connection!(database.writer(), |connection| async {
         let mut find_products = BatchConnection::query_for(&connection, select!());
         let mut lock_stock = BatchConnection::query_for(&connection, SELECT_STOCK);
         let mut lock_reservations = BatchConnection::query_for(&connection, select!());
         let mut remove = BatchConnection::query_for(&connection, "DELETE FROM reservations WHERE id");
         let mut transaction = connection.begin_with(sql.begin).await?;
+        let mut handled: HashSet<String> = followed().map(|(event, _)| event.event_id.clone()).collect();
+        if let Some((_, at)) = followed().next() {
+            for new in events.inbox.record(&mut transaction, handled.iter().map(String::as_str), at).await? {
+                handled.remove(&new);
+            }
+        }
         if read {
             // The products of a reservation never change, so they can be read before the locks.
             InList::push_in_list(&mut find_products, ids.clone())?;
@@ -188,7 +232,7 @@ async fn change_together(database: &Database, changes: &[Change], read: bool) ->
         let stock: BTreeMap<ProductId, Stock> = locked.into_iter().map(stock).collect::<sqlx::Result<_>>()?;
         let mut read = read;
         let (plan, outcomes) = loop {
-            let mut plan = Plan { stock: stock.clone(), ..Plan::default() };
+            let mut plan = Plan { stock: stock.clone(), handled: handled.clone(), ..Plan::default() };
             if read {
                 InList::push_in_list(&mut lock_reservations, ids.clone())?;
                 lock_reservations.push(" ORDER BY id").push(sql.lock);
@@ -218,8 +262,9 @@ async fn change_together(database: &Database, changes: &[Change], read: bool) ->
         }
         let (stock, rows) = (plan.new_stock(), plan.new_rows().map_err(DatabaseError::decode_error)?);
         let number = rows.len() as u64;
-        if !stock.is_empty() || number > 0 {
-            let new = serde_json::value::to_raw_value(&New { stock, reservations: rows, read });
+        let told: Vec<NewEvent> = plan.told.iter().map(|telling| events.tell(telling)).collect::<sqlx::Result<_>>()?;
+        if !stock.is_empty() || number > 0 || !told.is_empty() {
+            let new = serde_json::value::to_raw_value(&New { stock, reservations: rows, events: told, read });
             let new = new.map_err(DatabaseError::decode_error)?;
             let mut written = 0;
             for &statement in sql.write {
@@ -248,17 +293,21 @@ const POSTGRES: Statements = Statements {
     begin: "BEGIN",
     lock: " FOR UPDATE",
     // Not a join, which could read the whole table.
-    write: &["WITH updated AS (
+    write: &[concat!(
+        "WITH updated AS (
              UPDATE stock SET on_hand = ($1::jsonb -> 'stock' -> product_id::text ->> 0)::bigint,
                               reserved = ($1 -> 'stock' -> product_id::text ->> 1)::bigint
              WHERE product_id = ANY (ARRAY(SELECT jsonb_object_keys($1 -> 'stock')::bigint))
-         )
+         ), told AS (",
+        insert_events!(postgres, "$1 -> 'events'"),
+        ")
          INSERT INTO reservations (id, status, items, due_at, created_at)
          SELECT id, status, items, due_at, created_at
          FROM jsonb_to_recordset($1 -> 'reservations')
               AS new (id text, status text, items text, due_at timestamptz, created_at timestamptz)
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, due_at = excluded.due_at
-         WHERE ($1 -> 'read')::boolean AND reservations.items = excluded.items"],
+         WHERE ($1 -> 'read')::boolean AND reservations.items = excluded.items"
+    )],
 };
 
 const SQLITE: Statements = Statements {
@@ -268,6 +317,7 @@ const SQLITE: Statements = Statements {
     write: &[
         "UPDATE stock SET on_hand = value ->> 0, reserved = value ->> 1
          FROM json_each($1, '$.stock') WHERE product_id = CAST(key AS INTEGER)",
+        insert_events!(sqlite, "$1, '$.events'"),
         "INSERT INTO reservations (id, status, items, due_at, created_at)
          SELECT value ->> 'id', value ->> 'status', value ->> 'items', value ->> 'due_at', value ->> 'created_at'
          FROM json_each($1, '$.reservations') WHERE true
@@ -282,6 +332,7 @@ struct New<'a> {
     /// On hand and reserved, by product.
     stock: BTreeMap<String, [i64; 2]>,
     reservations: Vec<NewRow<'a>>,
+    events: Vec<NewEvent>,
     /// Whether the stored reservations were read: what was not read is not overwritten.
     read: bool,
 }
@@ -294,6 +345,21 @@ struct NewRow<'a> {
     items: String,
     due_at: Option<String>,
     created_at: String,
+}
+
+impl Events {
+    fn tell(&self, telling: &Telling) -> sqlx::Result<NewEvent> {
+        let Telling { order_id, reservation_id, traceparent, at, told } = telling;
+        let (order_id, reservation_id, trace) = (*order_id, reservation_id.clone(), traceparent.as_deref());
+        match told {
+            Told::Reserved => self.outbox.event(&StockReserved { order_id, reservation_id }, *at, trace),
+            Told::Released => self.outbox.event(&StockReleased { order_id, reservation_id }, *at, trace),
+            Told::Rejected(product_ids) => {
+                let product_ids = product_ids.clone();
+                self.outbox.event(&StockRejected { order_id, reservation_id, product_ids }, *at, trace)
+            }
+        }
+    }
 }
 
 impl Plan {

@@ -1,21 +1,22 @@
 //! What a batch of changes does to stock and reservations: decided in memory, in the order of the changes, between reading
 //! the rows and writing them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::money::Money;
 use product_service_api::{
-    Pieces, ProductId, ProductName, Reservation, ReservationCreate, ReservationId, ReservationItem, ReservationStatus,
-    ReservedItem,
+    OrderId, Pieces, ProductId, ProductName, Reservation, ReservationCreate, ReservationId, ReservationItem,
+    ReservationStatus, ReservedItem,
 };
 
 use ReservationStatus::{Bound, Committed, Expired, Held, Released};
 
 /// How long a reservation is held.
 const HELD_FOR: TimeDelta = TimeDelta::minutes(15);
-/// How long a reservation that holds nothing any more can be read.
-const KEPT_FOR: TimeDelta = TimeDelta::days(1);
+/// How long a reservation that holds nothing any more can be read. Longer than events wait anywhere: to an event that comes
+/// later, an order that was cancelled would look like one that is new.
+const KEPT_FOR: TimeDelta = TimeDelta::days(14);
 
 /// A change of a reservation, and of the stock of its products.
 #[derive(Debug)]
@@ -32,6 +33,43 @@ pub(super) enum ChangeKind {
     Settle(ReservationId, ReservationStatus),
     /// Expires a reservation that is held for too long, or removes one that holds nothing for too long.
     Sweep(ReservationId),
+    /// Does what an order's event asks for, unless it did already.
+    Follow(OrderEvent),
+}
+
+/// What happened to the order of a reservation.
+#[derive(Debug)]
+pub struct OrderEvent {
+    /// The id of the event.
+    pub event_id: String,
+    /// Where in a trace it happened.
+    pub traceparent: Option<String>,
+    /// The order.
+    pub order_id: OrderId,
+    /// Its reservation.
+    pub reservation_id: ReservationId,
+    /// What happened to it.
+    pub step: OrderStep,
+}
+
+/// A step in the life of an order.
+#[derive(Debug)]
+pub enum OrderStep {
+    /// It was placed, with these items.
+    Placed(Vec<ReservationItem>),
+    /// It was confirmed.
+    Confirmed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// What became of the stock of an order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Reserved,
+    /// Of these products too little is available.
+    Rejected(Vec<ProductId>),
+    Released,
 }
 
 impl Change {
@@ -39,7 +77,26 @@ impl Change {
         match &self.kind {
             ChangeKind::Reserve(new) => &new.reservation_id,
             ChangeKind::Settle(id, _) | ChangeKind::Sweep(id) => id,
+            ChangeKind::Follow(event) => &event.reservation_id,
         }
+    }
+}
+
+/// What to tell of an order.
+#[derive(Debug)]
+pub(super) struct Telling {
+    pub(super) order_id: OrderId,
+    pub(super) reservation_id: ReservationId,
+    pub(super) traceparent: Option<String>,
+    pub(super) at: DateTime<Utc>,
+    pub(super) told: Told,
+}
+
+impl Telling {
+    /// What to tell because of `event`.
+    fn new(event: &OrderEvent, at: DateTime<Utc>, told: Told) -> Self {
+        let OrderEvent { order_id, reservation_id, traceparent, .. } = event;
+        Self { order_id: *order_id, reservation_id: reservation_id.clone(), traceparent: traceparent.clone(), at, told }
     }
 }
 
@@ -89,15 +146,68 @@ pub(super) struct Plan {
     pub(super) changed_stock: BTreeSet<ProductId>,
     /// The ids of changed reservations, and of those that are to be removed and are not in `reservations` any more.
     pub(super) changed_reservations: BTreeSet<String>,
+    /// The ids of events that have no effect any more.
+    pub(super) handled: HashSet<String>,
+    /// What to tell others.
+    pub(super) told: Vec<Telling>,
 }
 
 impl Plan {
-    /// Applies `change`, all of it or nothing. `None`: the reservation is removed.
+    /// Applies `change`, all of it or nothing. `None`: the reservation is removed, or the change is an event's.
     pub(super) fn apply(&mut self, change: &Change) -> Result<Option<Reservation>, Refusal> {
         match &change.kind {
             ChangeKind::Reserve(new) => self.reserve(new, change.at).map(Some),
             ChangeKind::Settle(id, to) => self.settle(id, *to, change.at).map(Some),
             ChangeKind::Sweep(id) => self.sweep(id, change.at),
+            ChangeKind::Follow(event) => {
+                let told = self.follow(event, change.at);
+                self.told.extend(told.map(|told| Telling::new(event, change.at, told)));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Does what `event` asks for, in any order of the events of one order. Returns what to tell others.
+    fn follow(&mut self, event: &OrderEvent, at: DateTime<Utc>) -> Option<Told> {
+        if !self.handled.insert(event.event_id.clone()) {
+            return None;
+        }
+        let id = &event.reservation_id;
+        let status = self.reservations.get(id.as_str()).map(|entry| entry.reservation.status);
+        match (&event.step, status) {
+            (OrderStep::Placed(items), None) => Some(self.reserve_again(id, items, at)),
+            // Only an event that is older than the reservations which are removed can come so late.
+            (OrderStep::Confirmed, None) => Some(Told::Rejected(Vec::new())),
+            (OrderStep::Placed(_), Some(Held | Expired)) => {
+                Some(self.keep(id, Bound, at).err().unwrap_or(Told::Reserved))
+            }
+            (OrderStep::Confirmed, Some(Held | Expired | Bound)) => self.keep(id, Committed, at).err(),
+            (OrderStep::Cancelled, Some(status @ (Held | Expired | Bound | Committed))) => {
+                let _ = self.settle(id, Released, at);
+                (status != Expired).then_some(Told::Released)
+            }
+            // A later step has come first, or the same by a request.
+            (OrderStep::Cancelled, None) | (_, Some(Bound | Committed | Released)) => None,
+        }
+    }
+
+    /// Settles a reservation that is held or may have expired.
+    fn keep(&mut self, id: &ReservationId, to: ReservationStatus, at: DateTime<Utc>) -> Result<(), Told> {
+        let short = |plan: &Self| {
+            let items = plan.reservations.get(id.as_str()).map(|entry| entry.reservation.items.clone());
+            plan.short_of(&items.unwrap_or_default()).into_iter().map(|(id, _)| id).collect()
+        };
+        self.settle(id, to, at).map(drop).map_err(|_| Told::Rejected(short(self)))
+    }
+
+    /// Makes a reservation that was removed after it had expired, at once for its order.
+    fn reserve_again(&mut self, id: &ReservationId, items: &[ReservationItem], at: DateTime<Utc>) -> Told {
+        let new = ReservationCreate { reservation_id: id.clone(), items: items.to_vec() };
+        match self.reserve(&new, at).and_then(|_| self.settle(id, Bound, at)) {
+            Ok(_) => Told::Reserved,
+            Err(Refusal::ProductsNotFound(missing)) => Told::Rejected(missing),
+            Err(Refusal::InsufficientStock(short)) => Told::Rejected(short.into_iter().map(|(id, _)| id).collect()),
+            Err(Refusal::NotFound | Refusal::IdTaken | Refusal::Released) => Told::Rejected(Vec::new()),
         }
     }
 
@@ -178,10 +288,15 @@ impl Plan {
         if matches!(status, Expired | Released) {
             return Ok(());
         }
+        let short = self.short_of(items);
+        if short.is_empty() { Ok(()) } else { Err(Refusal::InsufficientStock(short)) }
+    }
+
+    /// The products of `items` of which too little is available, with what is.
+    fn short_of(&self, items: &[ReservedItem]) -> Vec<(ProductId, i64)> {
         let available = |item: &ReservedItem| self.stock.get(&item.product_id).map_or(0, Stock::available);
         let short = items.iter().filter(|item| available(item) < item.quantity.get());
-        let short: Vec<_> = short.map(|item| (item.product_id, available(item))).collect();
-        if short.is_empty() { Ok(()) } else { Err(Refusal::InsufficientStock(short)) }
+        short.map(|item| (item.product_id, available(item))).collect()
     }
 
     /// Takes the pieces of `items` that a reservation with this status holds. A product may have been deleted.

@@ -1,0 +1,120 @@
+//! Tests what order-service tells, and what it does when others tell of something.
+
+#![allow(clippy::unwrap_used, reason = "test code may panic")]
+
+use httpmock::MockServer;
+use order_service::SERVICE;
+use product_client::mock::MockServerExt as _;
+use product_client::samples;
+use product_events::samples::STOCK_REJECTED;
+use serde_json::{Value, json};
+use service_runtime::events::{Queue, Subscription, Transport};
+use service_runtime::server::Server;
+use service_testing::{CapturedLog, TestCarrier, TestDatabase, config_of, on_both_databases, outbox, publish};
+use user_client::mock::MockServerExt as _;
+
+/// order-service, and mocks of what it calls: every user exists, and product 1 can be reserved.
+struct Running {
+    server: Server,
+    log: CapturedLog,
+    _called: [MockServer; 2],
+}
+
+async fn start(database: &TestDatabase, transport: Option<Transport>) -> Running {
+    let (users, products) = (MockServer::start_async().await, MockServer::start_async().await);
+    users.user_view(|_, then| {
+        then.ok(&user_client::samples::user_view());
+    });
+    products.reservation_create(|_, then| {
+        then.created(&samples::reservation_create());
+    });
+    let urls = [("user-service", users.base_url()), ("product-service", products.base_url())];
+    let mut config = config_of(&SERVICE, &database.url, &urls);
+    config.transport = transport;
+    let log = CapturedLog::default();
+    let server = SERVICE.start(&config, &log.logger(&[SERVICE.document])).await.unwrap();
+    Running { server, log, _called: [users, products] }
+}
+
+impl Running {
+    async fn place(&self) {
+        let order = json!({"user_id": 1, "items": [{"product_id": 1, "quantity": 2}], "payment_method": "tok_ok"});
+        let request = reqwest::Client::new().post(format!("{}/api/v1/orders", self.server.url())).json(&order);
+        assert_eq!(request.send().await.unwrap().status(), 201);
+    }
+
+    async fn set_status(&self, status: &str) {
+        let request = reqwest::Client::new().put(format!("{}/api/v1/orders/1/status", self.server.url()));
+        assert_eq!(request.json(&json!({"status": status})).send().await.unwrap().status(), 200);
+    }
+
+    async fn order(&self) -> Value {
+        reqwest::get(format!("{}/api/v1/orders/1", self.server.url())).await.unwrap().json().await.unwrap()
+    }
+}
+
+/// The example of `stock.rejected`, as it is sent.
+fn stock_rejected() -> Value {
+    serde_json::from_str(STOCK_REJECTED).unwrap()
+}
+
+/// The examples in `events.json` of the API crate, by type.
+fn examples(name: &str) -> Vec<Value> {
+    let all: Vec<Value> = serde_json::from_str(include_str!("../api/events.json")).unwrap();
+    all.into_iter().filter(|example| example["type"] == name).map(|example| example["data"].clone()).collect()
+}
+
+on_both_databases! {
+    async fn an_order_tells_what_the_examples_say(database: TestDatabase) {
+        let running = start(&database, None).await;
+        running.place().await;
+        running.set_status("confirmed").await;
+        // Nothing changes, so there is nothing to tell.
+        running.set_status("confirmed").await;
+        running.set_status("cancelled").await;
+        let events = outbox(&SERVICE.open(&database.url, 1).await.unwrap()).await;
+        assert_eq!(events.len(), 3);
+        for (event, name) in events.iter().zip(["order.created", "order.confirmed", "order.cancelled"]) {
+            let mut example = examples(name).remove(0);
+            // It is drawn for each order.
+            example["reservation_id"] = events[0]["data"]["reservation_id"].clone();
+            assert_eq!((&event["type"], &event["data"]), (&json!(name), &example));
+            assert_eq!((&event["source"], &event["subject"]), (&json!("/order-service"), &json!("1")));
+            assert_eq!(event["traceparent"].as_str().unwrap().len(), 55, "{event}");
+        }
+    }
+
+    async fn an_order_whose_items_were_sold_meanwhile_is_cancelled(database: TestDatabase) {
+        let carrier = TestCarrier::embedded();
+        let transport = carrier.open().await;
+        let mut told = transport.subscribe(Subscription {
+            queue: Queue::Shared("test.events".to_owned()),
+            types: vec!["order.cancelled".to_owned()],
+        });
+        let running = start(&database, Some(transport.clone())).await;
+        running.place().await;
+        publish(&transport, &stock_rejected()).await;
+        let delivery = told.next().await.unwrap();
+        let cancelled: Value = serde_json::from_slice(&delivery.envelope).unwrap();
+        assert_eq!(cancelled["data"]["reason"], "out_of_stock");
+        let trace = |event: &Value| event["traceparent"].as_str().unwrap()[3..35].to_owned();
+        assert_eq!(trace(&cancelled), trace(&stock_rejected()));
+        let order = running.order().await;
+        assert_eq!((&order["status"], &order["cancellation_reason"]), (&json!("cancelled"), &json!("out_of_stock")));
+    }
+
+    async fn a_completed_order_without_stock_is_left_to_a_person(database: TestDatabase) {
+        let carrier = TestCarrier::embedded();
+        let transport = carrier.open().await;
+        let running = start(&database, Some(transport.clone())).await;
+        running.place().await;
+        running.set_status("confirmed").await;
+        running.set_status("completed").await;
+        publish(&transport, &stock_rejected()).await;
+        while !running.log.text().contains("event handled") {
+            tokio::task::yield_now().await;
+        }
+        assert!(running.log.text().contains("completed order has no stock"), "{}", running.log.text());
+        assert_eq!(running.order().await["status"], "completed");
+    }
+}

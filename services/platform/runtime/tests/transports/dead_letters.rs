@@ -1,0 +1,134 @@
+//! What operators do with dead letters, on both carriers.
+
+use chrono::{TimeDelta, Utc};
+use service_runtime::events::{Counts, DeadLetter, PREFETCH, Transport};
+use service_testing::on_both_carriers;
+
+use crate::events::{PATIENCE, assert_nothing, event, events, next, publish, receive, shared, subscribe, text};
+
+/// The dead letters of the queue, once there are `count`.
+async fn letters(transport: &Transport, queue: &str, count: usize) -> Vec<DeadLetter> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let letters = transport.dead_letters(queue, 100).await.unwrap();
+        if letters.len() == count {
+            return letters;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{letters:?}");
+    }
+}
+
+on_both_carriers! {
+    async fn a_dead_letter_has_its_reason(carrier: TestCarrier) {
+        let transport = carrier.open().await;
+        let mut stock = subscribe(&transport, shared("stock.events", &["order.created"])).await;
+        let mut mail = subscribe(&transport, shared("mail.events", &["order.created"])).await;
+        publish(&transport, events("order.created", 3)).await;
+        for number in 0..3 {
+            next(&mut stock).await.dead_letter(format!("no field amount in {number}"));
+        }
+        let dead = letters(&transport, "stock.events", 3).await;
+        for (number, letter) in dead.iter().enumerate() {
+            let event = event("order.created", number);
+            assert_eq!((&letter.event_id, &letter.event_type), (&event.event_id, &event.event_type));
+            assert_eq!(letter.envelope, event.envelope.as_bytes());
+            assert_eq!(letter.reason, format!("no field amount in {number}"));
+            assert!((Utc::now() - letter.dead_since).abs() < TimeDelta::seconds(60), "{}", letter.dead_since);
+        }
+        assert!(transport.dead_letters("stock.events", 2).await.unwrap().len() <= 2);
+        assert_nothing(&mut stock).await;
+        // Another queue has its own.
+        assert_eq!(receive(&mut mail, 3).await.len(), 3);
+        assert_eq!(transport.dead_letters("mail.events", 10).await.unwrap().len(), 0);
+        transport.close().await;
+    }
+
+    async fn a_replayed_event_goes_to_its_queue_only(carrier: TestCarrier) {
+        let transport = carrier.open().await;
+        let mut stock = subscribe(&transport, shared("stock.events", &["order.created"])).await;
+        let mut mail = subscribe(&transport, shared("mail.events", &["order.created"])).await;
+        publish(&transport, events("order.created", 3)).await;
+        receive(&mut mail, 3).await;
+        for _ in 0..3 {
+            next(&mut stock).await.dead_letter("a bug");
+        }
+        letters(&transport, "stock.events", 3).await;
+        let second = event("order.created", 1);
+        assert!(transport.replay("stock.events", &second.event_id).await.unwrap());
+        let again = next(&mut stock).await;
+        assert_eq!(text(&again), second.envelope);
+        again.ack();
+        assert_nothing(&mut stock).await;
+        assert_nothing(&mut mail).await;
+        let left = letters(&transport, "stock.events", 2).await;
+        let left: Vec<_> = left.into_iter().map(|letter| letter.event_id).collect();
+        assert_eq!(left, [event("order.created", 0).event_id, event("order.created", 2).event_id]);
+        assert!(!transport.replay("stock.events", &second.event_id).await.unwrap(), "it is replayed twice");
+        transport.close().await;
+    }
+
+    async fn a_replayed_event_waits_for_its_subscriber(carrier: TestCarrier) {
+        let transport = carrier.open().await;
+        let mut stock = subscribe(&transport, shared("stock.events", &["order.created"])).await;
+        publish(&transport, vec![event("order.created", 1)]).await;
+        next(&mut stock).await.dead_letter("a bug");
+        letters(&transport, "stock.events", 1).await;
+        drop(stock);
+        transport.close().await;
+        let transport = carrier.open().await;
+        assert!(transport.replay("stock.events", &event("order.created", 1).event_id).await.unwrap());
+        let mut stock = transport.subscribe(shared("stock.events", &[]));
+        let _held = next(&mut stock).await;
+        assert_nothing(&mut stock).await;
+        transport.close().await;
+    }
+
+    async fn a_replayed_event_can_die_again(carrier: TestCarrier) {
+        let transport = carrier.open().await;
+        let mut stock = subscribe(&transport, shared("stock.events", &["order.created"])).await;
+        let poison = event("order.created", 1);
+        publish(&transport, vec![poison.clone()]).await;
+        next(&mut stock).await.dead_letter("first");
+        letters(&transport, "stock.events", 1).await;
+        assert!(transport.replay("stock.events", &poison.event_id).await.unwrap());
+        next(&mut stock).await.dead_letter("second");
+        assert_eq!(letters(&transport, "stock.events", 1).await[0].reason, "second");
+        transport.close().await;
+    }
+
+    async fn waiting_and_dead_messages_are_counted(carrier: TestCarrier) {
+        let transport = carrier.open().await;
+        let mut stock = subscribe(&transport, shared("stock.events", &["order.created"])).await;
+        publish(&transport, events("order.created", 70)).await;
+        for _ in 0..2 {
+            next(&mut stock).await.dead_letter("a bug");
+        }
+        // Full: two dead letters, 64 undecided, the other four wait.
+        let mut undecided = Vec::new();
+        for _ in 0..PREFETCH {
+            undecided.push(next(&mut stock).await);
+        }
+        letters(&transport, "stock.events", 2).await;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        // RabbitMQ counts a moment later.
+        while transport.counts("stock.events").await.unwrap() != (Counts { waiting: 4, dead: 2 }) {
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", transport.counts("stock.events").await);
+        }
+        transport.close().await;
+    }
+
+    async fn a_dropped_dead_letter_is_gone(carrier: TestCarrier) {
+        let transport = carrier.open().await;
+        let mut stock = subscribe(&transport, shared("stock.events", &["order.created"])).await;
+        publish(&transport, events("order.created", 2)).await;
+        for _ in 0..2 {
+            next(&mut stock).await.dead_letter("a bug");
+        }
+        letters(&transport, "stock.events", 2).await;
+        assert!(transport.drop_dead_letter("stock.events", &event("order.created", 0).event_id).await.unwrap());
+        assert_eq!(letters(&transport, "stock.events", 1).await[0].event_id, event("order.created", 1).event_id);
+        assert!(!transport.drop_dead_letter("stock.events", &event("order.created", 0).event_id).await.unwrap());
+        assert_nothing(&mut stock).await;
+        transport.close().await;
+    }
+}

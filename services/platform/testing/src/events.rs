@@ -1,0 +1,29 @@
+//! Events as tests see and send them.
+
+use serde_json::Value;
+use service_runtime::database::Database;
+use service_runtime::events::{Outgoing, Published, Transport};
+use service_runtime::with_pool;
+
+/// The events in the outbox of `database`, in the order in which they were written.
+pub async fn outbox(database: &Database) -> Vec<Value> {
+    let select = "SELECT envelope FROM outbox ORDER BY id";
+    let rows: Vec<(String,)> =
+        with_pool!(database.writer(), |pool| sqlx::query_as(select).fetch_all(pool)).expect("the outbox can be read");
+    rows.iter().map(|(envelope,)| serde_json::from_str(envelope).expect("an event is JSON")).collect()
+}
+
+/// The types and the data of `events`.
+pub fn told(events: &[Value]) -> Vec<(&str, &Value)> {
+    events.iter().map(|event| (event["type"].as_str().unwrap_or_default(), &event["data"])).collect()
+}
+
+/// Publishes `event`, a CloudEvent, once there is a queue for it.
+pub async fn publish(transport: &Transport, event: &Value) {
+    let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+    let (event_id, event_type) = (text("id"), text("type"));
+    let event = Outgoing { event_id, event_type, mandatory: true, envelope: event.to_string() };
+    while transport.publish(vec![event.clone()]).await.expect("the transport works") != [Published::Stored] {
+        tokio::task::yield_now().await;
+    }
+}
