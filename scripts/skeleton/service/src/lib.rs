@@ -17,9 +17,11 @@ pub const SERVICE: Service = Service {
     name: env!("CARGO_PKG_NAME"),
     about: "Owns the widgets of the Orders & Notifications Platform.",
     document: include_str!("../../../openapi/widget-service.json"),
+    events: Some(include_str!("../../../openapi/events/widget-service.json")),
     migrations: migrations!["0001_create_widgets"],
     serve: |parts| {
-        let widgets = Widgets::new(WidgetStore::new(parts.database.clone()), parts.keys.clone());
+        let store = WidgetStore::new(parts.database.clone(), parts.outbox()?);
+        let widgets = Widgets::new(store, parts.keys.clone());
         parts.serve(http::api(), widgets)
     },
 };

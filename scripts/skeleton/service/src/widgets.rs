@@ -57,8 +57,9 @@ impl Widgets {
         key: Option<IdempotencyKey>,
         request: &RequestScope,
     ) -> Result<Created<Widget>, WidgetError> {
+        let trace = request.trace.traceparent();
         let create = |claim| async {
-            let (created, response) = self.store.insert(&widget, Utc::now(), claim).await?;
+            let (created, response) = self.store.insert(&widget, Utc::now(), claim, Some(&trace)).await?;
             info!(request.log, "widget created"; "widget_id" => created.id.get());
             Ok(response)
         };

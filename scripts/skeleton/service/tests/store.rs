@@ -3,24 +3,30 @@
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
 use chrono::Utc;
-use service_testing::{Kind, TestDatabase, on_both_databases};
+use serde_json::json;
+use service_runtime::database::Database;
+use service_testing::{Kind, TestDatabase, on_both_databases, outbox, told};
 use widget_service::SERVICE;
 use widget_service::store::WidgetStore;
 use widget_service_api::{Widget, WidgetCreate};
 
 async fn store(database: &TestDatabase) -> WidgetStore {
-    WidgetStore::new(SERVICE.open(&database.url, 10).await.unwrap())
+    store_in(SERVICE.open(&database.url, 10).await.unwrap())
+}
+
+fn store_in(database: Database) -> WidgetStore {
+    WidgetStore::new(database, SERVICE.outbox().unwrap())
 }
 
 async fn insert(store: &WidgetStore, name: &str) -> Widget {
-    store.insert(&WidgetCreate { name: name.parse().unwrap() }, Utc::now(), None).await.unwrap().0
+    store.insert(&WidgetCreate { name: name.parse().unwrap() }, Utc::now(), None, None).await.unwrap().0
 }
 
 #[tokio::test]
 async fn postgres_plans_an_index_scan_for_every_statement() {
     let database = TestDatabase::new(Kind::Postgres).await;
     let opened = SERVICE.open(&database.url, 1).await.unwrap();
-    let store = WidgetStore::new(opened.clone());
+    let store = store_in(opened.clone());
     assert_eq!(store.find(1.try_into().unwrap()).await.unwrap(), None);
     assert_eq!(store.list_after(0, 20).await.unwrap(), []);
     insert(&store, "First widget").await;
@@ -34,6 +40,13 @@ on_both_databases! {
         assert_eq!((widget.id.get(), widget.name.as_str()), (1, "First widget"));
         assert_eq!(store.find(widget.id).await.unwrap(), Some(widget));
         assert_eq!(store.find(2.try_into().unwrap()).await.unwrap(), None);
+    }
+
+    async fn what_is_stored_is_told(database: TestDatabase) {
+        let opened = SERVICE.open(&database.url, 10).await.unwrap();
+        let widget = insert(&store_in(opened.clone()), "First widget").await;
+        let events = outbox(&opened).await;
+        assert_eq!(told(&events), [("widget.created", &json!({ "widget_id": widget.id }))]);
     }
 
     async fn a_list_starts_after_an_id_and_is_bounded(database: TestDatabase) {

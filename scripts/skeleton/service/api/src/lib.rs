@@ -6,6 +6,7 @@
 //! it, checked in as `openapi/widget-service.json`. The doc comments here are that document's text, written for people who
 //! will never see this code.
 
+mod events;
 mod operations;
 
 use contract::answer::{Answer, Created};
@@ -16,6 +17,7 @@ use dropshot::{HttpError, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use events::WidgetCreated;
 pub use operations::{WIDGET_NOT_FOUND, service_contract};
 
 /// The operations of widget-service.

@@ -5,6 +5,7 @@ use contract::error_code::{BODY, ErrorCode, INVALID_PAGE_TOKEN, INVALID_REQUEST,
 use contract::operation::Operation;
 use dropshot::ErrorStatusCode;
 
+use crate::events::events;
 use crate::{Widget, WidgetCreate, WidgetPage, widget_service_api_mod};
 
 /// No widget has the id.
@@ -28,7 +29,7 @@ pub fn service_contract() -> Contract {
         api: widget_service_api_mod::stub_api_description,
         operations,
         examples: include_str!("../examples.json"),
-        events: None,
+        events: Some(events()),
     }
 }
 

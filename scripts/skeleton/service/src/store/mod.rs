@@ -3,9 +3,10 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use service_runtime::database::{Batches, Database, DatabaseError, read_by_id};
+use service_runtime::events::Outbox;
 use service_runtime::idempotency::Claim;
 use service_runtime::with_pool;
-use widget_service_api::{Widget, WidgetCreate, WidgetId, WidgetName};
+use widget_service_api::{Widget, WidgetCreate, WidgetCreated, WidgetId, WidgetName};
 
 /// The columns of a [`WidgetRow`].
 macro_rules! columns {
@@ -22,24 +23,27 @@ macro_rules! columns {
 pub struct WidgetStore {
     database: Database,
     finds: Batches<WidgetId, Option<Widget>>,
+    outbox: Outbox,
 }
 
 type WidgetRow = (i64, String);
 
 impl WidgetStore {
-    /// The widgets in `database`.
-    pub fn new(database: Database) -> Self {
+    /// The widgets in `database`, whose events go to `outbox`.
+    pub fn new(database: Database, outbox: Outbox) -> Self {
         let finds = Batches::new(&database, find_all);
-        Self { database, finds }
+        Self { database, finds, outbox }
     }
 
-    /// Stores a new widget, and the response under the key of `claim`, in one transaction.
+    /// Stores a new widget, its event, and the response under the key of `claim`, in one transaction. `trace` says where it
+    /// happens.
     /// [`DatabaseError::UniqueViolation`]: the key has a response already.
     pub async fn insert(
         &self,
         widget: &WidgetCreate,
         created_at: DateTime<Utc>,
         claim: Option<Claim>,
+        trace: Option<&str>,
     ) -> Result<(Widget, Created<Widget>), DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
             let mut transaction = pool.begin().await?;
@@ -58,6 +62,8 @@ impl WidgetStore {
             if let Some(claim) = &claim {
                 Claim::store_responses(&mut transaction, vec![(claim, &response, created_at)]).await?;
             }
+            let event = self.outbox.event(&WidgetCreated { widget_id: widget.id }, created_at, trace)?;
+            let _wake = self.outbox.write(&mut transaction, &[event]).await?;
             transaction.commit().await?;
             Ok((widget, response))
         })
