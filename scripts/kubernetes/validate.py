@@ -74,6 +74,9 @@ def check_pod(found):
             check(found, "its Secret exists, with its key", any(
                 secret["kind"] == "Secret" and secret["metadata"]["name"] == key["name"]
                 and key["key"] in secret["stringData"] for secret in objects))
+            # libpq's variables are no settings of the program.
+            if not variable["name"].startswith("PG"):
+                check_setting(found, container["name"], variable["name"])
         if found["kind"] == "Deployment":
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 check(found, f"has a {probe}", probe in container)
@@ -105,12 +108,16 @@ def check_references(found):
 
 
 def check_settings(found):
-    """A program silently ignores an environment variable that it does not know."""
     # kustomize appends a hash to the name.
     program = found["metadata"]["name"].rsplit("-", 1)[0]
-    text = subprocess.run([PROGRAMS / program, "--help"], check=True, capture_output=True, text=True).stdout
     for variable in found["data"]:
-        check(found, f"{variable} is a setting of the program", re.search(rf"\[env: {variable}[=\]]", text))
+        check_setting(found, program, variable)
+
+
+def check_setting(found, program, variable):
+    """A program silently ignores an environment variable that it does not know."""
+    text = subprocess.run([PROGRAMS / program, "--help"], check=True, capture_output=True, text=True).stdout
+    check(found, f"{variable} is a setting of the program", re.search(rf"\[env: {variable}[=\]]", text))
 
 
 def main():

@@ -16,9 +16,9 @@ from steps import CANNOT_RUN, interrupt
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
 from service_process import TIMEOUT_S, send, soon
 
-IMAGES = ("rust:1.95-bookworm", "postgres:17-alpine")
+IMAGES = ("rust:1.95-bookworm", "postgres:17-alpine", "rabbitmq:4-management-alpine")
 LARGEST_IMAGE = 25_000_000
-SECRETS = re.compile("password|secret|token|database_url", re.IGNORECASE)
+SECRETS = re.compile("password|secret|token|database_url|events_url", re.IGNORECASE)
 # Characters that a URL or a shell would mangle.
 PASSWORDS = ("p@ss:wo/rd%20\"1", "p@ss'wo/rd?2", "p@ss #w\\ord&3")
 
@@ -34,11 +34,15 @@ def environment(names):
         "PUBLISH_ADDRESS": "127.0.0.1",
         "LOG_LEVEL": "info",
         "POSTGRES_PASSWORD": PASSWORDS[0],
+        "RABBITMQ_PASSWORD": "Rabbit-0.~_",
+        "RABBITMQ_PORT": "0",
+        "RABBITMQ_MANAGEMENT_PORT": "0",
     }
     for number, name in enumerate(names, 1):
         prefix = name.upper().replace("-", "_")
         settings[f"{prefix}_PORT"] = "0"
         settings[f"{prefix}_DATABASE_PASSWORD"] = PASSWORDS[number % len(PASSWORDS)]
+        settings[f"{prefix}_EVENTS_PASSWORD"] = f"Rabbit-{number}.~_"
     return settings
 
 
@@ -191,6 +195,84 @@ def check_roles(platform):
                       code != 0 and "permission denied for database" in output, output)
 
 
+def check_broker(platform):
+    """Each service is a user of the broker, and nobody else is but the administrator."""
+    listed = platform.must("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "--formatter=json", "list_users")
+    users = json.loads(listed)
+    expected = {"administrator", *(name.replace("-", "_") for name in platform.services)}
+    check("RabbitMQ has a user for each service and an administrator", {user["user"] for user in users} == expected,
+          f"it has {users}")
+    for user in sorted(expected):
+        name = "RABBITMQ_PASSWORD" if user == "administrator" else f"{user.upper()}_EVENTS_PASSWORD"
+        code, output = platform.run("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "authenticate_user", user,
+                                    platform.env[name])
+        check(f"RabbitMQ: {user} has its password", code == 0, output)
+    # The image has no HTTP client. Prometheus asks for the same.
+    ask = ("exec 3<>/dev/tcp/127.0.0.1/15692"
+           " && printf 'GET /metrics/detailed?family=queue_coarse_metrics HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3")
+    answer = platform.must("exec", "-T", "rabbitmq", "bash", "-c", ask)
+    check("RabbitMQ tells Prometheus the lengths of the queues",
+          re.search(r'^rabbitmq_detailed_queue_messages\{[^}]*queue="[a-z-]+\.events"', answer, re.MULTILINE), answer)
+
+
+def queues(platform):
+    """The number of messages in each queue, by its name."""
+    listed = platform.must("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "--formatter=json", "--vhost=platform",
+                           "list_queues", "name", "messages")
+    return {queue["name"]: queue["messages"] for queue in json.loads(listed)}
+
+
+def waiting_events(platform):
+    """The number of events in the outboxes of all services."""
+    texts = [send(f"{platform.url(name)}/metrics")[1] for name in platform.services]
+    return sum(int(rows) for text in texts for rows in re.findall(r"^outbox_rows (\d+)", text, re.MULTILINE))
+
+
+def check_events(platform):
+    """What happens to an order reaches its stock through the broker, at the latest when the broker is back."""
+    orders, products = platform.url("order-service"), platform.url("product-service")
+
+    def created(url, body):
+        status, text = send(url, body)
+        if status != 201:
+            raise Broken(f"nothing could be created at {url}: {text}")
+        return json.loads(text)
+
+    def confirmed_order():
+        order = created(f"{orders}/api/v1/orders", {"user_id": user, "items": [{"product_id": product, "quantity": 2}]})
+        return send(f"{orders}/api/v1/orders/{order['order_id']}/status", {"status": "confirmed"}, "PUT")[0] == 200
+
+    def stock():
+        """What can be ordered, and what is reserved for orders that are not confirmed."""
+        found = json.loads(send(f"{products}/api/v1/products/{product}")[1])
+        return found["stock"], found["reserved"]
+
+    somebody = {"email": "events@example.com", "name": "Events"}
+    user = created(f"{platform.url('user-service')}/api/v1/users", somebody)["id"]
+    product = created(f"{products}/api/v1/products", {
+        "sku": "EVENTS-01", "name": "Green mug", "category": "kitchen", "stock": 10,
+        "price": {"amount": 1998, "currency": "EUR"}})["id"]
+    check("an order is placed and confirmed", confirmed_order(), "it is not")
+    check("its stock is taken", soon(lambda: stock() == (8, 0)), f"stock and reserved are {stock()}")
+
+    platform.must("stop", "rabbitmq")
+    code = platform.inspect("rabbitmq")["State"]["ExitCode"]
+    check("RabbitMQ stopped: it ended by itself", code == 0, f"it ended with {code}")
+    for name in platform.services:
+        check(f"RabbitMQ stopped: {name} is ready", send(f"{platform.url(name)}/ready")[0] == 200, "it is not")
+    check("RabbitMQ stopped: an order is placed and confirmed", confirmed_order(), "it is not")
+    check("RabbitMQ stopped: its events wait", soon(lambda: waiting_events(platform) >= 2) and stock() == (6, 2),
+          f"{waiting_events(platform)} events wait; stock and reserved are {stock()}")
+    platform.must("restart", "order-service")
+    check("RabbitMQ stopped: a service starts", soon(lambda: platform.healthy("order-service")), "it does not")
+    platform.must("start", "rabbitmq")
+    check("RabbitMQ started: the stock of the order is taken", soon(lambda: stock() == (6, 0)),
+          f"stock and reserved are {stock()}")
+    check("RabbitMQ started: no event waits, and none has died",
+          soon(lambda: waiting_events(platform) == 0 and not any(queues(platform).values())),
+          f"{waiting_events(platform)} events wait; in the queues are {queues(platform)}")
+
+
 def check_data(platform):
     """Restarts, stops and starts everything, and checks that orders work as they should and nothing is lost."""
     url = platform.url
@@ -249,6 +331,8 @@ def test(platform):
         check_documents(platform)
         if "postgres" in platform.containers:
             check_roles(platform)
+        check_broker(platform)
+        check_events(platform)
         check_data(platform)
     except Broken as broken:
         print(f"  ✗ {broken}\n{platform.run('ps')[1]}\n{platform.run('logs', '--tail=20')[1]}", flush=True)
@@ -278,8 +362,8 @@ def main():
     if reason := missing(compose):
         print(reason)
         return CANNOT_RUN
-    passed = test(Platform(compose, "docker-compose.yml", SERVICES, ["postgres"]))
-    return 0 if passed and test(Platform(compose, "docker-compose.sqlite.yml", SERVICES)) else 1
+    passed = test(Platform(compose, "docker-compose.yml", SERVICES, ["postgres", "rabbitmq"]))
+    return 0 if passed and test(Platform(compose, "docker-compose.sqlite.yml", SERVICES, ["rabbitmq"])) else 1
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ TIMEOUT_S = 90
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def send(url, body=None):
-    """Sends a GET, or a POST with JSON if there is a body. Returns the status and the text of the response; status 0 and
+def send(url, body=None, method=None):
+    """Sends a GET, or a POST with JSON if there is a body, or else the named method. Returns the status and the text of the response; status 0 and
     the reason if there is none."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     try:
         with OPENER.open(request, timeout=TIMEOUT_S) as response:
             return response.status, response.read().decode()

@@ -2,6 +2,7 @@
 
 use topology::{Platform, Service};
 
+use crate::broker;
 use crate::output::{GENERATED, Output};
 use crate::template::{each, each_apart, fill};
 
@@ -9,6 +10,12 @@ pub(crate) fn outputs(platform: &Platform) -> Vec<Output> {
     let mut outputs = vec![
         blocks("deploy/docker/Dockerfile", [each_apart(platform, include_str!("templates/Dockerfile"))]),
         file("deploy/docker/postgres/create-databases.sh", create_databases(platform)),
+        blocks(
+            "deploy/docker/rabbitmq.yml",
+            [each(platform, "      <VARIABLE>_EVENTS_PASSWORD: ${<VARIABLE>_EVENTS_PASSWORD:-development}\n")],
+        ),
+        file("deploy/docker/rabbitmq/rights.json", broker::rights(platform)),
+        file("deploy/docker/rabbitmq/start.sh", broker::start(platform)),
         blocks(
             "docker-compose.yml",
             [

@@ -3,6 +3,7 @@
 //! Some files are generated whole; they say so in their first line. Others are written by hand but for blocks between two
 //! marker lines. Tools that can read the list when they run do that instead and are not known here.
 
+mod broker;
 mod deploy;
 mod manifests;
 mod output;

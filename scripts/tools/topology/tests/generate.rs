@@ -44,6 +44,12 @@ fn one_row_adds_a_service_everywhere() {
             "deploy/docker/postgres/create-databases.sh",
             "create products product_service \"$PRODUCT_SERVICE_DATABASE_PASSWORD\"",
         ),
+        (
+            "deploy/docker/rabbitmq.yml",
+            "      PRODUCT_SERVICE_EVENTS_PASSWORD: ${PRODUCT_SERVICE_EVENTS_PASSWORD:-development}",
+        ),
+        ("deploy/docker/rabbitmq/rights.json", "      \"user\": \"product_service\","),
+        ("deploy/docker/rabbitmq/start.sh", "    user product_service PRODUCT_SERVICE_EVENTS_PASSWORD ''"),
         ("deploy/kubernetes/base/kustomization.yaml", "  - product-service.yaml"),
         ("deploy/kubernetes/base/network-policies.yaml", "  name: order-service-to-product-service"),
         ("deploy/kubernetes/base/product-service.yaml", "  name: product-service-migration"),
