@@ -54,6 +54,10 @@ struct Arguments {
     #[arg(long)]
     peer: bool,
 
+    /// How many orders promise 15 places while nothing can be published [default: 2000, in the long form 100000].
+    #[arg(long, value_name = "NUMBER")]
+    backlog: Option<usize>,
+
     /// The seed of all random choices; the same seed makes the same choices.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
@@ -81,7 +85,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let form = if arguments.long { "long" } else { "quick" };
     println!("scripts/chaos: {form} form, --seed {seed}, on {}", report::machine());
     println!("logs of all processes: {}", logs.directory().display());
-    let run = Run::new(seed, arguments.long, arguments.peer, binaries, logs);
+    let mut run = Run::new(seed, arguments.long, arguments.peer, binaries, logs);
+    run.backlog = arguments.backlog.unwrap_or(run.backlog);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let rows = tokio::select! {
         rows = test_all(&run, &selected) => rows,

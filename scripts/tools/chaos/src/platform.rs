@@ -20,8 +20,9 @@ use tokio::time::sleep;
 use crate::canary;
 use crate::run::Run;
 
-/// The two services that the promises are about.
+/// The services that the promises are about.
 pub(crate) const ORDER_SERVICE: &str = "order-service";
+pub(crate) const PRODUCT_SERVICE: &str = "product-service";
 pub(crate) const USER_SERVICE: &str = "user-service";
 
 /// The paths of their collections.
@@ -185,7 +186,7 @@ impl<'a> Platform<'a> {
 }
 
 /// Creates a user at the user-service at `address` and returns its id.
-async fn create_user(address: SocketAddr) -> Result<i64> {
+pub(crate) async fn create_user(address: SocketAddr) -> Result<i64> {
     let request = post(USERS, None, &user(format!("user{}", unique())));
     let reply = Client::new(address, Duration::from_secs(5)).send(&request).await?;
     ensure!(reply.status == 201, "creating a user was answered with {}", reply.status);

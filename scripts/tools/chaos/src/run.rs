@@ -41,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) long: bool,
     /// Whether the peer is measured, too.
     pub(crate) peer: bool,
+    /// How many orders promise 15 places while nothing can be published.
+    pub(crate) backlog: usize,
     /// The directory of the programs.
     binaries: PathBuf,
     pub(crate) logs: Logs,
@@ -52,7 +54,9 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(seed: u64, long: bool, peer: bool, binaries: PathBuf, logs: Logs) -> Self {
         let begin = Instant::now();
-        Self { seed, long, peer, binaries, logs, kill_results: OnceCell::new(), postgres: OnceCell::new(), begin }
+        let backlog = if long { 100_000 } else { 2000 };
+        let (kill_results, postgres) = (OnceCell::new(), OnceCell::new());
+        Self { seed, long, peer, backlog, binaries, logs, kill_results, postgres, begin }
     }
 
     /// The value for the form of this run.

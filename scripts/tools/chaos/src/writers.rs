@@ -134,10 +134,22 @@ pub(crate) async fn until_acknowledged(
     random: &mut fastrand::Rng,
     failures: &mut Counts,
 ) -> Result<Reply, String> {
+    until_answered(client, request, 201, time_limit, random, failures).await
+}
+
+/// [`until_acknowledged`] for any `request` that can be repeated, and the status of success.
+pub(crate) async fn until_answered(
+    client: &mut Client,
+    request: &[u8],
+    success: u16,
+    time_limit: Duration,
+    random: &mut fastrand::Rng,
+    failures: &mut Counts,
+) -> Result<Reply, String> {
     let begin = Instant::now();
     loop {
         let (failure, transient) = match client.send(request).await {
-            Ok(reply) if reply.status == 201 => return Ok(reply),
+            Ok(reply) if reply.status == success => return Ok(reply),
             Ok(reply) => {
                 let code = error_code(&reply.body);
                 let transient = reply.status >= 500 || reply.status == 429 || code == "idempotency_key_in_use";

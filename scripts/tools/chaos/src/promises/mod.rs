@@ -5,6 +5,7 @@ mod bad_input;
 mod black_hole;
 mod database;
 mod durability;
+mod events;
 mod overload;
 mod oversold;
 mod personal_data;
@@ -74,6 +75,12 @@ pub(crate) const PROMISES: &[Promise] = &[
     promise(13, "stock is never oversold", "exactly what is there is granted; every other buyer has 409", |run| {
         Box::pin(oversold::test(run))
     }),
+    promise(
+        15,
+        "every committed event has its effect exactly once",
+        "the books of orders, events, reservations and stock agree; only poison is a dead letter",
+        |run| Box::pin(events::test(run)),
+    ),
     promise(12, "no personal data in logs", "0 occurrences", |run| Box::pin(personal_data::test(run))),
 ];
 

@@ -17,11 +17,10 @@ use tokio::time::sleep;
 
 use self::books::{Books, STOCK};
 use crate::buyers::{Buyer, Buyers, Outcome, Shopper, new_reservation};
-use crate::platform::{Databases, service, unique};
+use crate::platform::{Databases, PRODUCT_SERVICE, service, unique};
 use crate::run::{Run, START_TIME_LIMIT};
 use crate::verdict::Verdict;
 
-const PRODUCT_SERVICE: &str = "product-service";
 /// How many buyers there are, who want one piece each.
 const BUYERS: usize = 2000;
 /// In how many waves they come; in each a replica is killed.

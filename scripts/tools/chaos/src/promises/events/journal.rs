@@ -1,0 +1,160 @@
+//! A look into the database of a service: which events it has written, which wait, and which it has handled.
+
+use std::collections::HashSet;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use service_testing::Kind;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+/// Keeps a copy of every event that is written into the outbox, from which the relay removes it.
+const KEEP_ON_SQLITE: &str = "
+    CREATE TABLE journal (event_id TEXT NOT NULL PRIMARY KEY, type TEXT NOT NULL, envelope TEXT NOT NULL);
+    CREATE TRIGGER keep AFTER INSERT ON outbox
+    BEGIN INSERT INTO journal VALUES (NEW.event_id, NEW.type, NEW.envelope); END;";
+const KEEP_ON_POSTGRES: &str = "
+    CREATE TABLE journal (event_id TEXT NOT NULL PRIMARY KEY, type TEXT NOT NULL, envelope TEXT NOT NULL);
+    CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN INSERT INTO journal VALUES (NEW.event_id, NEW.type, NEW.envelope); RETURN NULL; END';
+    CREATE TRIGGER keep AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep();";
+
+/// An event that was written.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub(super) id: String,
+    pub(super) kind: String,
+    pub(super) envelope: String,
+}
+
+impl Written {
+    /// What it says.
+    pub(super) fn data(&self) -> Value {
+        serde_json::from_str::<Value>(&self.envelope).map(|mut event| event["data"].take()).unwrap_or_default()
+    }
+}
+
+/// The database of a service.
+#[derive(Clone, Debug)]
+pub(super) struct Journal {
+    kind: Kind,
+    url: String,
+}
+
+/// An open connection to it.
+#[derive(Debug)]
+pub(super) enum Look {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// Three columns of text.
+type Row = (String, String, String);
+
+impl Journal {
+    pub(super) fn new(kind: Kind, url: impl Into<String>) -> Self {
+        Self { kind, url: url.into() }
+    }
+
+    /// Begins to keep every event.
+    pub(super) async fn begin(&self) -> Result<()> {
+        let mut look = self.look().await?;
+        look.run(KEEP_ON_SQLITE, KEEP_ON_POSTGRES).await?;
+        Ok(look.end().await?)
+    }
+
+    /// Every event that was written since.
+    pub(super) async fn written(&self) -> Result<Vec<Written>> {
+        let rows = self.rows("SELECT event_id, type, envelope FROM journal ORDER BY event_id").await?;
+        Ok(rows.into_iter().map(|(id, kind, envelope)| Written { id, kind, envelope }).collect())
+    }
+
+    /// How many events wait to be published.
+    pub(super) async fn waiting(&self) -> Result<usize> {
+        self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM outbox").await
+    }
+
+    /// The ids of these.
+    pub(super) async fn waiting_ids(&self) -> Result<HashSet<String>> {
+        let rows = self.rows("SELECT event_id, '', '' FROM outbox").await?;
+        Ok(rows.into_iter().map(|(id, ..)| id).collect())
+    }
+
+    /// How many events were written that another service handles.
+    pub(super) async fn consumed(&self) -> Result<usize> {
+        self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM journal WHERE type <> 'order.completed'").await
+    }
+
+    /// How many events were handled.
+    pub(super) async fn number_handled(&self) -> Result<usize> {
+        self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM inbox").await
+    }
+
+    /// The ids of the events that were handled.
+    pub(super) async fn handled(&self) -> Result<HashSet<String>> {
+        let rows = self.rows("SELECT event_id, '', '' FROM inbox").await?;
+        Ok(rows.into_iter().map(|(id, ..)| id).collect())
+    }
+
+    /// Of reservations with the status `held`: id and items. Those of orders that were not placed expire later.
+    pub(super) async fn held(&self) -> Result<Vec<(String, Value)>> {
+        let rows = self.rows("SELECT id, items, '' FROM reservations WHERE status = 'held'").await?;
+        Ok(rows.into_iter().map(|(id, items, _)| (id, serde_json::from_str(&items).unwrap_or_default())).collect())
+    }
+
+    async fn count(&self, sql: &'static str) -> Result<usize> {
+        let rows = self.rows(sql).await?;
+        let (count, ..) = rows.first().context("a count has a row")?;
+        Ok(count.parse()?)
+    }
+
+    async fn rows(&self, sql: &'static str) -> Result<Vec<Row>> {
+        let mut look = self.look().await?;
+        let rows = look.rows(sql).await?;
+        look.end().await?;
+        Ok(rows)
+    }
+
+    /// Opens the database.
+    pub(super) async fn look(&self) -> Result<Look> {
+        Ok(match self.kind {
+            Kind::Sqlite => Look::Sqlite(SqliteConnection::connect(&self.url).await?),
+            Kind::Postgres => Look::Postgres(PgConnection::connect(&self.url).await?),
+        })
+    }
+}
+
+impl Look {
+    /// The id of the reservation of an order.
+    pub(super) async fn reservation_of(&mut self, order_id: i64) -> Result<String> {
+        let sql = "SELECT reservation_id FROM orders WHERE id = $1";
+        let (id,) = match self {
+            Self::Sqlite(connection) => {
+                sqlx::query_as::<_, (String,)>(sql).bind(order_id).fetch_one(connection).await?
+            }
+            Self::Postgres(connection) => sqlx::query_as(sql).bind(order_id).fetch_one(connection).await?,
+        };
+        Ok(id)
+    }
+
+    async fn rows(&mut self, sql: &'static str) -> Result<Vec<Row>> {
+        Ok(match self {
+            Self::Sqlite(connection) => sqlx::query_as(sql).fetch_all(connection).await?,
+            Self::Postgres(connection) => sqlx::query_as(sql).fetch_all(connection).await?,
+        })
+    }
+
+    async fn run(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<()> {
+        match self {
+            Self::Sqlite(connection) => sqlx::raw_sql(sqlite).execute(connection).await.map(|_| ())?,
+            Self::Postgres(connection) => sqlx::raw_sql(postgres).execute(connection).await.map(|_| ())?,
+        }
+        Ok(())
+    }
+
+    async fn end(self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await,
+            Self::Postgres(connection) => connection.close().await,
+        }
+    }
+}

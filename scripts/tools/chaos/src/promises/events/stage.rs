@@ -1,0 +1,180 @@
+//! The two services between which events go, as everybody sees them: addresses and databases.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use harness::http::{Client, Reply, get, post};
+use tokio::time::sleep;
+
+use super::books::{Found, STOCK};
+use super::journal::{Journal, Written};
+use crate::acknowledged::list;
+use crate::platform::{ORDERS, unique};
+
+/// How many products there are.
+const PRODUCTS: usize = 20;
+/// How often to look whether all is handled.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// How long everything may take to be handled once nothing is broken.
+pub(super) const RECOVERY: Duration = Duration::from_secs(60);
+
+/// order-service and product-service.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    /// In front of all instances.
+    pub(super) orders: SocketAddr,
+    pub(super) products: SocketAddr,
+    pub(super) order_journal: Journal,
+    pub(super) product_journal: Journal,
+}
+
+/// What is still to be done.
+#[derive(Debug)]
+struct Open {
+    /// Events of orders that are not published.
+    waiting: usize,
+    /// Events of stock that are not published.
+    answers: usize,
+    /// Events that are not handled, published or not.
+    unhandled: usize,
+    handled: usize,
+}
+
+impl Stage {
+    /// Begins to keep every event.
+    pub(super) async fn begin(&self) -> Result<()> {
+        self.order_journal.begin().await?;
+        self.product_journal.begin().await
+    }
+
+    pub(super) async fn create_products(&self) -> Result<Vec<i64>> {
+        let mut client = Client::new(self.products, TIME_LIMIT);
+        let mut products = Vec::new();
+        for _ in 0..PRODUCTS {
+            let price = r#"{"amount":1998,"currency":"EUR"}"#;
+            let sku = unique();
+            let body =
+                format!(r#"{{"sku":"E{sku}","name":"Mug","category":"kitchen","price":{price},"stock":{STOCK}}}"#);
+            let reply = client.send(&post("/api/v1/products", None, &body)).await?;
+            ensure!(reply.status == 201, "creating a product was answered with {}", reply.status);
+            products.push(reply.json()["id"].as_i64().context("a product has an id")?);
+        }
+        Ok(products)
+    }
+
+    /// Waits until every event is published and handled, and returns how long that took; an error if it takes longer than
+    /// `time_limit`.
+    pub(super) async fn handle_all(&self, time_limit: Duration) -> Result<Duration> {
+        self.until(time_limit, |open| open.waiting + open.answers + open.unhandled == 0).await
+    }
+
+    /// Waits until every event that is published is handled, while no more are.
+    pub(super) async fn handle_published(&self, time_limit: Duration) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            let handled = self.product_journal.handled().await?;
+            let waiting = self.order_journal.waiting_ids().await?;
+            let mut consumed = self.consumed().await?;
+            consumed.retain(|event| !handled.contains(&event.id) && !waiting.contains(&event.id));
+            if consumed.is_empty() {
+                return Ok(());
+            }
+            ensure!(begin.elapsed() < time_limit, "{} published events are not handled", consumed.len());
+            sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// Waits until more events are handled than `handled`.
+    pub(super) async fn handle_more(&self, handled: usize, time_limit: Duration) -> Result<Duration> {
+        self.until(time_limit, |open| open.handled > handled).await
+    }
+
+    async fn until(&self, time_limit: Duration, condition: impl Fn(&Open) -> bool) -> Result<Duration> {
+        let begin = Instant::now();
+        loop {
+            let open = self.open().await?;
+            if condition(&open) {
+                return Ok(begin.elapsed());
+            }
+            if begin.elapsed() > time_limit {
+                let Open { waiting, answers, unhandled, .. } = open;
+                bail!(
+                    "after {time_limit:?}, {waiting} events of orders and {answers} of stock are not published, {unhandled} are \
+                     not handled"
+                );
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    async fn open(&self) -> Result<Open> {
+        // In this order: what happens in between makes more open, not less.
+        let handled = self.product_journal.number_handled().await?;
+        let written = self.order_journal.consumed().await?;
+        let (waiting, answers) = (self.order_journal.waiting().await?, self.product_journal.waiting().await?);
+        Ok(Open { waiting, answers, unhandled: written.saturating_sub(handled), handled })
+    }
+
+    /// What both services say.
+    pub(super) async fn find(&self, products: &[i64]) -> Result<Found> {
+        let told = self.order_journal.written().await?;
+        let mut client = Client::new(self.products, TIME_LIMIT);
+        let (mut reservations, mut stock) = (HashMap::new(), BTreeMap::new());
+        for event in told.iter().filter(|event| event.kind == "order.created") {
+            let id = event.data()["reservation_id"].as_str().unwrap_or_default().to_owned();
+            let reservation = read(&mut client, &format!("/api/v1/reservations/{id}")).await?.json();
+            reservations.insert(id, reservation["status"].as_str().unwrap_or("missing").to_owned());
+        }
+        for product in products {
+            let found = read(&mut client, &format!("/api/v1/products/{product}")).await?.json();
+            let pieces = |name: &str| found[name].as_i64().with_context(|| format!("a product has a number: {name}"));
+            stock.insert(*product, (pieces("stock")?, pieces("reserved")?));
+        }
+        Ok(Found {
+            orders: list(self.orders, ORDERS).await?,
+            told,
+            answered: self.product_journal.written().await?,
+            handled: self.product_journal.handled().await?,
+            reservations,
+            held: self.product_journal.held().await?,
+            stock,
+        })
+    }
+
+    /// The events that product-service consumes.
+    pub(super) async fn consumed(&self) -> Result<Vec<Written>> {
+        let written = self.order_journal.written().await?;
+        Ok(written.into_iter().filter(|event| event.kind != "order.completed").collect())
+    }
+}
+
+async fn read(client: &mut Client, path: &str) -> Result<Reply> {
+    let reply = client.send(&get(path)).await?;
+    ensure!(reply.status < 500, "{path} was answered with {}", reply.status);
+    Ok(reply)
+}
+
+/// How many events the instances at `addresses` have recognised as handled already.
+pub(super) async fn duplicates(addresses: &[SocketAddr]) -> Result<u64> {
+    let mut sum = 0;
+    for address in addresses {
+        let reply = Client::new(*address, TIME_LIMIT).send(&get("/metrics")).await?;
+        let metrics = String::from_utf8_lossy(&reply.body).into_owned();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("events_duplicate_total "));
+        sum += line.context("no metric events_duplicate_total")?.trim().parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+/// Waits until the instances at `addresses` have recognised `number` events. Returns how many they have.
+pub(super) async fn recognised(addresses: &[SocketAddr], number: u64) -> Result<u64> {
+    let time_limit = RECOVERY + Duration::from_millis(5) * u32::try_from(number)?;
+    let begin = Instant::now();
+    while duplicates(addresses).await? < number && begin.elapsed() < time_limit {
+        sleep(LOOK_INTERVAL).await;
+    }
+    duplicates(addresses).await
+}
