@@ -11,10 +11,13 @@ def short(service):
 
 
 def openapi_python_client(job):
+    programs = job.platform.venv / "bin"
+    # It formats the code with ruff, and warns if there is none in PATH.
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     for service, document in documents().items():
         job.run(
-            job.platform.venv / "bin/openapi-python-client", "generate", "--fail-on-warning", "--meta", "none",
-            "--path", document, "--output-path", job.folder / short(service),
+            programs / "openapi-python-client", "generate", "--fail-on-warning", "--meta", "none",
+            "--path", document, "--output-path", job.folder / short(service), PATH=path,
         )
     run_python(job, "openapi_python_client.py")
 

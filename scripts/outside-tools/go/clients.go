@@ -104,7 +104,10 @@ func listUsers(limit int64, token string) ([]int64, *string) {
 }
 
 func createOrder(user int64, key string) (*order_service.OrderReceipt, error) {
-	request := ordersAPI.OrderCreate(ctx).OrderCreate(*order_service.NewOrderCreate(456, 2, user))
+	order := order_service.NewOrderCreate(user)
+	order.SetProductId(456)
+	order.SetQuantity(2)
+	request := ordersAPI.OrderCreate(ctx).OrderCreate(*order)
 	if key != "" {
 		request = request.IdempotencyKey(key)
 	}

@@ -2,10 +2,10 @@
 
 import scenario
 from documents import DOCUMENTS, Validator
-from plain import Plain
+from plain import Plain, url
 
 client = Plain(lambda service, response: validators[service].validate(response))
-validators = {service: Validator(document, client.urls[service]) for service, document in DOCUMENTS.items()}
+validators = {service: Validator(document, url(service)) for service, document in DOCUMENTS.items()}
 scenario.run(client)
 for service in DOCUMENTS:
     for path in ("/health", "/ready"):

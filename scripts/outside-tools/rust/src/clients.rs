@@ -100,7 +100,7 @@ impl Clients {
     }
 
     pub async fn create_order(&self, user: i64, key: Option<String>) -> Result<i64, Refused> {
-        let body = OrderCreate::new(456, 2, user);
+        let body = OrderCreate { product_id: Some(456), quantity: Some(2), ..OrderCreate::new(user) };
         let params = orders::OrderCreateParams::builder().order_create(body).maybe_idempotency_key(key).build();
         Ok(self.orders.order_create(params).await?.order_id)
     }

@@ -70,7 +70,8 @@ class Clients {
     }
 
     long createOrder(long user, String key) throws Exception {
-        var order = new OrderCreate().userId(user).productId(456L).quantity(2L);
+        // A list that is never set is sent as an empty one, which the service refuses.
+        var order = new OrderCreate().userId(user).productId(456L).quantity(2L).items(null);
         return orders.orderCreate(
             OrdersApi.APIOrderCreateRequest.newBuilder().orderCreate(order).idempotencyKey(key).build()).getOrderId();
     }
