@@ -24,9 +24,8 @@ fn main() -> ExitCode {
         let first_start = config.is_first_start();
         let transport = config.transport(&log).await?;
         if config.dead_letters.is_given() {
-            for service in SERVICES {
-                config.dead_letters.run(&transport, &service.queue()).await?;
-            }
+            let queues: Vec<String> = SERVICES.iter().map(service_runtime::Service::queue).collect();
+            config.dead_letters.run(&transport, &queues).await?;
             return Ok(Vec::new());
         }
         let mut servers = Vec::new();

@@ -130,7 +130,7 @@ impl Service {
     /// Does what `config` asks for with the events that this service could not handle.
     async fn manage_dead_letters(&self, config: &Config, log: &Logger) -> Result<()> {
         let transport = ServiceEvents::transport(self.name, config, log).context("EVENTS_URL is not set")?;
-        let done = config.dead_letters.run(&transport, &self.queue()).await;
+        let done = config.dead_letters.run(&transport, &[self.queue()]).await;
         transport.close().await;
         done
     }

@@ -2,11 +2,14 @@
 
 use std::io::{Write, stdout};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::message::DeadLetter;
 use super::transport::Transport;
+
+/// Stands for every event in the place of an id.
+const ALL: &str = "all";
 
 /// How many dead letters are listed.
 const LIMIT: usize = 1000;
@@ -34,36 +37,42 @@ impl DeadLetterCommand {
         self.list_dead_letters || self.replay_dead_letter.is_some() || self.drop_dead_letter.is_some()
     }
 
-    /// Does it with the dead letters of `queue`, and prints what it did.
+    /// Does it with the dead letters of `queues`, and prints what it did.
     ///
     /// # Errors
     ///
-    /// The transport cannot be reached, or the event is not there.
-    pub async fn run(&self, transport: &Transport, queue: &str) -> Result<()> {
-        let listed =
-            transport.dead_letters(queue, LIMIT).await.with_context(|| format!("the dead letters of {queue}"))?;
-        if self.list_dead_letters {
-            return listed.iter().try_for_each(|letter| print(&line(queue, letter)));
-        }
-        let (wanted, is_replay) = match (&self.replay_dead_letter, &self.drop_dead_letter) {
-            (Some(id), _) => (id, true),
-            (None, Some(id)) => (id, false),
-            (None, None) => return Ok(()),
-        };
-        let ids: Vec<&str> = listed.iter().map(|letter| letter.event_id.as_str()).collect();
-        let ids = ids.into_iter().filter(|id| wanted == "all" || wanted == id).collect::<Vec<_>>();
-        ensure!(wanted == "all" || !ids.is_empty(), "{queue} has no dead letter with the id {wanted}");
-        for id in ids {
-            let done =
-                if is_replay { transport.replay(queue, id).await } else { transport.drop_dead_letter(queue, id).await };
-            // Somebody else may have been faster.
-            if done.with_context(|| format!("the event {id}"))? {
-                print(
-                    &json!({ "queue": queue, "event_id": id, "done": if is_replay { "replayed" } else { "dropped" } }),
-                )?;
+    /// The transport cannot be reached, or no queue has the event.
+    pub async fn run(&self, transport: &Transport, queues: &[String]) -> Result<()> {
+        let mut found = false;
+        for queue in queues {
+            let listed = transport.dead_letters(queue, LIMIT).await;
+            let listed = listed.with_context(|| format!("the dead letters of {queue}"))?;
+            if self.list_dead_letters {
+                listed.iter().try_for_each(|letter| print(&line(queue, letter)))?;
+            }
+            for id in listed.iter().map(|letter| letter.event_id.as_str()).filter(|id| self.wants(id)) {
+                found = true;
+                let done = match &self.replay_dead_letter {
+                    Some(_) => transport.replay(queue, id).await.map(|done| (done, "replayed")),
+                    None => transport.drop_dead_letter(queue, id).await.map(|done| (done, "dropped")),
+                };
+                // Somebody else may have been faster.
+                if let (true, done) = done.with_context(|| format!("the event {id}"))? {
+                    print(&json!({ "queue": queue, "event_id": id, "done": done }))?;
+                }
             }
         }
-        Ok(())
+        let wanted = self.wanted().filter(|wanted| *wanted != ALL && !found);
+        wanted.map_or(Ok(()), |id| bail!("there is no dead letter with the id {id}"))
+    }
+
+    /// The id of the event to replay or to drop, or [`ALL`].
+    fn wanted(&self) -> Option<&str> {
+        self.replay_dead_letter.as_deref().or(self.drop_dead_letter.as_deref())
+    }
+
+    fn wants(&self, id: &str) -> bool {
+        self.wanted().is_some_and(|wanted| wanted == ALL || wanted == id)
     }
 }
 
