@@ -58,7 +58,7 @@ impl ProductStore {
             if let Some(claim) = &claim {
                 Claim::store_responses(&mut transaction, vec![(claim, &response, updated_at)]).await?;
             }
-            let _wake = self.tell(&mut transaction, id, ProductChange::StockChanged, updated_at, trace).await?;
+            let _wake = self.write_event(&mut transaction, id, ProductChange::StockChanged, updated_at, trace).await?;
             transaction.commit().await?;
             Ok(StockOutcome::Changed(product.stock, response))
         })

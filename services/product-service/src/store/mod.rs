@@ -58,7 +58,7 @@ impl ProductStore {
     }
 
     /// Writes the event that a product has changed, at `time` where `traceparent` says.
-    async fn tell<DB>(
+    async fn write_event<DB>(
         &self,
         transaction: &mut Transaction<'_, DB>,
         product_id: ProductId,
@@ -117,7 +117,8 @@ impl ProductStore {
             if let Some(claim) = &claim {
                 Claim::store_responses(&mut transaction, vec![(claim, &response, created_at)]).await?;
             }
-            let _wake = self.tell(&mut transaction, product.id, ProductChange::Created, created_at, trace).await?;
+            let _wake =
+                self.write_event(&mut transaction, product.id, ProductChange::Created, created_at, trace).await?;
             transaction.commit().await?;
             Ok((product, response))
         })
@@ -230,7 +231,7 @@ impl ProductStore {
             categories::move_product(&mut transaction, Some(category), Some(new.category.as_str())).await?;
             let find = sqlx::query_as(concat!(select!(), " WHERE id = $1")).bind(id.get());
             let rows = find.fetch_all(&mut *transaction).await?;
-            let _wake = self.tell(&mut transaction, id, ProductChange::Replaced, updated_at, trace).await?;
+            let _wake = self.write_event(&mut transaction, id, ProductChange::Replaced, updated_at, trace).await?;
             transaction.commit().await?;
             Ok(rows)
         })?;
@@ -254,7 +255,7 @@ impl ProductStore {
             SearchIndex::remove(&mut transaction, id.get()).await?;
             categories::move_product(&mut transaction, Some(category), None).await?;
             remove_responses(&mut transaction, &location(id)).await?;
-            let _wake = self.tell(&mut transaction, id, ProductChange::Deleted, deleted_at, trace).await?;
+            let _wake = self.write_event(&mut transaction, id, ProductChange::Deleted, deleted_at, trace).await?;
             transaction.commit().await?;
             Ok(true)
         })

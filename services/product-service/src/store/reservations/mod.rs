@@ -25,7 +25,7 @@ use sqlx::types::Json;
 
 pub use plan::{OrderEvent, OrderStep, Refusal};
 
-use plan::{Change, ChangeKind, Entry, Plan, Stock, Telling, Told};
+use plan::{Change, ChangeKind, Entry, PendingEvent, Plan, ReservationOutcome, Stock};
 
 /// What became of a reservation, or the rule that its change breaks. `None`: it is removed.
 type Outcome = Result<Option<Reservation>, Refusal>;
@@ -58,10 +58,10 @@ impl ReservationStore {
         Self { changes, database }
     }
 
-    /// Does what the event of an order asks for, once, in whatever order the events of an order come, and tells others what
+    /// Does what the event of an order asks for, once, in whatever order the events of an order come, and publishes what
     /// became of its stock.
     pub async fn follow(&self, event: OrderEvent, at: DateTime<Utc>) -> Result<(), DatabaseError> {
-        // What cannot be done is told, not refused.
+        // What cannot be done is published as `stock.rejected`, not refused.
         self.changes.run(Change { kind: ChangeKind::Follow(event), at: at.trunc_subsecs(6) }).await.map(drop)
     }
 
@@ -262,9 +262,10 @@ async fn change_together(
         }
         let (stock, rows) = (plan.new_stock(), plan.new_rows().map_err(DatabaseError::decode_error)?);
         let number = rows.len() as u64;
-        let told: Vec<NewEvent> = plan.told.iter().map(|telling| events.tell(telling)).collect::<sqlx::Result<_>>()?;
-        if !stock.is_empty() || number > 0 || !told.is_empty() {
-            let new = serde_json::value::to_raw_value(&New { stock, reservations: rows, events: told, read });
+        let new_events: Vec<NewEvent> =
+            plan.pending.iter().map(|pending| events.new_event(pending)).collect::<sqlx::Result<_>>()?;
+        if !stock.is_empty() || number > 0 || !new_events.is_empty() {
+            let new = serde_json::value::to_raw_value(&New { stock, reservations: rows, events: new_events, read });
             let new = new.map_err(DatabaseError::decode_error)?;
             let mut written = 0;
             for &statement in sql.write {
@@ -298,7 +299,7 @@ const POSTGRES: Statements = Statements {
              UPDATE stock SET on_hand = ($1::jsonb -> 'stock' -> product_id::text ->> 0)::bigint,
                               reserved = ($1 -> 'stock' -> product_id::text ->> 1)::bigint
              WHERE product_id = ANY (ARRAY(SELECT jsonb_object_keys($1 -> 'stock')::bigint))
-         ), told AS (",
+         ), published AS (",
         insert_events!(postgres, "$1 -> 'events'"),
         ")
          INSERT INTO reservations (id, status, items, due_at, created_at)
@@ -348,13 +349,13 @@ struct NewRow<'a> {
 }
 
 impl Events {
-    fn tell(&self, telling: &Telling) -> sqlx::Result<NewEvent> {
-        let Telling { order_id, reservation_id, traceparent, at, told } = telling;
+    fn new_event(&self, pending: &PendingEvent) -> sqlx::Result<NewEvent> {
+        let PendingEvent { order_id, reservation_id, traceparent, at, outcome } = pending;
         let (order_id, reservation_id, trace) = (*order_id, reservation_id.clone(), traceparent.as_deref());
-        match told {
-            Told::Reserved => self.outbox.event(&StockReserved { order_id, reservation_id }, *at, trace),
-            Told::Released => self.outbox.event(&StockReleased { order_id, reservation_id }, *at, trace),
-            Told::Rejected(product_ids) => {
+        match outcome {
+            ReservationOutcome::Reserved => self.outbox.event(&StockReserved { order_id, reservation_id }, *at, trace),
+            ReservationOutcome::Released => self.outbox.event(&StockReleased { order_id, reservation_id }, *at, trace),
+            ReservationOutcome::Rejected(product_ids) => {
                 let product_ids = product_ids.clone();
                 self.outbox.event(&StockRejected { order_id, reservation_id, product_ids }, *at, trace)
             }

@@ -65,7 +65,7 @@ pub enum OrderStep {
 
 /// What became of the stock of an order.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum ReservationOutcome {
     Reserved,
     /// Of these products too little is available.
     Rejected(Vec<ProductId>),
@@ -82,21 +82,27 @@ impl Change {
     }
 }
 
-/// What to tell of an order.
+/// An event to publish about the stock of an order.
 #[derive(Debug)]
-pub(super) struct Telling {
+pub(super) struct PendingEvent {
     pub(super) order_id: OrderId,
     pub(super) reservation_id: ReservationId,
     pub(super) traceparent: Option<String>,
     pub(super) at: DateTime<Utc>,
-    pub(super) told: Told,
+    pub(super) outcome: ReservationOutcome,
 }
 
-impl Telling {
-    /// What to tell because of `event`.
-    fn new(event: &OrderEvent, at: DateTime<Utc>, told: Told) -> Self {
+impl PendingEvent {
+    /// What to publish because of `event`.
+    fn new(event: &OrderEvent, at: DateTime<Utc>, outcome: ReservationOutcome) -> Self {
         let OrderEvent { order_id, reservation_id, traceparent, .. } = event;
-        Self { order_id: *order_id, reservation_id: reservation_id.clone(), traceparent: traceparent.clone(), at, told }
+        Self {
+            order_id: *order_id,
+            reservation_id: reservation_id.clone(),
+            traceparent: traceparent.clone(),
+            at,
+            outcome,
+        }
     }
 }
 
@@ -148,8 +154,8 @@ pub(super) struct Plan {
     pub(super) changed_reservations: BTreeSet<String>,
     /// The ids of events that have no effect any more.
     pub(super) handled: HashSet<String>,
-    /// What to tell others.
-    pub(super) told: Vec<Telling>,
+    /// The events to publish.
+    pub(super) pending: Vec<PendingEvent>,
 }
 
 impl Plan {
@@ -160,15 +166,15 @@ impl Plan {
             ChangeKind::Settle(id, to) => self.settle(id, *to, change.at).map(Some),
             ChangeKind::Sweep(id) => self.sweep(id, change.at),
             ChangeKind::Follow(event) => {
-                let told = self.follow(event, change.at);
-                self.told.extend(told.map(|told| Telling::new(event, change.at, told)));
+                let outcome = self.follow(event, change.at);
+                self.pending.extend(outcome.map(|outcome| PendingEvent::new(event, change.at, outcome)));
                 Ok(None)
             }
         }
     }
 
-    /// Does what `event` asks for, in any order of the events of one order. Returns what to tell others.
-    fn follow(&mut self, event: &OrderEvent, at: DateTime<Utc>) -> Option<Told> {
+    /// Does what `event` asks for, in any order of the events of one order. Returns what to publish.
+    fn follow(&mut self, event: &OrderEvent, at: DateTime<Utc>) -> Option<ReservationOutcome> {
         if !self.handled.insert(event.event_id.clone()) {
             return None;
         }
@@ -177,14 +183,14 @@ impl Plan {
         match (&event.step, status) {
             (OrderStep::Placed(items), None) => Some(self.reserve_again(id, items, at)),
             // Only an event that is older than the reservations which are removed can come so late.
-            (OrderStep::Confirmed, None) => Some(Told::Rejected(Vec::new())),
+            (OrderStep::Confirmed, None) => Some(ReservationOutcome::Rejected(Vec::new())),
             (OrderStep::Placed(_), Some(Held | Expired)) => {
-                Some(self.keep(id, Bound, at).err().unwrap_or(Told::Reserved))
+                Some(self.keep(id, Bound, at).err().unwrap_or(ReservationOutcome::Reserved))
             }
             (OrderStep::Confirmed, Some(Held | Expired | Bound)) => self.keep(id, Committed, at).err(),
             (OrderStep::Cancelled, Some(status @ (Held | Expired | Bound | Committed))) => {
                 let _ = self.settle(id, Released, at);
-                (status != Expired).then_some(Told::Released)
+                (status != Expired).then_some(ReservationOutcome::Released)
             }
             // A later step has come first, or the same by a request.
             (OrderStep::Cancelled, None) | (_, Some(Bound | Committed | Released)) => None,
@@ -192,22 +198,29 @@ impl Plan {
     }
 
     /// Settles a reservation that is held or may have expired.
-    fn keep(&mut self, id: &ReservationId, to: ReservationStatus, at: DateTime<Utc>) -> Result<(), Told> {
+    fn keep(&mut self, id: &ReservationId, to: ReservationStatus, at: DateTime<Utc>) -> Result<(), ReservationOutcome> {
         let short = |plan: &Self| {
             let items = plan.reservations.get(id.as_str()).map(|entry| entry.reservation.items.clone());
             plan.short_of(&items.unwrap_or_default()).into_iter().map(|(id, _)| id).collect()
         };
-        self.settle(id, to, at).map(drop).map_err(|_| Told::Rejected(short(self)))
+        self.settle(id, to, at).map(drop).map_err(|_| ReservationOutcome::Rejected(short(self)))
     }
 
     /// Makes a reservation that was removed after it had expired, at once for its order.
-    fn reserve_again(&mut self, id: &ReservationId, items: &[ReservationItem], at: DateTime<Utc>) -> Told {
+    fn reserve_again(
+        &mut self,
+        id: &ReservationId,
+        items: &[ReservationItem],
+        at: DateTime<Utc>,
+    ) -> ReservationOutcome {
         let new = ReservationCreate { reservation_id: id.clone(), items: items.to_vec() };
         match self.reserve(&new, at).and_then(|_| self.settle(id, Bound, at)) {
-            Ok(_) => Told::Reserved,
-            Err(Refusal::ProductsNotFound(missing)) => Told::Rejected(missing),
-            Err(Refusal::InsufficientStock(short)) => Told::Rejected(short.into_iter().map(|(id, _)| id).collect()),
-            Err(Refusal::NotFound | Refusal::IdTaken | Refusal::Released) => Told::Rejected(Vec::new()),
+            Ok(_) => ReservationOutcome::Reserved,
+            Err(Refusal::ProductsNotFound(missing)) => ReservationOutcome::Rejected(missing),
+            Err(Refusal::InsufficientStock(short)) => {
+                ReservationOutcome::Rejected(short.into_iter().map(|(id, _)| id).collect())
+            }
+            Err(Refusal::NotFound | Refusal::IdTaken | Refusal::Released) => ReservationOutcome::Rejected(Vec::new()),
         }
     }
 

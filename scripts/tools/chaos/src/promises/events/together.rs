@@ -35,7 +35,7 @@ const BETWEEN: usize = 10;
 /// Kills the process `kills` times, and then lets a backlog be handled.
 pub(super) async fn play(run: &Run, kills: usize) -> Result<Outcome> {
     let mut random = run.random(1510);
-    let mut process = Together::start(run).await?;
+    let mut process = AllInOne::start(run).await?;
     let stage = process.stage();
     stage.begin().await?;
     let mut users = Vec::new();
@@ -86,7 +86,7 @@ pub(super) async fn play(run: &Run, kills: usize) -> Result<Outcome> {
 
 /// Places `backlog` orders while the file of events is locked, and lets their events be handled.
 async fn drain(
-    process: &Together<'_>,
+    process: &AllInOne<'_>,
     stage: &Stage,
     market: &Market,
     backlog: usize,
@@ -106,7 +106,7 @@ async fn drain(
 }
 
 /// The process and its files.
-struct Together<'a> {
+struct AllInOne<'a> {
     run: &'a Run,
     directory: TempDir,
     /// Of each service; they stay.
@@ -114,7 +114,7 @@ struct Together<'a> {
     instance: Option<Instance>,
 }
 
-impl<'a> Together<'a> {
+impl<'a> AllInOne<'a> {
     async fn start(run: &'a Run) -> Result<Self> {
         // All are bound before the first is released: otherwise they would be the same.
         let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0"));
