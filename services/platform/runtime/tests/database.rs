@@ -149,7 +149,8 @@ async fn sqlite_commits_durably() {
 
 #[tokio::test]
 async fn an_unreachable_postgres_is_backed_off_from_and_found_again() {
-    let url = TestDatabase::new(Kind::Postgres).await.url;
+    let database = TestDatabase::new(Kind::Postgres).await;
+    let url = database.url.clone();
     let opened = Database::open(&url, 2, &NEW).await.unwrap();
     let Connections::Postgres(pool) = &opened.writer().connections else { panic!("the database is a server") };
     let mut outside = pool.connect_options().as_ref().clone().database("postgres").connect().await.unwrap();

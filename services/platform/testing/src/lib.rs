@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-/// An empty database that belongs to one test.
+/// An empty database that belongs to one test; removed when dropped.
 #[derive(Debug)]
 pub struct TestDatabase {
     /// Its URL.
@@ -80,6 +80,14 @@ impl TestDatabase {
                 })?;
                 Ok(Self { url: postgres::create_database(&cluster).await?, _directory: None })
             }
+        }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let DatabaseUrl::Postgres(options) = &self.url {
+            postgres::remove_database(options);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use service_runtime::database::{Connections, Database, DatabaseUrl};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tempfile::TempDir;
 
 use crate::server_user::server_user;
@@ -79,6 +79,16 @@ impl Cluster {
         create_database(&self.socket_directory().display().to_string()).await
     }
 
+    /// The end of the server's log if the server has crashed or was killed, which it survives while its clients lose their
+    /// connections.
+    pub fn crash_report(&self) -> Option<String> {
+        let log = std::fs::read(self.directory.path().join("server.log")).ok()?;
+        let log = String::from_utf8_lossy(&log);
+        let crash =
+            log.lines().position(|line| line.contains("PANIC:") || line.contains("was terminated by signal"))?;
+        Some(log.lines().skip(crash.saturating_sub(5)).take(20).collect::<Vec<_>>().join("\n"))
+    }
+
     /// Stops the server immediately, without waiting for its clients.
     pub fn kill(&self) -> Result<()> {
         run(self.command("pg_ctl")?.args(["stop", "--mode=immediate", "--wait"]))
@@ -138,6 +148,28 @@ pub(crate) async fn create_database(socket_directory: &str) -> Result<DatabaseUr
     let mut connection = options.clone().database("postgres").connect().await?;
     connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
     Ok(DatabaseUrl::Postgres(Box::new(options.database(&name))))
+}
+
+/// Removes the database that `options` name, whoever is connected to it. A run of all tests makes a thousand, which take
+/// 8 GB: enough to fill the disk of a small machine.
+pub(crate) fn remove_database(options: &PgConnectOptions) {
+    let Some(name) = options.get_database().map(str::to_owned) else { return };
+    let options = options.clone().database("postgres");
+    // The caller's thread may run a tokio runtime, which cannot wait here.
+    let removal = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut connection = options.connect().await?;
+            connection.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
+            connection.close().await.map_err(anyhow::Error::from)
+        })
+    });
+    // Not a failure of the test; and its cluster may be gone.
+    match removal.join() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => eprintln!("cannot remove a test database: {error:#}"),
+        Err(_) => eprintln!("cannot remove a test database"),
+    }
 }
 
 /// Returns the statements prepared on the only connection of `database`, which must be PostgreSQL. Fails if one has a

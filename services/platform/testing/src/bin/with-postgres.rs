@@ -19,6 +19,9 @@ async fn main() -> Result<ExitCode> {
         .status()
         .with_context(|| format!("cannot run {}", program.display()))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    if let Some(report) = cluster.crash_report() {
+        eprintln!("PostgreSQL crashed:\n{report}");
+    }
     drop(cluster);
     Ok(ExitCode::from(code))
 }
