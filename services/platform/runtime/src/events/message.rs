@@ -69,15 +69,6 @@ pub struct DeadLetter {
     pub envelope: Vec<u8>,
 }
 
-/// How many messages a shared queue has, for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts {
-    /// Those that are not being handled.
-    pub waiting: u64,
-    /// Its dead letters.
-    pub dead: u64,
-}
-
 /// The transport cannot be reached or does not confirm. It is unknown whether what was asked for happened.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]

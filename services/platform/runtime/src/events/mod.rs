@@ -40,9 +40,7 @@ pub use dead_letters::DeadLetterCommand;
 pub use delivery::{Deliveries, Delivery};
 pub use embedded::Embedded;
 pub use inbox::Inbox;
-pub use message::{
-    Counts, DeadLetter, MAX_DELIVERIES, Outgoing, PREFETCH, Published, Queue, Subscription, TransportError,
-};
+pub use message::{DeadLetter, MAX_DELIVERIES, Outgoing, PREFETCH, Published, Queue, Subscription, TransportError};
 pub use outbox::{NewEvent, Outbox, Wake};
 pub use rabbitmq::RabbitMq;
 pub(crate) use service::{ServiceEvents, queue_of};

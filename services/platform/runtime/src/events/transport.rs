@@ -2,7 +2,7 @@
 
 use super::delivery::Deliveries;
 use super::embedded::Embedded;
-use super::message::{Counts, DeadLetter, Outgoing, Published, Subscription, TransportError};
+use super::message::{DeadLetter, Outgoing, Published, Subscription, TransportError};
 use super::rabbitmq::RabbitMq;
 
 /// Carries events between services. Clones share its connections.
@@ -41,15 +41,6 @@ impl Transport {
         match self {
             Self::RabbitMq(broker) => broker.close().await,
             Self::Embedded(file) => file.close().await,
-        }
-    }
-
-    /// How many messages the shared queue `queue` has. To be asked for every few seconds at most: RabbitMQ is connected
-    /// to for it.
-    pub async fn counts(&self, queue: &str) -> Result<Counts, TransportError> {
-        match self {
-            Self::RabbitMq(broker) => broker.counts(queue).await,
-            Self::Embedded(file) => file.counts(queue).await,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What operators do with dead letters, on both carriers.
 
 use chrono::{TimeDelta, Utc};
-use service_runtime::events::{Counts, DeadLetter, PREFETCH, Transport};
+use service_runtime::events::{DeadLetter, Transport};
 use service_testing::on_both_carriers;
 
 use crate::events::{PATIENCE, assert_nothing, event, events, next, publish, receive, shared, subscribe, text};
@@ -93,27 +93,6 @@ on_both_carriers! {
         assert!(transport.replay("stock.events", &poison.event_id).await.unwrap());
         next(&mut stock).await.dead_letter("second");
         assert_eq!(letters(&transport, "stock.events", 1).await[0].reason, "second");
-        transport.close().await;
-    }
-
-    async fn waiting_and_dead_messages_are_counted(carrier: TestCarrier) {
-        let transport = carrier.open().await;
-        let mut stock = subscribe(&transport, shared("stock.events", &["order.created"])).await;
-        publish(&transport, events("order.created", 70)).await;
-        for _ in 0..2 {
-            next(&mut stock).await.dead_letter("a bug");
-        }
-        // Full: two dead letters, 64 undecided, the other four wait.
-        let mut undecided = Vec::new();
-        for _ in 0..PREFETCH {
-            undecided.push(next(&mut stock).await);
-        }
-        letters(&transport, "stock.events", 2).await;
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        // RabbitMQ counts a moment later.
-        while transport.counts("stock.events").await.unwrap() != (Counts { waiting: 4, dead: 2 }) {
-            assert!(tokio::time::Instant::now() < deadline, "{:?}", transport.counts("stock.events").await);
-        }
         transport.close().await;
     }
 

@@ -21,15 +21,6 @@ impl Store {
         buried.map_err(failure)
     }
 
-    /// How many dead letters `queue` has.
-    pub(super) async fn count_dead_letters(&self, queue: &str) -> Result<u64, TransportError> {
-        let number = with_batch_connection!(self.database.reader(), |connection| async {
-            let count = "SELECT COUNT(*) FROM messages WHERE queue = $1 AND dead_since IS NOT NULL";
-            sqlx::query_scalar::<_, i64>(count).bind(queue).fetch_one(&mut *connection).await
-        });
-        number.map(i64::cast_unsigned).map_err(failure)
-    }
-
     /// Up to `limit` dead letters of `queue`, the oldest first.
     pub(super) async fn dead_letters(&self, queue: &str, limit: usize) -> Result<Vec<DeadLetter>, TransportError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::delivery::Deliveries;
-use super::message::{Counts, DeadLetter, Outgoing, Published, Queue, Subscription, TransportError};
+use super::message::{DeadLetter, Outgoing, Published, Queue, Subscription, TransportError};
 use queue::Waiting;
 use store::Store;
 use subscriber::Subscriber;
@@ -96,11 +96,6 @@ impl Embedded {
         self.0.store.close().await;
         // If it fails, the end of the process unlocks the file.
         let _ = self.0.lock.unlock();
-    }
-
-    pub(super) async fn counts(&self, queue: &str) -> Result<Counts, TransportError> {
-        let waiting = self.queue(queue).count(&self.0.store, queue).await?;
-        Ok(Counts { waiting, dead: self.0.store.count_dead_letters(queue).await? })
     }
 
     pub(super) async fn dead_letters(&self, queue: &str, limit: usize) -> Result<Vec<DeadLetter>, TransportError> {

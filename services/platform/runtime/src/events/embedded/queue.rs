@@ -47,13 +47,6 @@ impl Waiting {
         Ok(any)
     }
 
-    /// How many messages of the queue `name` wait.
-    pub(super) async fn count(&self, store: &Store, name: &str) -> Result<u64, TransportError> {
-        let last = *self.last.lock().await;
-        let given_back = self.given_back.lock().unwrap_or_else(PoisonError::into_inner).len();
-        Ok(store.count_after(name, last).await? + given_back as u64)
-    }
-
     /// Takes up to `limit` messages of the queue `name`, those given back first. Returns them, and whether more may wait.
     pub(super) async fn take(
         &self,

@@ -74,15 +74,6 @@ impl Store {
         rows.map(in_order).map_err(failure)
     }
 
-    /// How many messages of `queue` wait after the message `after`.
-    pub(super) async fn count_after(&self, queue: &str, after: i64) -> Result<u64, TransportError> {
-        let number = with_batch_connection!(self.database.reader(), |connection| async {
-            let count = "SELECT COUNT(*) FROM messages WHERE queue = $1 AND dead_since IS NULL AND id > $2";
-            sqlx::query_scalar::<_, i64>(count).bind(queue).bind(after).fetch_one(&mut *connection).await
-        });
-        number.map(i64::cast_unsigned).map_err(failure)
-    }
-
     /// Takes those of `messages` that still wait, in their order.
     pub(super) async fn take(&self, messages: &[i64]) -> Result<Vec<Taken>, TransportError> {
         let messages = Json(messages);

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::delivery::Deliveries;
-use super::message::{Counts, DeadLetter, Outgoing, Published, Queue, Subscription, TransportError};
+use super::message::{DeadLetter, Outgoing, Published, Queue, Subscription, TransportError};
 use super::url::EventsUrl;
 use connection::Broker;
 use post::Post;
@@ -86,14 +86,6 @@ impl RabbitMq {
         let mut subscribers = std::mem::take(&mut *guard(&self.0.subscribers));
         while subscribers.join_next().await.is_some() {}
         self.0.publisher.close().await;
-    }
-
-    pub(super) async fn counts(&self, queue: &str) -> Result<Counts, TransportError> {
-        let connection = self.0.broker.connect().await?;
-        let waiting = topology::count(&connection.channel, topology::name(queue)?).await?;
-        let dead = topology::count(&connection.channel, topology::dead_queue(queue)?).await?;
-        connection.close().await;
-        Ok(Counts { waiting, dead })
     }
 
     pub(super) async fn dead_letters(&self, queue: &str, limit: usize) -> Result<Vec<DeadLetter>, TransportError> {

@@ -91,13 +91,6 @@ async fn declare_quorum_queue(
     Ok(())
 }
 
-/// How many messages of `queue` are not delivered.
-pub(super) async fn count(channel: &Channel, queue: ShortString) -> Result<u64, TransportError> {
-    let options = QueueDeclareOptions { passive: true, ..Default::default() };
-    let queue = answer(channel.queue_declare(queue, options, FieldTable::default())).await?;
-    Ok(queue.message_count().into())
-}
-
 async fn bind(channel: &Channel, queue: &ShortString, exchange: &str, key: ShortString) -> Result<(), TransportError> {
     let options = QueueBindOptions::default();
     answer(channel.queue_bind(queue.clone(), exchange.into(), key, options, FieldTable::default())).await
