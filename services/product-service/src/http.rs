@@ -1,7 +1,5 @@
 //! The operations over HTTP: decode, call the rules, encode. The one place where a broken rule becomes a status.
 
-use std::sync::Arc;
-
 use contract::answer::{Answer, Created};
 use contract::error_code::{INTERNAL_ERROR, INVALID_REQUEST, VERSION_MISMATCH};
 use contract::extract::{JsonBody, PathParams, QueryParams};
@@ -14,11 +12,11 @@ use dropshot::{
 use product_service_api::{
     CategoryListQuery, CategorySummary, INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, Product, ProductCreate, ProductId,
     ProductListQuery, ProductPage, ProductPath, ProductReplace, ProductServiceApi, RESERVATION_ID_TAKEN,
-    RESERVATION_NOT_FOUND, RESERVATION_RELEASED, Reservation, ReservationCreate, ReservationPath, ReservationStatus,
-    SKU_TAKEN, STOCK_TOO_LARGE, StockChange, product_service_api_mod,
+    RESERVATION_NOT_FOUND, RESERVATION_RELEASED, Reservation, ReservationCreate, ReservationPath, SKU_TAKEN,
+    STOCK_TOO_LARGE, StockChange, product_service_api_mod,
 };
 use service_runtime::database::DatabaseError;
-use service_runtime::guard::{self, Guard, RequestScope};
+use service_runtime::guard::{self, Guard};
 use slog::info;
 
 use crate::products::{ProductError, Products};
@@ -180,25 +178,16 @@ impl ProductServiceApi for ProductService {
         .await
     }
 
-    async fn reservation_bind(
-        rqctx: RequestContext<Context>,
-        PathParams(path): PathParams<ReservationPath>,
-    ) -> Result<Answer<HttpResponseOk<Reservation>>, HttpError> {
-        guard::handle(&rqctx, |catalogue, request| settle(catalogue, request, path, ReservationStatus::Bound)).await
-    }
-
-    async fn reservation_commit(
-        rqctx: RequestContext<Context>,
-        PathParams(path): PathParams<ReservationPath>,
-    ) -> Result<Answer<HttpResponseOk<Reservation>>, HttpError> {
-        guard::handle(&rqctx, |catalogue, request| settle(catalogue, request, path, ReservationStatus::Committed)).await
-    }
-
     async fn reservation_release(
         rqctx: RequestContext<Context>,
         PathParams(path): PathParams<ReservationPath>,
     ) -> Result<Answer<HttpResponseOk<Reservation>>, HttpError> {
-        guard::handle(&rqctx, |catalogue, request| settle(catalogue, request, path, ReservationStatus::Released)).await
+        guard::handle(&rqctx, |catalogue, request| async move {
+            let released = catalogue.reservations.release(path.reservation_id).await?;
+            info!(request.log, "reservation released"; "reservation_id" => released.reservation_id.as_str());
+            Ok(HttpResponseOk(released))
+        })
+        .await
     }
 
     async fn category_list(
@@ -208,16 +197,4 @@ impl ProductServiceApi for ProductService {
         guard::handle(&rqctx, |catalogue, _| async move { Ok(HttpResponseOk(catalogue.products.categories().await?)) })
             .await
     }
-}
-
-async fn settle(
-    catalogue: Arc<Catalogue>,
-    request: RequestScope,
-    path: ReservationPath,
-    to: ReservationStatus,
-) -> Result<HttpResponseOk<Reservation>, HttpError> {
-    let settled = catalogue.reservations.settle(path.reservation_id, to).await?;
-    let (id, status) = (settled.reservation_id.as_str(), settled.status.as_str());
-    info!(request.log, "reservation settled"; "reservation_id" => id, "reservation_status" => status);
-    Ok(HttpResponseOk(settled))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures::future::join_all;
-use product_service_api::{Reservation, ReservationCreate, ReservationId, ReservationStatus};
+use product_service_api::{Reservation, ReservationCreate, ReservationId};
 use service_runtime::database::DatabaseError;
 use slog::{Logger, info, warn};
 
@@ -43,12 +43,8 @@ impl Reservations {
         self.store.find(id).await?.ok_or(ReservationError::Refused(Refusal::NotFound))
     }
 
-    pub(crate) async fn settle(
-        &self,
-        id: ReservationId,
-        to: ReservationStatus,
-    ) -> Result<Reservation, ReservationError> {
-        self.store.settle(id, to, Utc::now()).await?.map_err(ReservationError::Refused)
+    pub(crate) async fn release(&self, id: ReservationId) -> Result<Reservation, ReservationError> {
+        self.store.release(id, Utc::now()).await?.map_err(ReservationError::Refused)
     }
 
     /// Expires reservations that are held for too long, and removes those that hold nothing for too long, for ever. Several

@@ -183,7 +183,7 @@ on_both_databases! {
                 shop.follow(&id, name).await;
                 assert_eq!(shop.told().await.last().unwrap(), "stock.rejected", "{name} {before:?}");
                 assert_eq!(shop.stock().await, (QUANTITY - 1, STOCK - QUANTITY + 1));
-                shop.reservations.settle(others, product_service_api::ReservationStatus::Released, Utc::now()).await.unwrap().unwrap();
+                shop.reservations.release(others, Utc::now()).await.unwrap().unwrap();
             }
         }
         let events = outbox(&shop.database).await;

@@ -5,8 +5,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use product_service::SERVICE;
-use product_service::store::{ProductStore, Refusal, ReservationStore};
-use product_service_api::{Product, ProductCreate, Reservation, ReservationCreate, ReservationId, ReservationStatus};
+use product_service::store::{OrderEvent, OrderStep, ProductStore, Refusal, ReservationStore};
+use product_service_api::{
+    Product, ProductCreate, Reservation, ReservationCreate, ReservationId, ReservationItem, ReservationStatus,
+    ReservedItem,
+};
 use service_runtime::database::{Database, DatabaseUrl};
 use service_runtime::events::Inbox;
 use service_testing::{Kind, TestDatabase, on_both_databases};
@@ -47,8 +50,24 @@ async fn reserve(store: &ReservationStore, items: &[(&Product, i64)]) -> Result<
     store.reserve(new(items), Utc::now()).await.unwrap()
 }
 
-async fn settle(store: &ReservationStore, id: &ReservationId, to: ReservationStatus) -> Result<Reservation, Refusal> {
-    store.settle(id.clone(), to, Utc::now()).await.unwrap()
+async fn release(store: &ReservationStore, id: &ReservationId) -> Result<Reservation, Refusal> {
+    store.release(id.clone(), Utc::now()).await.unwrap()
+}
+
+/// What happens to the order of the reservation `made`.
+fn event(made: &Reservation, step: OrderStep) -> OrderEvent {
+    OrderEvent {
+        event_id: Uuid::new_v4().to_string(),
+        traceparent: None,
+        order_id: 1.try_into().unwrap(),
+        reservation_id: made.reservation_id.clone(),
+        step,
+    }
+}
+
+fn placed(made: &Reservation) -> OrderStep {
+    let item = |item: &ReservedItem| ReservationItem { product_id: item.product_id, quantity: item.quantity };
+    OrderStep::Placed(made.items.iter().map(item).collect())
 }
 
 /// Available and reserved.
@@ -65,7 +84,7 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
     let mug = product(&products, "A", 10).await;
     let made = reserve(&store, &[(&mug, 1)]).await.unwrap();
     assert!(store.find(&made.reservation_id).await.unwrap().is_some());
-    settle(&store, &made.reservation_id, Released).await.unwrap();
+    release(&store, &made.reservation_id).await.unwrap();
     let later = Utc::now() + TimeDelta::days(15);
     for id in store.due(later, 500).await.unwrap() {
         store.sweep(id, later).await.unwrap();
@@ -94,7 +113,7 @@ async fn what_another_process_commits_meanwhile_is_not_released_in_part() {
     let bought = hot.clone();
     let both = tokio::spawn(async move {
         let items = [(&bought, 1)];
-        tokio::join!(reserve(&store, &items), settle(&store, &id, Released))
+        tokio::join!(reserve(&store, &items), release(&store, &id))
     });
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.unwrap() == 0 {
@@ -153,13 +172,20 @@ on_both_databases! {
         let mug = product(&products, "A", 10).await;
         let made = reserve(&store, &[(&mug, 4)]).await.unwrap();
         let id = &made.reservation_id;
-        for (to, expected) in [(Bound, (6, 4)), (Bound, (6, 4)), (Committed, (6, 0)), (Released, (10, 0))] {
-            let settled = settle(&store, id, to).await.unwrap();
+        for (step, to, expected) in [
+            (placed(&made), Bound, (6, 4)),
+            (placed(&made), Bound, (6, 4)),
+            (OrderStep::Confirmed, Committed, (6, 0)),
+            (OrderStep::Cancelled, Released, (10, 0)),
+            (placed(&made), Released, (10, 0)),
+        ] {
+            store.follow(event(&made, step), Utc::now()).await.unwrap();
+            let settled = store.find(id).await.unwrap().unwrap();
             assert_eq!((settled.status, settled.expires_at), (to, None));
             assert_eq!(stock(&products, &mug).await, expected, "{to:?}");
-            assert_eq!(store.find(id).await.unwrap(), Some(settled));
         }
-        assert_eq!(settle(&store, id, Bound).await, Err(Refusal::Released));
+        let released = release(&store, id).await;
+        assert_eq!(store.find(id).await.unwrap(), released.ok());
     }
 
     async fn what_is_due_is_swept(database: TestDatabase) {
@@ -168,7 +194,7 @@ on_both_databases! {
         let mug = product(&products, "A", 10).await;
         let made = reserve(&store, &[(&mug, 4)]).await.unwrap();
         let bound = reserve(&store, &[(&mug, 1)]).await.unwrap();
-        settle(&store, &bound.reservation_id, Bound).await.unwrap();
+        store.follow(event(&bound, placed(&bound)), Utc::now()).await.unwrap();
         assert_eq!(store.due(Utc::now(), 500).await.unwrap(), []);
         let later = Utc::now() + TimeDelta::minutes(16);
         assert_eq!(store.due(later, 500).await.unwrap(), std::slice::from_ref(&made.reservation_id));
@@ -209,13 +235,17 @@ on_both_databases! {
         let made = join_all((0..20).map(|number| stores[number % 2].reserve(same.clone(), Utc::now()))).await;
         assert!(made.iter().all(|outcome| outcome.as_ref().unwrap().is_ok()), "{made:?}");
         assert_eq!(stock(&products, &mug).await, (48, 2));
-        let id = &same.reservation_id;
-        let settled = (0..20).map(|number| {
-            let to = [Bound, Committed, Released][number % 3];
-            stores[number % 2].settle(id.clone(), to, Utc::now())
+        let made = made[0].as_ref().unwrap().as_ref().unwrap();
+        let followed = (0..20).map(|number| {
+            let step = match number % 3 {
+                0 => placed(made),
+                1 => OrderStep::Confirmed,
+                _ => OrderStep::Cancelled,
+            };
+            stores[number % 2].follow(event(made, step), Utc::now())
         });
-        for outcome in join_all(settled).await {
-            outcome.unwrap().map_or_else(|refusal| assert_eq!(refusal, Refusal::Released), drop);
+        for outcome in join_all(followed).await {
+            outcome.unwrap();
         }
         assert_eq!(stock(&products, &mug).await, (50, 0));
     }

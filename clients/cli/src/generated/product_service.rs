@@ -21,8 +21,6 @@ impl<T: CliConfig> Cli<T> {
             CliCommand::ProductChangeStock => Self::cli_product_change_stock(),
             CliCommand::ReservationCreate => Self::cli_reservation_create(),
             CliCommand::ReservationView => Self::cli_reservation_view(),
-            CliCommand::ReservationBind => Self::cli_reservation_bind(),
-            CliCommand::ReservationCommit => Self::cli_reservation_commit(),
             CliCommand::ReservationRelease => Self::cli_reservation_release(),
             CliCommand::Health => Self::cli_health(),
             CliCommand::Ready => Self::cli_ready(),
@@ -310,32 +308,6 @@ impl<T: CliConfig> Cli<T> {
                 "Read a reservation\n\nReturns the reservation as last stored. A reservation that was released or has expired is kept for 14 days.",
             )
     }
-    pub fn cli_reservation_bind() -> ::clap::Command {
-        ::clap::Command::new("")
-            .arg(
-                ::clap::Arg::new("reservation-id")
-                    .long("reservation-id")
-                    .value_parser(::clap::value_parser!(types::ReservationId))
-                    .required(true)
-                    .help("The reservation's id."),
-            )
-            .about(
-                "Bind a reservation\n\nKeeps the reservation until it is committed or released: the order that it was made for is placed. One that has expired meanwhile is reserved again, if enough is in stock. Binding a bound or committed reservation changes nothing and succeeds, so the request is safe to repeat.",
-            )
-    }
-    pub fn cli_reservation_commit() -> ::clap::Command {
-        ::clap::Command::new("")
-            .arg(
-                ::clap::Arg::new("reservation-id")
-                    .long("reservation-id")
-                    .value_parser(::clap::value_parser!(types::ReservationId))
-                    .required(true)
-                    .help("The reservation's id."),
-            )
-            .about(
-                "Commit a reservation\n\nTakes the reserved pieces out of the stock: they are sold. One that has expired is reserved again before, if enough is in stock. Committing a committed reservation changes nothing and succeeds, so the request is safe to repeat.",
-            )
-    }
     pub fn cli_reservation_release() -> ::clap::Command {
         ::clap::Command::new("")
             .arg(
@@ -380,10 +352,6 @@ impl<T: CliConfig> Cli<T> {
                 self.execute_reservation_create(matches).await
             }
             CliCommand::ReservationView => self.execute_reservation_view(matches).await,
-            CliCommand::ReservationBind => self.execute_reservation_bind(matches).await,
-            CliCommand::ReservationCommit => {
-                self.execute_reservation_commit(matches).await
-            }
             CliCommand::ReservationRelease => {
                 self.execute_reservation_release(matches).await
             }
@@ -673,48 +641,6 @@ impl<T: CliConfig> Cli<T> {
             }
         }
     }
-    pub async fn execute_reservation_bind(
-        &self,
-        matches: &::clap::ArgMatches,
-    ) -> anyhow::Result<()> {
-        let mut request = self.client.reservation_bind();
-        if let Some(value) = matches.get_one::<types::ReservationId>("reservation-id") {
-            request = request.reservation_id(value.clone());
-        }
-        self.config.execute_reservation_bind(matches, &mut request)?;
-        let result = request.send().await;
-        match result {
-            Ok(r) => {
-                self.config.success_item(&r);
-                Ok(())
-            }
-            Err(r) => {
-                self.config.error(&r);
-                Err(anyhow::Error::new(r))
-            }
-        }
-    }
-    pub async fn execute_reservation_commit(
-        &self,
-        matches: &::clap::ArgMatches,
-    ) -> anyhow::Result<()> {
-        let mut request = self.client.reservation_commit();
-        if let Some(value) = matches.get_one::<types::ReservationId>("reservation-id") {
-            request = request.reservation_id(value.clone());
-        }
-        self.config.execute_reservation_commit(matches, &mut request)?;
-        let result = request.send().await;
-        match result {
-            Ok(r) => {
-                self.config.success_item(&r);
-                Ok(())
-            }
-            Err(r) => {
-                self.config.error(&r);
-                Err(anyhow::Error::new(r))
-            }
-        }
-    }
     pub async fn execute_reservation_release(
         &self,
         matches: &::clap::ArgMatches,
@@ -856,20 +782,6 @@ pub trait CliConfig {
     ) -> anyhow::Result<()> {
         Ok(())
     }
-    fn execute_reservation_bind(
-        &self,
-        matches: &::clap::ArgMatches,
-        request: &mut builder::ReservationBind,
-    ) -> anyhow::Result<()> {
-        Ok(())
-    }
-    fn execute_reservation_commit(
-        &self,
-        matches: &::clap::ArgMatches,
-        request: &mut builder::ReservationCommit,
-    ) -> anyhow::Result<()> {
-        Ok(())
-    }
     fn execute_reservation_release(
         &self,
         matches: &::clap::ArgMatches,
@@ -903,8 +815,6 @@ pub enum CliCommand {
     ProductChangeStock,
     ReservationCreate,
     ReservationView,
-    ReservationBind,
-    ReservationCommit,
     ReservationRelease,
     Health,
     Ready,
@@ -916,7 +826,6 @@ impl CliCommand {
             CliCommand::ProductView, CliCommand::ProductReplace,
             CliCommand::ProductDelete, CliCommand::ProductChangeStock,
             CliCommand::ReservationCreate, CliCommand::ReservationView,
-            CliCommand::ReservationBind, CliCommand::ReservationCommit,
             CliCommand::ReservationRelease, CliCommand::Health, CliCommand::Ready,
         ]
             .into_iter()
@@ -932,8 +841,6 @@ impl CliCommand {
             CliCommand::ProductChangeStock => "product_change_stock",
             CliCommand::ReservationCreate => "reservation_create",
             CliCommand::ReservationView => "reservation_view",
-            CliCommand::ReservationBind => "reservation_bind",
-            CliCommand::ReservationCommit => "reservation_commit",
             CliCommand::ReservationRelease => "reservation_release",
             CliCommand::Health => "health",
             CliCommand::Ready => "ready",
@@ -1023,22 +930,6 @@ impl CliCommand {
                     noun: "reservation",
                     group: "Pieces of products set aside for an order. For the platform's own services.",
                     verb: "view",
-                    body: &[],
-                }
-            }
-            Self::ReservationBind => {
-                crate::entry::Entry {
-                    noun: "reservation",
-                    group: "Pieces of products set aside for an order. For the platform's own services.",
-                    verb: "bind",
-                    body: &[],
-                }
-            }
-            Self::ReservationCommit => {
-                crate::entry::Entry {
-                    noun: "reservation",
-                    group: "Pieces of products set aside for an order. For the platform's own services.",
-                    verb: "commit",
                     body: &[],
                 }
             }

@@ -2743,7 +2743,7 @@ Any request may state in the header `Request-Timeout-Ms` how many milliseconds (
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
-Version: 0.1.1*/
+Version: 0.2.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
@@ -2785,7 +2785,7 @@ impl Client {
 }
 impl ClientInfo<client_policy::Policy> for Client {
     fn api_version() -> &'static str {
-        "0.1.1"
+        "0.2.0"
     }
     fn baseurl(&self) -> &str {
         self.baseurl.as_str()
@@ -2982,40 +2982,6 @@ let response = client.reservation_view()
 ```*/
     pub fn reservation_view(&self) -> builder::ReservationView<'_> {
         builder::ReservationView::new(self)
-    }
-    /**Bind a reservation
-
-Keeps the reservation until it is committed or released: the order that it was made for is placed. One that has expired meanwhile is reserved again, if enough is in stock. Binding a bound or committed reservation changes nothing and succeeds, so the request is safe to repeat.
-
-Sends a `POST` request to `/api/v1/reservations/{reservation_id}/bind`
-
-Arguments:
-- `reservation_id`: The reservation's id.
-```text
-let response = client.reservation_bind()
-    .reservation_id(reservation_id)
-    .send()
-    .await;
-```*/
-    pub fn reservation_bind(&self) -> builder::ReservationBind<'_> {
-        builder::ReservationBind::new(self)
-    }
-    /**Commit a reservation
-
-Takes the reserved pieces out of the stock: they are sold. One that has expired is reserved again before, if enough is in stock. Committing a committed reservation changes nothing and succeeds, so the request is safe to repeat.
-
-Sends a `POST` request to `/api/v1/reservations/{reservation_id}/commit`
-
-Arguments:
-- `reservation_id`: The reservation's id.
-```text
-let response = client.reservation_commit()
-    .reservation_id(reservation_id)
-    .send()
-    .await;
-```*/
-    pub fn reservation_commit(&self) -> builder::ReservationCommit<'_> {
-        builder::ReservationCommit::new(self)
     }
     /**Release a reservation
 
@@ -4303,210 +4269,6 @@ pub mod builder {
                     )
                 }
                 404u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                500u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                503u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                _ => Err(Error::UnexpectedResponse(response)),
-            }
-        }
-    }
-    /**Builder for [`Client::reservation_bind`]
-
-[`Client::reservation_bind`]: super::Client::reservation_bind*/
-    #[derive(Debug, Clone)]
-    pub struct ReservationBind<'a> {
-        client: &'a super::Client,
-        reservation_id: Result<types::ReservationId, String>,
-    }
-    impl<'a> ReservationBind<'a> {
-        pub fn new(client: &'a super::Client) -> Self {
-            Self {
-                client: client,
-                reservation_id: Err("reservation_id was not initialized".to_string()),
-            }
-        }
-        pub fn reservation_id<V>(mut self, value: V) -> Self
-        where
-            V: std::convert::TryInto<types::ReservationId>,
-        {
-            self.reservation_id = value
-                .try_into()
-                .map_err(|_| {
-                    "conversion to `ReservationId` for reservation_id failed".to_string()
-                });
-            self
-        }
-        ///Sends a `POST` request to `/api/v1/reservations/{reservation_id}/bind`
-        pub async fn send(
-            self,
-        ) -> Result<ResponseValue<types::Reservation>, Error<types::Error>> {
-            let Self { client, reservation_id } = self;
-            let reservation_id = reservation_id.map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/api/v1/reservations/{}/bind", client.baseurl, encode_path(&
-                reservation_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
-                    ),
-                );
-            #[allow(unused_mut)]
-            let mut request = client
-                .client
-                .post(url)
-                .header(
-                    ::reqwest::header::ACCEPT,
-                    ::reqwest::header::HeaderValue::from_static("application/json"),
-                )
-                .headers(header_map)
-                .build()?;
-            let info = OperationInfo {
-                operation_id: "reservation_bind",
-            };
-            client.pre(&mut request, &info).await?;
-            let result = client.exec(request, &info).await;
-            client.post(&result, &info).await?;
-            let response = result?;
-            match response.status().as_u16() {
-                200u16 => ResponseValue::from_response(response).await,
-                400u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                404u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                409u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                500u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                503u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                _ => Err(Error::UnexpectedResponse(response)),
-            }
-        }
-    }
-    /**Builder for [`Client::reservation_commit`]
-
-[`Client::reservation_commit`]: super::Client::reservation_commit*/
-    #[derive(Debug, Clone)]
-    pub struct ReservationCommit<'a> {
-        client: &'a super::Client,
-        reservation_id: Result<types::ReservationId, String>,
-    }
-    impl<'a> ReservationCommit<'a> {
-        pub fn new(client: &'a super::Client) -> Self {
-            Self {
-                client: client,
-                reservation_id: Err("reservation_id was not initialized".to_string()),
-            }
-        }
-        pub fn reservation_id<V>(mut self, value: V) -> Self
-        where
-            V: std::convert::TryInto<types::ReservationId>,
-        {
-            self.reservation_id = value
-                .try_into()
-                .map_err(|_| {
-                    "conversion to `ReservationId` for reservation_id failed".to_string()
-                });
-            self
-        }
-        ///Sends a `POST` request to `/api/v1/reservations/{reservation_id}/commit`
-        pub async fn send(
-            self,
-        ) -> Result<ResponseValue<types::Reservation>, Error<types::Error>> {
-            let Self { client, reservation_id } = self;
-            let reservation_id = reservation_id.map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/api/v1/reservations/{}/commit", client.baseurl, encode_path(&
-                reservation_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
-                    ),
-                );
-            #[allow(unused_mut)]
-            let mut request = client
-                .client
-                .post(url)
-                .header(
-                    ::reqwest::header::ACCEPT,
-                    ::reqwest::header::HeaderValue::from_static("application/json"),
-                )
-                .headers(header_map)
-                .build()?;
-            let info = OperationInfo {
-                operation_id: "reservation_commit",
-            };
-            client.pre(&mut request, &info).await?;
-            let result = client.exec(request, &info).await;
-            client.post(&result, &info).await?;
-            let response = result?;
-            match response.status().as_u16() {
-                200u16 => ResponseValue::from_response(response).await,
-                400u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                404u16 => {
-                    Err(
-                        Error::ErrorResponse(
-                            ResponseValue::from_response(response).await?,
-                        ),
-                    )
-                }
-                409u16 => {
                     Err(
                         Error::ErrorResponse(
                             ResponseValue::from_response(response).await?,

@@ -136,46 +136,6 @@ pub fn ready() -> types::Readiness {
 }"##).expect("checked when it was generated")
 }
 
-/// The successful answer of `reservation_bind`.
-pub fn reservation_bind() -> types::Reservation {
-    serde_json::from_str(r##"{
-  "reservation_id": "5f0c0d5e-6b0e-4c39-9a51-2f1f0d4b7c11",
-  "status": "bound",
-  "items": [
-    {
-      "product_id": 1,
-      "quantity": 2,
-      "name": "Blue mug",
-      "unit_price": {
-        "amount": 1998,
-        "currency": "EUR"
-      }
-    }
-  ],
-  "created_at": "2026-11-28T12:00:00.000000Z"
-}"##).expect("checked when it was generated")
-}
-
-/// The successful answer of `reservation_commit`.
-pub fn reservation_commit() -> types::Reservation {
-    serde_json::from_str(r##"{
-  "reservation_id": "5f0c0d5e-6b0e-4c39-9a51-2f1f0d4b7c11",
-  "status": "committed",
-  "items": [
-    {
-      "product_id": 1,
-      "quantity": 2,
-      "name": "Blue mug",
-      "unit_price": {
-        "amount": 1998,
-        "currency": "EUR"
-      }
-    }
-  ],
-  "created_at": "2026-11-28T12:00:00.000000Z"
-}"##).expect("checked when it was generated")
-}
-
 /// The successful answer of `reservation_create`.
 pub fn reservation_create() -> types::Reservation {
     serde_json::from_str(r##"{

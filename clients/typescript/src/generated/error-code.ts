@@ -5,13 +5,13 @@ export const ErrorCode = {
   /**
    * 503 of order_list, order_view, ready, category_list, product_list, product_view, reservation_view, user_list, user_view: The database of the service is unavailable. Retry after `Retry-After` seconds.
    *
-   * 503 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_bind, reservation_commit, reservation_release, user_create, user_replace, user_delete: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
+   * 503 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_release, user_create, user_replace, user_delete: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
    */
   database_unavailable: "database_unavailable",
   /**
    * 503 of order_list, order_view, category_list, product_list, product_view, reservation_view, user_list, user_view: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
    *
-   * 503 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_bind, reservation_commit, reservation_release, user_create, user_replace, user_delete: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
+   * 503 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_release, user_create, user_replace, user_delete: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
    */
   deadline_exceeded: "deadline_exceeded",
   /**
@@ -35,7 +35,7 @@ export const ErrorCode = {
   /**
    * 500 of order_list, order_view, category_list, product_list, product_view, reservation_view, user_list, user_view: An internal error; it was logged under the `request_id`.
    *
-   * 500 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_bind, reservation_commit, reservation_release, user_create, user_replace, user_delete: An internal error; it was logged under the `request_id`. The change may or may not have happened.
+   * 500 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_release, user_create, user_replace, user_delete: An internal error; it was logged under the `request_id`. The change may or may not have happened.
    */
   internal_error: "internal_error",
   /**
@@ -47,7 +47,7 @@ export const ErrorCode = {
    */
   invalid_path: "invalid_path",
   /**
-   * 400 of order_list, order_create, order_view, order_cancel, order_set_status, category_list, product_list, product_create, product_view, product_replace, product_delete, product_change_stock, reservation_create, reservation_view, reservation_bind, reservation_commit, reservation_release, user_list, user_create, user_view, user_replace, user_delete: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
+   * 400 of order_list, order_create, order_view, order_cancel, order_set_status, category_list, product_list, product_create, product_view, product_replace, product_delete, product_change_stock, reservation_create, reservation_view, reservation_release, user_list, user_create, user_view, user_replace, user_delete: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
    */
   invalid_request: "invalid_request",
   /**
@@ -71,7 +71,7 @@ export const ErrorCode = {
    */
   order_not_found: "order_not_found",
   /**
-   * 503 of order_list, order_create, order_view, order_cancel, order_set_status, category_list, product_list, product_create, product_view, product_replace, product_delete, product_change_stock, reservation_create, reservation_view, reservation_bind, reservation_commit, reservation_release, user_list, user_create, user_view, user_replace, user_delete: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
+   * 503 of order_list, order_create, order_view, order_cancel, order_set_status, category_list, product_list, product_create, product_view, product_replace, product_delete, product_change_stock, reservation_create, reservation_view, reservation_release, user_list, user_create, user_view, user_replace, user_delete: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
    */
   overloaded: "overloaded",
   /**
@@ -109,11 +109,11 @@ export const ErrorCode = {
    */
   reservation_id_taken: "reservation_id_taken",
   /**
-   * 404 of reservation_view, reservation_bind, reservation_commit, reservation_release: No reservation has this id: it was never made, or it was released or expired more than 14 days ago.
+   * 404 of reservation_view, reservation_release: No reservation has this id: it was never made, or it was released or expired more than 14 days ago.
    */
   reservation_not_found: "reservation_not_found",
   /**
-   * 409 of reservation_create, reservation_bind, reservation_commit: The reservation was released, or it has expired and is not available any more. Nothing was changed: make another one.
+   * 409 of reservation_create: The reservation was released, or it has expired and is not available any more. Nothing was changed: make another one.
    */
   reservation_released: "reservation_released",
   /**

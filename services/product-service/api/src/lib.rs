@@ -156,27 +156,6 @@ pub trait ProductServiceApi {
         path: PathParams<ReservationPath>,
     ) -> Result<Answer<HttpResponseOk<Reservation>>, HttpError>;
 
-    /// Bind a reservation
-    ///
-    /// Keeps the reservation until it is committed or released: the order that it was made for is placed. One that has
-    /// expired meanwhile is reserved again, if enough is in stock. Binding a bound or committed reservation changes nothing
-    /// and succeeds, so the request is safe to repeat.
-    #[endpoint { method = POST, path = "/api/v1/reservations/{reservation_id}/bind", tags = ["reservations"] }]
-    async fn reservation_bind(
-        rqctx: RequestContext<Self::Context>,
-        path: PathParams<ReservationPath>,
-    ) -> Result<Answer<HttpResponseOk<Reservation>>, HttpError>;
-
-    /// Commit a reservation
-    ///
-    /// Takes the reserved pieces out of the stock: they are sold. One that has expired is reserved again before, if enough
-    /// is in stock. Committing a committed reservation changes nothing and succeeds, so the request is safe to repeat.
-    #[endpoint { method = POST, path = "/api/v1/reservations/{reservation_id}/commit", tags = ["reservations"] }]
-    async fn reservation_commit(
-        rqctx: RequestContext<Self::Context>,
-        path: PathParams<ReservationPath>,
-    ) -> Result<Answer<HttpResponseOk<Reservation>>, HttpError>;
-
     /// Release a reservation
     ///
     /// Makes the pieces available again, for good; those of a committed reservation go back into the stock. Releasing a

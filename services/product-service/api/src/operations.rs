@@ -83,7 +83,7 @@ pub fn service_contract() -> Contract {
     Contract {
         service: "product-service",
         port: 8002,
-        version: semver::Version::new(0, 1, 1),
+        version: semver::Version::new(0, 2, 0),
         summary: "Owns the catalogue of the Orders & Notifications Platform: products, prices and stock.",
         repeating: "Requests with `GET` and `DELETE`, and those about reservations, are safe to repeat: after a 503 wait for \
                     the seconds in `Retry-After` and try again. `product_create` and `product_change_stock` are safe to \
@@ -142,17 +142,13 @@ fn operations() -> Vec<Operation> {
             .answers::<Reservation>()
             .fails(READ)
             .fails(&[INVALID_REQUEST, RESERVATION_NOT_FOUND]),
-        settles("reservation_bind", "The reservation is bound.").fails(&[RESERVATION_RELEASED]),
-        settles("reservation_commit", "The products are sold.").fails(&[RESERVATION_RELEASED]),
-        settles("reservation_release", "The reservation is released."),
+        Operation::new("reservation_release", "The reservation is released.")
+            .answers::<Reservation>()
+            .fails(WRITE)
+            .fails(&[INVALID_REQUEST, RESERVATION_NOT_FOUND]),
         Operation::new("category_list", "The categories.")
             .answers::<Vec<CategorySummary>>()
             .fails(READ)
             .fails(&[INVALID_REQUEST]),
     ]
-}
-
-/// An operation that changes the status of a reservation.
-fn settles(id: &'static str, meaning: &'static str) -> Operation {
-    Operation::new(id, meaning).answers::<Reservation>().fails(WRITE).fails(&[INVALID_REQUEST, RESERVATION_NOT_FOUND])
 }

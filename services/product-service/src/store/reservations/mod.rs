@@ -74,14 +74,13 @@ impl ReservationStore {
         self.change(ChangeKind::Reserve(new), at).await
     }
 
-    /// Moves a reservation to the status `to`: bound, committed or released.
-    pub async fn settle(
+    /// Releases a reservation; if it is released already, returns it.
+    pub async fn release(
         &self,
         id: ReservationId,
-        to: ReservationStatus,
         at: DateTime<Utc>,
     ) -> Result<Result<Reservation, Refusal>, DatabaseError> {
-        self.change(ChangeKind::Settle(id, to), at).await
+        self.change(ChangeKind::Release(id), at).await
     }
 
     async fn change(&self, kind: ChangeKind, at: DateTime<Utc>) -> Result<Result<Reservation, Refusal>, DatabaseError> {

@@ -29,8 +29,8 @@ pub(super) struct Change {
 pub(super) enum ChangeKind {
     /// Makes a reservation.
     Reserve(ReservationCreate),
-    /// Moves a reservation to a status.
-    Settle(ReservationId, ReservationStatus),
+    /// Releases a reservation.
+    Release(ReservationId),
     /// Expires a reservation that is held for too long, or removes one that holds nothing for too long.
     Sweep(ReservationId),
     /// Does what an order's event asks for, unless it did already.
@@ -76,7 +76,7 @@ impl Change {
     pub(super) fn reservation_id(&self) -> &ReservationId {
         match &self.kind {
             ChangeKind::Reserve(new) => &new.reservation_id,
-            ChangeKind::Settle(id, _) | ChangeKind::Sweep(id) => id,
+            ChangeKind::Release(id) | ChangeKind::Sweep(id) => id,
             ChangeKind::Follow(event) => &event.reservation_id,
         }
     }
@@ -163,7 +163,7 @@ impl Plan {
     pub(super) fn apply(&mut self, change: &Change) -> Result<Option<Reservation>, Refusal> {
         match &change.kind {
             ChangeKind::Reserve(new) => self.reserve(new, change.at).map(Some),
-            ChangeKind::Settle(id, to) => self.settle(id, *to, change.at).map(Some),
+            ChangeKind::Release(id) => self.settle(id, Released, change.at).map(Some),
             ChangeKind::Sweep(id) => self.sweep(id, change.at),
             ChangeKind::Follow(event) => {
                 let outcome = self.follow(event, change.at);

@@ -23,8 +23,8 @@ fn reserve(number: u32, items: &[(i64, i64)]) -> Change {
     Change { kind: ChangeKind::Reserve(ReservationCreate { reservation_id: id(number), items }), at: NOW }
 }
 
-fn settle(number: u32, to: ReservationStatus) -> Change {
-    Change { kind: ChangeKind::Settle(id(number), to), at: NOW }
+fn settle(plan: &mut Plan, number: u32, to: ReservationStatus) -> Result<Reservation, Refusal> {
+    plan.settle(&id(number), to, NOW)
 }
 
 /// On hand and reserved of the product 1.
@@ -61,7 +61,7 @@ fn the_same_reservation_is_made_once() {
     assert_eq!(plan.apply(&reserve(1, &[(1, 3), (2, 1)])).unwrap(), made);
     assert_eq!(plan.apply(&reserve(1, &[(1, 3)])), Err(Refusal::IdTaken));
     assert_eq!(first(&plan), (10, 3));
-    plan.apply(&settle(1, Released)).unwrap();
+    settle(&mut plan, 1, Released).unwrap();
     assert_eq!(plan.apply(&reserve(1, &[(1, 3), (2, 1)])), Err(Refusal::Released));
 }
 
@@ -92,10 +92,10 @@ fn each_status_holds_what_it_says() {
         let mut plan = plan();
         plan.apply(&reserve(1, &[(1, 4)])).unwrap();
         if from != Held {
-            plan.apply(&settle(1, from)).unwrap();
+            settle(&mut plan, 1, from).unwrap();
         }
         let before = first(&plan);
-        let outcome = plan.apply(&settle(1, to));
+        let outcome = settle(&mut plan, 1, to);
         assert_eq!(outcome.is_ok(), expected.is_some(), "{from:?} to {to:?}: {outcome:?}");
         assert_eq!(first(&plan), expected.unwrap_or(before), "{from:?} to {to:?}");
     }
@@ -105,11 +105,11 @@ fn each_status_holds_what_it_says() {
 fn an_expired_reservation_is_bound_only_if_enough_is_left() {
     let mut plan = plan();
     plan.apply(&reserve(1, &[(1, 4)])).unwrap();
-    plan.apply(&settle(1, Expired)).unwrap();
+    settle(&mut plan, 1, Expired).unwrap();
     plan.apply(&reserve(2, &[(1, 7)])).unwrap();
-    assert_eq!(plan.apply(&settle(1, Bound)), Err(Refusal::Released));
-    plan.apply(&settle(2, Released)).unwrap();
-    assert!(plan.apply(&settle(1, Bound)).is_ok());
+    assert_eq!(settle(&mut plan, 1, Bound), Err(Refusal::Released));
+    settle(&mut plan, 2, Released).unwrap();
+    assert!(settle(&mut plan, 1, Bound).is_ok());
     assert_eq!(first(&plan), (10, 4));
 }
 
@@ -124,14 +124,14 @@ fn a_sweep_expires_what_is_due_and_removes_it_later() {
     assert_eq!(first(&plan), (10, 0));
     assert_eq!(plan.apply(&sweep(due)).unwrap().unwrap().status, Expired);
     assert_eq!(plan.apply(&sweep(due + KEPT_FOR)), Ok(None));
-    assert_eq!(plan.apply(&settle(1, Bound)), Err(Refusal::NotFound));
+    assert_eq!(settle(&mut plan, 1, Bound), Err(Refusal::NotFound));
 }
 
 #[test]
 fn a_sweep_leaves_what_is_bound_meanwhile() {
     let mut plan = plan();
     plan.apply(&reserve(1, &[(1, 4)])).unwrap();
-    plan.apply(&settle(1, Bound)).unwrap();
+    settle(&mut plan, 1, Bound).unwrap();
     let sweep = Change { kind: ChangeKind::Sweep(id(1)), at: NOW + TimeDelta::days(9) };
     assert_eq!(plan.apply(&sweep).unwrap().unwrap().status, Bound);
 }
@@ -141,9 +141,9 @@ fn pieces_of_a_deleted_product_go_nowhere() {
     let mut plan = plan();
     plan.apply(&reserve(1, &[(1, 4), (2, 1)])).unwrap();
     plan.stock.remove(&1.try_into().unwrap());
-    assert!(plan.apply(&settle(1, Bound)).is_ok());
-    assert!(plan.apply(&settle(1, Committed)).is_ok());
-    plan.apply(&settle(1, Expired)).unwrap();
-    assert_eq!(plan.apply(&settle(1, Bound)), Err(Refusal::Released));
-    assert!(plan.apply(&settle(1, Released)).is_ok());
+    assert!(settle(&mut plan, 1, Bound).is_ok());
+    assert!(settle(&mut plan, 1, Committed).is_ok());
+    settle(&mut plan, 1, Expired).unwrap();
+    assert_eq!(settle(&mut plan, 1, Bound), Err(Refusal::Released));
+    assert!(settle(&mut plan, 1, Released).is_ok());
 }
