@@ -164,12 +164,8 @@ pub(crate) fn remove_database(options: &PgConnectOptions) {
             connection.close().await.map_err(anyhow::Error::from)
         })
     });
-    // Not a failure of the test; and its cluster may be gone.
-    match removal.join() {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => eprintln!("cannot remove a test database: {error:#}"),
-        Err(_) => eprintln!("cannot remove a test database"),
-    }
+    // Not a failure of the test: its cluster may be gone.
+    let _ = removal.join();
 }
 
 /// Returns the statements prepared on the only connection of `database`, which must be PostgreSQL. Fails if one has a

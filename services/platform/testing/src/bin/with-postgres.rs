@@ -1,5 +1,6 @@
 //! `cargo with-postgres COMMAND…`: runs a command with a temporary PostgreSQL cluster.
 
+use std::io::Write;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -20,7 +21,7 @@ async fn main() -> Result<ExitCode> {
         .with_context(|| format!("cannot run {}", program.display()))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     if let Some(report) = cluster.crash_report() {
-        eprintln!("PostgreSQL crashed:\n{report}");
+        writeln!(std::io::stderr(), "PostgreSQL crashed:\n{report}")?;
     }
     drop(cluster);
     Ok(ExitCode::from(code))
