@@ -8,9 +8,9 @@ use product_client::mock::MockServerExt as _;
 use product_client::samples;
 use product_events::samples::STOCK_REJECTED;
 use serde_json::{Value, json};
-use service_runtime::events::{Queue, Subscription, Transport};
+use service_runtime::events::Transport;
 use service_runtime::server::Server;
-use service_testing::{CapturedLog, TestCarrier, TestDatabase, config_of, on_both_databases, outbox, publish};
+use service_testing::{CapturedLog, Listener, TestCarrier, TestDatabase, config_of, on_both_databases, publish};
 use user_client::mock::MockServerExt as _;
 
 /// order-service, and mocks of what it calls: every user exists, and product 1 can be reserved.
@@ -20,7 +20,7 @@ struct Running {
     _called: [MockServer; 2],
 }
 
-async fn start(database: &TestDatabase, transport: Option<Transport>) -> Running {
+async fn start(database: &TestDatabase, transport: Transport) -> Running {
     let (users, products) = (MockServer::start_async().await, MockServer::start_async().await);
     users.user_view(|_, then| {
         then.ok(&user_client::samples::user_view());
@@ -30,7 +30,7 @@ async fn start(database: &TestDatabase, transport: Option<Transport>) -> Running
     });
     let urls = [("user-service", users.base_url()), ("product-service", products.base_url())];
     let mut config = config_of(&SERVICE, &database.url, &urls);
-    config.transport = transport;
+    config.transport = Some(transport);
     let log = CapturedLog::default();
     let server = SERVICE.start(&config, &log.logger(&[SERVICE.document])).await.unwrap();
     Running { server, log, _called: [users, products] }
@@ -66,18 +66,23 @@ fn examples(name: &str) -> Vec<Value> {
 
 on_both_databases! {
     async fn an_order_tells_what_the_examples_say(database: TestDatabase) {
-        let running = start(&database, None).await;
+        let carrier = TestCarrier::embedded();
+        let transport = carrier.open().await;
+        let names = ["order.created", "order.confirmed", "order.cancelled"];
+        let mut listener = Listener::new(&transport, &names);
+        let running = start(&database, transport).await;
         running.place().await;
         running.set_status("confirmed").await;
         // Nothing changes, so there is nothing to tell.
         running.set_status("confirmed").await;
         running.set_status("cancelled").await;
-        let events = outbox(&SERVICE.open(&database.url, 1).await.unwrap()).await;
-        assert_eq!(events.len(), 3);
-        for (event, name) in events.iter().zip(["order.created", "order.confirmed", "order.cancelled"]) {
+        let mut reservation_id = None;
+        for name in names {
+            let event = listener.next().await;
             let mut example = examples(name).remove(0);
             // It is drawn for each order.
-            example["reservation_id"] = events[0]["data"]["reservation_id"].clone();
+            let drawn = reservation_id.get_or_insert_with(|| event["data"]["reservation_id"].clone());
+            example["reservation_id"] = drawn.clone();
             assert_eq!((&event["type"], &event["data"]), (&json!(name), &example));
             assert_eq!((&event["source"], &event["subject"]), (&json!("/order-service"), &json!("1")));
             assert_eq!(event["traceparent"].as_str().unwrap().len(), 55, "{event}");
@@ -87,15 +92,11 @@ on_both_databases! {
     async fn an_order_whose_items_were_sold_meanwhile_is_cancelled(database: TestDatabase) {
         let carrier = TestCarrier::embedded();
         let transport = carrier.open().await;
-        let mut told = transport.subscribe(Subscription {
-            queue: Queue::Shared("test.events".to_owned()),
-            types: vec!["order.cancelled".to_owned()],
-        });
-        let running = start(&database, Some(transport.clone())).await;
+        let mut listener = Listener::new(&transport, &["order.cancelled"]);
+        let running = start(&database, transport.clone()).await;
         running.place().await;
         publish(&transport, &stock_rejected()).await;
-        let delivery = told.next().await.unwrap();
-        let cancelled: Value = serde_json::from_slice(&delivery.envelope).unwrap();
+        let cancelled = listener.next().await;
         assert_eq!(cancelled["data"]["reason"], "out_of_stock");
         let trace = |event: &Value| event["traceparent"].as_str().unwrap()[3..35].to_owned();
         assert_eq!(trace(&cancelled), trace(&stock_rejected()));
@@ -106,7 +107,7 @@ on_both_databases! {
     async fn a_completed_order_without_stock_is_left_to_a_person(database: TestDatabase) {
         let carrier = TestCarrier::embedded();
         let transport = carrier.open().await;
-        let running = start(&database, Some(transport.clone())).await;
+        let running = start(&database, transport.clone()).await;
         running.place().await;
         running.set_status("confirmed").await;
         running.set_status("completed").await;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use order_events::samples::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_CREATED};
 use product_service::SERVICE;
@@ -10,13 +12,17 @@ use product_service_api::{Product, ProductCreate, ReservationCreate, Reservation
 use serde_json::{Value, json};
 use service_runtime::events::Inbox;
 use service_testing::{
-    CapturedLog, TestDatabase, config_of, on_both_carriers, on_both_databases, outbox, publish, told,
+    CapturedLog, Listener, TestDatabase, config_of, on_both_carriers, on_both_databases, outbox, publish, told,
 };
 use uuid::Uuid;
 
 /// How many pieces of the product there are, and how many each order takes.
 const STOCK: i64 = 10;
 const QUANTITY: i64 = 4;
+
+/// The examples of this service's events.
+static EXAMPLES: LazyLock<Vec<Value>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../api/events.json")).unwrap());
 
 /// A database with one product.
 struct Shop {
@@ -225,6 +231,7 @@ on_both_carriers! {
         let log = CapturedLog::default();
         let mut config = config_of(&SERVICE, &database.url, &[]);
         config.transport = Some(transport.clone());
+        let mut listener = Listener::new(&transport, &["stock.reserved", "stock.released", "stock.rejected"]);
         let server = SERVICE.start(&config, &log.logger(&[SERVICE.document])).await.unwrap();
         let id = shop.reserve(2, Utc::now()).await;
         for (number, sample) in [ORDER_CREATED, ORDER_CONFIRMED, ORDER_CANCELLED].into_iter().enumerate() {
@@ -238,6 +245,17 @@ on_both_carriers! {
             }
             let expected = [(STOCK - 2, 2), (STOCK - 2, 0), (STOCK, 0)][number];
             assert_eq!(shop.stock().await, expected, "{sample}");
+        }
+        let mut too_much: Value = serde_json::from_str(ORDER_CREATED).unwrap();
+        too_much["data"]["items"][0]["quantity"] = (STOCK + 1).into();
+        publish(&transport, &too_much).await;
+        for name in ["stock.reserved", "stock.released", "stock.rejected"] {
+            let told = listener.next().await;
+            let mut example = EXAMPLES.iter().find(|example| example["type"] == name).unwrap()["data"].clone();
+            if name != "stock.rejected" {
+                example["reservation_id"] = id.as_str().into();
+            }
+            assert_eq!((&told["type"], &told["data"]), (&json!(name), &example));
         }
         server.stop().await;
     }

@@ -18,6 +18,8 @@ pub struct Contract {
     pub document: String,
     /// The document of its events; `None` if it publishes none.
     pub events: Option<String>,
+    /// The types of the events of others that it handles.
+    pub consumes: Vec<String>,
 }
 
 impl Contract {

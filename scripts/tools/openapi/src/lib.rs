@@ -41,6 +41,7 @@ pub fn contracts() -> Result<Vec<Contract>> {
             service,
             document: document.with_context(context)?,
             events: events.with_context(context)?,
+            consumes: topology::platform().service(service).map(|listed| listed.consumes.clone()).unwrap_or_default(),
         });
     }
     Ok(contracts)

@@ -18,7 +18,8 @@ enum Command {
     Generate,
     /// Fail if a document or a generated client is missing, stale or edited by hand.
     Check,
-    /// Fail unless the services' JSON logs show every documented (operation, status, error code) and no other.
+    /// Fail unless the services' JSON logs show every documented (operation, status, error code) and every event published
+    /// and handled, and no other.
     Coverage {
         /// Directories whose `*.log` files are read.
         #[arg(required = true)]

@@ -64,7 +64,8 @@ fn a_file_edited_by_hand_is_found() {
 #[test]
 fn a_new_document_yields_a_complete_client_crate() {
     let document = contracts().unwrap().remove(0).document;
-    let contract = openapi_manager::Contract { service: "product-service", document, events: None };
+    let contract =
+        openapi_manager::Contract { service: "product-service", document, events: None, consumes: Vec::new() };
     let paths: Vec<_> = artifacts(&[contract]).unwrap().into_iter().map(|artifact| artifact.path).collect();
     for file in ["Cargo.toml", "GUIDE.md", "src/lib.rs", "src/generated/client.rs", "src/generated/scenarios.rs"] {
         assert!(paths.contains(&Path::new("clients/product-client").join(file)), "{file} is not in {paths:?}");

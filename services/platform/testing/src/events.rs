@@ -2,8 +2,28 @@
 
 use serde_json::Value;
 use service_runtime::database::Database;
-use service_runtime::events::{Outgoing, Published, Transport};
+use service_runtime::events::{Deliveries, Outgoing, Published, Queue, Subscription, Transport};
 use service_runtime::with_pool;
+
+/// Receives what is published, as another service does.
+#[derive(Debug)]
+pub struct Listener(Deliveries);
+
+impl Listener {
+    /// Receives the events of `types` that are published from now on.
+    pub fn new(transport: &Transport, types: &[&str]) -> Self {
+        let types = types.iter().map(|name| (*name).to_owned()).collect();
+        Self(transport.subscribe(Subscription { queue: Queue::Shared("test.events".to_owned()), types }))
+    }
+
+    /// Waits for the next event; panics if the transport is closed.
+    pub async fn next(&mut self) -> Value {
+        let delivery = self.0.next().await.expect("the transport is open");
+        let event = serde_json::from_slice(&delivery.envelope).expect("an event is JSON");
+        delivery.ack();
+        event
+    }
+}
 
 /// The events in the outbox of `database`, in the order in which they were written.
 pub async fn outbox(database: &Database) -> Vec<Value> {

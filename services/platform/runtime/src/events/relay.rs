@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use slog::{Logger, info, warn};
+use slog::{Logger, debug, info, warn};
 use tokio::time::{Instant, timeout};
 
 use super::message::{Outgoing, Published, TransportError};
@@ -118,18 +118,20 @@ impl Relay {
             let Some((last, ..)) = rows.last() else { return Ok(unroutable) };
             after = *last;
             let is_last = (rows.len() as i64) < BATCH;
-            let ids: Vec<(i64, String)> = rows.iter().map(|(id, _, kind, _)| (*id, kind.clone())).collect();
+            let heads: Vec<(i64, String, String)> =
+                rows.iter().map(|(id, event_id, kind, _)| (*id, event_id.clone(), kind.clone())).collect();
             let outgoing = rows.into_iter().map(|(_, event_id, event_type, envelope)| {
                 let mandatory = self.consumed.contains(&event_type);
                 Outgoing { event_id, event_type, mandatory, envelope }
             });
             let published = transport.publish(outgoing.collect()).await?;
             let (stored, refused): (Vec<_>, Vec<_>) =
-                ids.into_iter().zip(published).partition(|(_, published)| *published == Published::Stored);
+                heads.into_iter().zip(published).partition(|(_, published)| *published == Published::Stored);
             unroutable += refused.len();
-            self.remove(stored.iter().map(|((id, _), _)| *id).collect()).await?;
-            for ((_, event_type), _) in stored {
+            self.remove(stored.iter().map(|((id, ..), _)| *id).collect()).await?;
+            for ((_, event_id, event_type), _) in stored {
                 self.metrics.published(&event_type);
+                debug!(self.log, "event published"; "event_id" => event_id, "event_type" => event_type);
             }
             if is_last {
                 return Ok(unroutable);
