@@ -26,7 +26,7 @@ OUTSIDE = (
 QUICK_RELEASE = {"CARGO_PROFILE_RELEASE_LTO": "false", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
 
 NODE, PYTHON = ("node",), ("python",)
-OPTIONAL_TOOLS = ("chromium", "haproxy", "node", "prometheus", "python")
+OPTIONAL_TOOLS = ("chromium", "faketime", "haproxy", "node", "prometheus", "python")
 
 
 def run(runner):

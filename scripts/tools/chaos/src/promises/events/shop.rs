@@ -1,6 +1,7 @@
 //! Two instances each of order-service and product-service, a broker between them, and what can be broken.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use harness::http::Client;
@@ -35,7 +36,7 @@ pub(super) struct Shop<'a> {
     pub(super) stage: Stage,
 }
 
-/// The instances of a service.
+/// The instances of a service. The clock of the second one is fast.
 struct Replicas {
     service: &'static Service,
     instances: [Option<Instance>; 2],
@@ -166,6 +167,9 @@ impl<'a> Shop<'a> {
         if side == Side::Orders {
             settings.push(("PRODUCT_SERVICE_URL".to_owned(), format!("http://{}", self.stage.products)));
         }
+        if replica == 1 {
+            settings.extend(ahead()?);
+        }
         let instance = self.run.start(service, false, &settings).await?;
         self.replicas(side).instances[replica] = Some(instance);
         self.replicas(side).aim();
@@ -192,6 +196,14 @@ impl<'a> Shop<'a> {
     fn settle(&self) {
         block_in_place(|| self.broker.settle());
     }
+}
+
+/// What makes the clock of an instance ten minutes fast, but not the one that it measures durations with.
+fn ahead() -> Result<[(String, String); 3]> {
+    let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
+    ensure!(Path::new(&library).exists(), "{library} is missing; on Debian: apt-get install libfaketime");
+    let values = [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+10m"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    Ok(values.map(|(name, value)| (name.to_owned(), value.to_owned())))
 }
 
 impl Replicas {
