@@ -144,7 +144,7 @@ fn capitalized(word: &str) -> String {
 
 fn description() -> String {
     format!(
-        "What happens in the service, told once it is stored. Each event is a CloudEvent 1.0 in JSON (structured mode) on \
+        "What happens in the service, published once it is stored. Each event is a CloudEvent 1.0 in JSON (structured mode) on \
          the topic exchange `{EXCHANGE}` of RabbitMQ, with its `type` as the routing key.\n\n\
          An event is delivered at least once: remember the `id` of those that you have handled, in the transaction of \
          their effect. Events may arrive in any order, also those about one subject. Ignore fields that you do not know: a \
