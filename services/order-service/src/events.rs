@@ -1,4 +1,4 @@
-//! What order-service does when others tell of something.
+//! Handles the events of other services.
 
 use chrono::Utc;
 use order_service_api::{CancellationReason, OrderId, OrderStatus};

@@ -1,7 +1,7 @@
 //! order-service: owns the orders.
 //!
 //! A request passes `http` (decode, call, encode), `orders` (the rules) and `store` (all SQL); `dependencies` is what it
-//! asks of other services, `events` what it does when they tell of something.
+//! asks of other services, `events` handles what they publish.
 //! `order-service-api` is the contract.
 
 mod dependencies;

@@ -1,4 +1,4 @@
-//! The reservations of orders that are being placed. What becomes of them once their orders are is told by events.
+//! The reservations of orders that are being placed. Once an order is placed, events settle its reservation.
 
 use std::sync::Arc;
 use std::time::Duration;

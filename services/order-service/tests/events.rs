@@ -1,4 +1,4 @@
-//! Tests what order-service tells, and what it does when others tell of something.
+//! Tests the events that order-service publishes, and what it does about those of others.
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
@@ -65,7 +65,7 @@ fn examples(name: &str) -> Vec<Value> {
 }
 
 on_both_databases! {
-    async fn an_order_tells_what_the_examples_say(database: TestDatabase) {
+    async fn the_events_of_an_order_match_the_examples(database: TestDatabase) {
         let carrier = TestCarrier::embedded();
         let transport = carrier.open().await;
         let names = ["order.created", "order.confirmed", "order.cancelled"];
@@ -73,7 +73,7 @@ on_both_databases! {
         let running = start(&database, transport).await;
         running.place().await;
         running.set_status("confirmed").await;
-        // Nothing changes, so there is nothing to tell.
+        // Nothing changes, so nothing is published.
         running.set_status("confirmed").await;
         running.set_status("cancelled").await;
         let mut reservation_id = None;

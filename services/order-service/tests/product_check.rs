@@ -290,7 +290,7 @@ async fn a_refused_reservation_names_only_the_ordered_products() {
 }
 
 #[tokio::test]
-async fn each_failure_of_product_service_is_told_apart() {
+async fn each_failure_of_product_service_has_its_own_error() {
     let reserved = serde_json::to_string(&samples::reservation_create()).unwrap();
     let other_items = serde_json::to_string(&reservation(&[(1, 3, 5, "EUR")])).unwrap();
     let more_items = serde_json::to_string(&reservation(&[(1, 2, 5, "EUR"), (3, 1, 5, "EUR")])).unwrap();
@@ -327,7 +327,7 @@ async fn each_failure_of_product_service_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_product_service_that_is_down_or_silent_is_told_apart() {
+async fn a_product_service_that_is_down_or_silent_has_its_own_error() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

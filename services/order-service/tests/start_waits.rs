@@ -136,7 +136,7 @@ async fn a_full_postgres_server_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_postgres_role_without_rights_is_told_which() {
+async fn a_postgres_role_without_rights_gets_an_error_that_names_them() {
     let (_database, options, name) = postgres().await;
     let role = format!("{name}_app");
     // Before PostgreSQL 15 everybody may create tables.

@@ -14,7 +14,7 @@ use serde_json::json;
 use service_runtime::database::{Connections, Database, DatabaseError};
 use service_runtime::events::Inbox;
 use service_runtime::idempotency::{Claim, KeyError, Keys};
-use service_testing::{Kind, TestDatabase, on_both_databases, outbox, told};
+use service_testing::{Kind, TestDatabase, on_both_databases, outbox, types_and_data};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -205,7 +205,7 @@ on_both_databases! {
         assert_eq!(listed.iter().filter(|order| order.items == orders[1].items).count(), reserved_orders);
     }
 
-    async fn each_change_of_an_order_is_told_once_and_with_it(database: TestDatabase) {
+    async fn each_change_of_an_order_writes_its_event_once(database: TestDatabase) {
         let opened = SERVICE.open(&database.url, 10).await.unwrap();
         let store = store_in(opened.clone());
         let placed = join_all([reserved(1), order(2, 2)].map(|new| store.insert(new, Utc::now(), None))).await;
@@ -217,7 +217,7 @@ on_both_databases! {
         store.change(to(orders[0].id, Completed, Utc::now()), &[Confirmed]).await.unwrap().unwrap();
         store.change(to(orders[1].id, Cancelled, Utc::now()), &[OrderStatus::Created]).await.unwrap().unwrap();
         let events = outbox(&opened).await;
-        let types: Vec<&str> = told(&events).iter().map(|(name, _)| *name).collect();
+        let types: Vec<&str> = types_and_data(&events).iter().map(|(name, _)| *name).collect();
         assert_eq!(types, ["order.created", "order.created", "order.confirmed", "order.completed", "order.cancelled"]);
         assert_eq!(events[4]["data"], json!({ "order_id": 2, "user_id": 2, "reason": "requested" }));
         let ids: HashSet<&str> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();

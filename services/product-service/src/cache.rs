@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn equal_reads_load_once_and_are_told_its_outcome() {
+    async fn equal_reads_share_one_load_and_its_outcome() {
         for outcome in [Ok(7), Err("no database")] {
             let (reads, loads) = (reads(), AtomicUsize::new(0));
             let load = || async {

@@ -1,4 +1,4 @@
-//! What product-service does when others tell of something.
+//! Handles the events of other services.
 
 use chrono::Utc;
 use order_events::types::{self, OrderCancelled, OrderConfirmed, OrderCreated};

@@ -1,4 +1,4 @@
-//! Tests what the events of orders do to stock, in every order and however often they come, and what is told of it.
+//! Tests what the events of orders do to stock, in every order and however often they come, and what is published then.
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
@@ -12,7 +12,8 @@ use product_service_api::{Product, ProductCreate, ReservationCreate, Reservation
 use serde_json::{Value, json};
 use service_runtime::events::Inbox;
 use service_testing::{
-    CapturedLog, Listener, TestDatabase, config_of, on_both_carriers, on_both_databases, outbox, publish, told,
+    CapturedLog, Listener, TestDatabase, config_of, on_both_carriers, on_both_databases, outbox, publish,
+    types_and_data,
 };
 use uuid::Uuid;
 
@@ -101,10 +102,10 @@ impl Shop {
         (product.stock.get(), product.reserved.get())
     }
 
-    /// What was told of stock.
-    async fn told(&self) -> Vec<String> {
+    /// The types of the published events about stock.
+    async fn published(&self) -> Vec<String> {
         let events = outbox(&self.database).await;
-        let stock = told(&events).into_iter().filter(|(name, _)| name.starts_with("stock."));
+        let stock = types_and_data(&events).into_iter().filter(|(name, _)| name.starts_with("stock."));
         stock.map(|(name, _)| name.to_owned()).collect()
     }
 }
@@ -152,20 +153,20 @@ on_both_databases! {
         }
     }
 
-    async fn what_becomes_of_the_stock_of_an_order_is_told(database: TestDatabase) {
+    async fn changes_of_the_stock_of_an_order_are_published(database: TestDatabase) {
         let shop = Shop::open(&database).await;
         let id = shop.reserve_for(Before::Held).await;
         shop.follow(&id, "placed").await;
-        assert_eq!((shop.told().await, shop.stock().await), (vec!["stock.reserved".to_owned()], (STOCK - QUANTITY, QUANTITY)));
+        assert_eq!((shop.published().await, shop.stock().await), (vec!["stock.reserved".to_owned()], (STOCK - QUANTITY, QUANTITY)));
         shop.follow(&id, "placed").await;
         shop.follow(&id, "confirmed").await;
-        assert_eq!((shop.told().await.len(), shop.stock().await), (1, (STOCK - QUANTITY, 0)));
+        assert_eq!((shop.published().await.len(), shop.stock().await), (1, (STOCK - QUANTITY, 0)));
         shop.follow(&id, "cancelled").await;
         shop.follow(&id, "cancelled").await;
-        assert_eq!((shop.told().await, shop.stock().await), (vec!["stock.reserved".to_owned(), "stock.released".to_owned()], (STOCK, 0)));
+        assert_eq!((shop.published().await, shop.stock().await), (vec!["stock.reserved".to_owned(), "stock.released".to_owned()], (STOCK, 0)));
         let example: Vec<Value> = serde_json::from_str(include_str!("../api/events.json")).unwrap();
         let events = outbox(&shop.database).await;
-        for (name, data) in told(&events) {
+        for (name, data) in types_and_data(&events) {
             let mut expected = example.iter().find(|example| example["type"] == name).unwrap()["data"].clone();
             if name.starts_with("stock.") {
                 expected["reservation_id"] = id.as_str().into();
@@ -187,13 +188,13 @@ on_both_databases! {
                 let id = shop.reserve_for(before).await;
                 let others = shop.reserve(STOCK - QUANTITY + 1, Utc::now()).await;
                 shop.follow(&id, name).await;
-                assert_eq!(shop.told().await.last().unwrap(), "stock.rejected", "{name} {before:?}");
+                assert_eq!(shop.published().await.last().unwrap(), "stock.rejected", "{name} {before:?}");
                 assert_eq!(shop.stock().await, (QUANTITY - 1, STOCK - QUANTITY + 1));
                 shop.reservations.release(others, Utc::now()).await.unwrap().unwrap();
             }
         }
         let events = outbox(&shop.database).await;
-        let rejected = told(&events).into_iter().find(|(name, _)| *name == "stock.rejected").unwrap().1;
+        let rejected = types_and_data(&events).into_iter().find(|(name, _)| *name == "stock.rejected").unwrap().1;
         assert_eq!(rejected["product_ids"], json!([shop.product.id]));
     }
 
@@ -220,7 +221,7 @@ on_both_databases! {
             followed.unwrap();
         }
         assert_eq!(shop.stock().await, (STOCK, 0));
-        assert_eq!(shop.told().await, ["stock.released", "stock.released"]);
+        assert_eq!(shop.published().await, ["stock.released", "stock.released"]);
     }
 }
 
@@ -250,12 +251,12 @@ on_both_carriers! {
         too_much["data"]["items"][0]["quantity"] = (STOCK + 1).into();
         publish(&transport, &too_much).await;
         for name in ["stock.reserved", "stock.released", "stock.rejected"] {
-            let told = listener.next().await;
+            let event = listener.next().await;
             let mut example = EXAMPLES.iter().find(|example| example["type"] == name).unwrap()["data"].clone();
             if name != "stock.rejected" {
                 example["reservation_id"] = id.as_str().into();
             }
-            assert_eq!((&told["type"], &told["data"]), (&json!(name), &example));
+            assert_eq!((&event["type"], &event["data"]), (&json!(name), &example));
         }
         server.stop().await;
     }

@@ -1,4 +1,4 @@
-//! Tests what user-service tells.
+//! Tests the events that user-service publishes.
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
@@ -8,7 +8,7 @@ use user_client::Client;
 use user_service::SERVICE;
 
 on_both_databases! {
-    async fn a_user_is_told_of_as_the_examples_say_and_without_personal_data(database: TestDatabase) {
+    async fn published_events_match_the_examples_without_personal_data(database: TestDatabase) {
         let carrier = TestCarrier::embedded();
         let transport = carrier.open().await;
         let mut listener = Listener::new(&transport, &["user.registered", "user.deleted"]);
@@ -19,7 +19,7 @@ on_both_databases! {
         let client = Client::plain(&server.url());
         client.user_create().body_map(|body| body.email("john@example.com").name("John Doe")).send().await.unwrap();
         client.user_delete().user_id(1).send().await.unwrap();
-        // Nothing changes, so there is nothing to tell.
+        // Nothing changes, so nothing is published.
         client.user_delete().user_id(1).send().await.unwrap_err();
         client.user_create().body_map(|body| body.email("jane@example.com").name("Jane Doe")).send().await.unwrap();
 

@@ -1,4 +1,4 @@
-//! Tests what widget-service tells.
+//! Tests the events that widget-service publishes.
 
 #![allow(clippy::unwrap_used, reason = "test code may panic")]
 
@@ -23,7 +23,7 @@ fn example(name: &str) -> Value {
 }
 
 on_both_databases! {
-    async fn a_created_widget_is_told_of_as_the_example_says(database: TestDatabase) {
+    async fn a_created_widget_is_published_as_in_the_example(database: TestDatabase) {
         let carrier = TestCarrier::embedded();
         let transport = carrier.open().await;
         let mut listener = Listener::new(&transport, &["widget.created"]);

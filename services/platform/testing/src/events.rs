@@ -34,7 +34,7 @@ pub async fn outbox(database: &Database) -> Vec<Value> {
 }
 
 /// The types and the data of `events`.
-pub fn told(events: &[Value]) -> Vec<(&str, &Value)> {
+pub fn types_and_data(events: &[Value]) -> Vec<(&str, &Value)> {
     events.iter().map(|event| (event["type"].as_str().unwrap_or_default(), &event["data"])).collect()
 }
 

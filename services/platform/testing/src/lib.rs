@@ -28,7 +28,7 @@ use tempfile::TempDir;
 
 pub use broker::{BROKER_VARIABLE, Broker, MANAGEMENT_VARIABLE};
 pub use carrier::TestCarrier;
-pub use events::{Listener, outbox, publish, told};
+pub use events::{Listener, outbox, publish, types_and_data};
 pub use log::{CapturedLog, KEEP_VARIABLE};
 pub use platform::{Started, start_all};
 pub use postgres::{CLUSTER_VARIABLE, Cluster, Durability, check_index_scans};

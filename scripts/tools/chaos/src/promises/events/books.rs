@@ -1,4 +1,4 @@
-//! Bookkeeping: what customers were told, and what the events of their orders did to reservations and stock.
+//! Bookkeeping: what customers were answered, and what the events of their orders did to reservations and stock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -16,10 +16,10 @@ pub(super) const STOCK: i64 = 10_000_000;
 pub(super) struct Found {
     /// As order-service lists them.
     pub(super) orders: Vec<Value>,
-    /// What order-service has told.
-    pub(super) told: Vec<Written>,
-    /// What product-service has told.
-    pub(super) answered: Vec<Written>,
+    /// What order-service has published.
+    pub(super) by_orders: Vec<Written>,
+    /// What product-service has published.
+    pub(super) by_products: Vec<Written>,
     /// The ids of the events that product-service has handled.
     pub(super) handled: HashSet<String>,
     /// The status of each reservation that an event names.
@@ -42,7 +42,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Compares what was `found` with what the customers were told.
+    /// Compares what was `found` with what the customers were answered.
     pub(super) fn compare(placed: &[Placed], found: &Found) -> Self {
         let mut books = Self { orders: found.orders.len(), ..Self::default() };
         books.check_orders(placed, found);
@@ -60,7 +60,7 @@ impl Books {
             match (statuses.get(&Some(*order_id)), status) {
                 (None, _) => self.wrong.push(format!("order {order_id} is lost")),
                 (Some(found), Some(status)) if **found != **status => {
-                    self.wrong.push(format!("order {order_id}: the customer was told {status}, found is {found}"));
+                    self.wrong.push(format!("order {order_id}: the customer was answered {status}, found is {found}"));
                 }
                 _ => {}
             }
@@ -74,20 +74,25 @@ impl Books {
 
     /// Every event that product-service consumes is handled, and it has handled no other.
     fn check_events(&mut self, found: &Found) {
-        let consumed: HashSet<_> =
-            found.told.iter().filter(|event| event.kind != "order.completed").map(|event| event.id.clone()).collect();
+        let consumed: HashSet<_> = found
+            .by_orders
+            .iter()
+            .filter(|event| event.kind != "order.completed")
+            .map(|event| event.id.clone())
+            .collect();
         self.events = consumed.len();
         let missing = consumed.difference(&found.handled).count();
         let unknown = found.handled.difference(&consumed).count();
         if missing + unknown > 0 {
-            self.wrong.push(format!("{missing} events are not handled, {unknown} are handled that nobody has told"));
+            self.wrong
+                .push(format!("{missing} events are not handled, {unknown} are handled that nobody has published"));
         }
     }
 
     /// The reservation of each order has the status that belongs to the order's, and the stock follows from them.
     fn check_reservations(&mut self, found: &Found) {
         let mut reservation_of = BTreeMap::new();
-        for event in found.told.iter().filter(|event| event.kind == "order.created") {
+        for event in found.by_orders.iter().filter(|event| event.kind == "order.created") {
             let data = event.data();
             if reservation_of.insert(data["order_id"].as_i64(), data["reservation_id"].clone()).is_some() {
                 self.wrong.push(format!("two events say that order {} was created", data["order_id"]));
@@ -120,14 +125,14 @@ impl Books {
 
     /// What product-service tells of an order, it tells once; and it rejects nothing, as there is plenty.
     fn check_answers(&mut self, found: &Found) {
-        let mut told = BTreeSet::new();
-        for event in &found.answered {
+        let mut published = BTreeSet::new();
+        for event in &found.by_products {
             let about = event.data()["order_id"].clone();
             let is_of_an_order = event.kind.starts_with("stock.");
             if event.kind == "stock.rejected" {
                 self.wrong.push(format!("the stock for order {about} was rejected"));
-            } else if is_of_an_order && !told.insert((event.kind.clone(), about.as_i64())) {
-                self.wrong.push(format!("{} was told twice of order {about}", event.kind));
+            } else if is_of_an_order && !published.insert((event.kind.clone(), about.as_i64())) {
+                self.wrong.push(format!("{} was published twice for order {about}", event.kind));
             }
         }
     }
@@ -188,15 +193,15 @@ mod tests {
         let statuses = ["created", "confirmed", "cancelled"];
         let placed = (1..).zip(statuses).map(|(order_id, status)| Placed { order_id, status: Some(status) }).collect();
         let order = |(id, status)| json!({"id": id, "status": status, "items": [{"product_id": 7, "quantity": 2}]});
-        let told: Vec<_> = (1..4)
+        let by_orders: Vec<_> = (1..4)
             .map(|number| written("order.created", number))
             .chain([written("order.confirmed", 2), written("order.cancelled", 3)])
             .collect();
         let found = Found {
             orders: (1..4).zip(statuses).map(order).collect(),
-            handled: told.iter().map(|event| event.id.clone()).collect(),
-            told,
-            answered: (1..4).map(|number| written("stock.reserved", number)).collect(),
+            handled: by_orders.iter().map(|event| event.id.clone()).collect(),
+            by_orders,
+            by_products: (1..4).map(|number| written("stock.reserved", number)).collect(),
             reservations: [("r1", "bound"), ("r2", "committed"), ("r3", "released")]
                 .map(|(id, status)| (id.to_owned(), status.to_owned()))
                 .into(),
@@ -240,8 +245,8 @@ mod tests {
     #[test]
     fn an_effect_that_came_twice_is_found() {
         assert_eq!(wrong(|found| found.stock = [(7, (STOCK - 6, 2))].into()).len(), 1);
-        let twice = |found: &mut Found| found.answered.push(written("stock.reserved", 1));
-        assert_eq!(wrong(twice), ["stock.reserved was told twice of order 1"]);
+        let twice = |found: &mut Found| found.by_products.push(written("stock.reserved", 1));
+        assert_eq!(wrong(twice), ["stock.reserved was published twice for order 1"]);
     }
 
     #[test]
@@ -251,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_rejection_is_found() {
-        let reject = |found: &mut Found| found.answered.push(written("stock.rejected", 2));
+        let reject = |found: &mut Found| found.by_products.push(written("stock.rejected", 2));
         assert_eq!(wrong(reject), ["the stock for order 2 was rejected"]);
     }
 }

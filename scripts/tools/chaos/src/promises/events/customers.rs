@@ -1,4 +1,4 @@
-//! Customers who place orders, confirm some and cancel some, and remember what they were told last.
+//! Customers who place orders, confirm some and cancel some, and remember their last answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

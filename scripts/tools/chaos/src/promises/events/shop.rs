@@ -120,7 +120,7 @@ impl<'a> Shop<'a> {
         Ok(())
     }
 
-    /// Deletes the queue while it is empty: what is in it would be lost, as the broker was told.
+    /// Deletes the queue while it is empty: what is in it would be lost.
     async fn delete_queue(&mut self, step: &Step) -> Result<()> {
         self.orders.link.set_mode(Mode::Reset);
         let waited = self.stage.handle_published(RECOVERY).await;

@@ -120,10 +120,10 @@ impl Stage {
 
     /// What both services say.
     pub(super) async fn find(&self, products: &[i64]) -> Result<Found> {
-        let told = self.order_journal.written().await?;
+        let by_orders = self.order_journal.written().await?;
         let mut client = Client::new(self.products, TIME_LIMIT);
         let (mut reservations, mut stock) = (HashMap::new(), BTreeMap::new());
-        for event in told.iter().filter(|event| event.kind == "order.created") {
+        for event in by_orders.iter().filter(|event| event.kind == "order.created") {
             let id = event.data()["reservation_id"].as_str().unwrap_or_default().to_owned();
             let reservation = read(&mut client, &format!("/api/v1/reservations/{id}")).await?.json();
             reservations.insert(id, reservation["status"].as_str().unwrap_or("missing").to_owned());
@@ -135,8 +135,8 @@ impl Stage {
         }
         Ok(Found {
             orders: list(self.orders, ORDERS).await?,
-            told,
-            answered: self.product_journal.written().await?,
+            by_orders,
+            by_products: self.product_journal.written().await?,
             handled: self.product_journal.handled().await?,
             reservations,
             held: self.product_journal.held().await?,
