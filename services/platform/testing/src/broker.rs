@@ -50,7 +50,7 @@ impl Broker {
     /// Creates and starts a broker.
     pub fn start() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("rabbitmq-").tempdir()?;
-        let ports = Ports::free()?;
+        let ports = Ports::free();
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text);
         write("enabled_plugins", "[rabbitmq_management].\n")?;
         write(
@@ -177,12 +177,22 @@ impl Drop for Broker {
 
 impl Ports {
     /// Ports that were free a moment ago.
-    fn free() -> Result<Self> {
-        // All are bound before the first is released: otherwise they would be the same.
-        let listeners = [(); 4].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let ports = listeners.map(|listener| anyhow::Ok(listener?.local_addr()?.port()));
-        let [amqp, management, distribution, epmd] = ports;
-        Ok(Self { amqp: amqp?, management: management?, distribution: distribution?, epmd: epmd? })
+    fn free() -> Self {
+        // All are bound before the first is released: otherwise they could be the same.
+        let [amqp, management, distribution, epmd] = [(); 4].map(|()| free_port());
+        let port = |(port, _listener): (u16, TcpListener)| port;
+        Self { amqp: port(amqp), management: port(management), distribution: port(distribution), epmd: port(epmd) }
+    }
+}
+
+/// A free port, and what keeps it. Not one of those that the system gives to connections, which could take it while the
+/// broker does not run.
+fn free_port() -> (u16, TcpListener) {
+    loop {
+        let port = fastrand::u16(10_000..32_000);
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return (port, listener);
+        }
     }
 }
 
