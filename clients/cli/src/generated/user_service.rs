@@ -17,6 +17,8 @@ impl<T: CliConfig> Cli<T> {
             CliCommand::UserView => Self::cli_user_view(),
             CliCommand::UserReplace => Self::cli_user_replace(),
             CliCommand::UserDelete => Self::cli_user_delete(),
+            CliCommand::ContactView => Self::cli_contact_view(),
+            CliCommand::ContactReplace => Self::cli_contact_replace(),
             CliCommand::Health => Self::cli_health(),
             CliCommand::Ready => Self::cli_ready(),
         }
@@ -146,6 +148,54 @@ impl<T: CliConfig> Cli<T> {
                 "Delete a user\n\nRemoves the user permanently. Their orders remain; new ones cannot be placed for them. Deleting again fails with `user_not_found`.",
             )
     }
+    pub fn cli_contact_view() -> ::clap::Command {
+        ::clap::Command::new("")
+            .arg(
+                ::clap::Arg::new("user-id")
+                    .long("user-id")
+                    .value_parser(::clap::value_parser!(types::UserId))
+                    .required(true)
+                    .help("The user's id."),
+            )
+            .about(
+                "Read how a user is notified\n\nReturns what was last set. A user for whom nothing was set is notified by e-mail, in English.",
+            )
+    }
+    pub fn cli_contact_replace() -> ::clap::Command {
+        ::clap::Command::new("")
+            .arg(
+                ::clap::Arg::new("language")
+                    .long("language")
+                    .value_parser(::clap::value_parser!(types::Language))
+                    .required_unless_present("json-body")
+                    .help("The language of notifications."),
+            )
+            .arg(
+                ::clap::Arg::new("phone")
+                    .long("phone")
+                    .value_parser(::clap::value_parser!(types::PhoneNumber))
+                    .required(false)
+                    .help("The user's phone number; required for the channel `sms`."),
+            )
+            .arg(
+                ::clap::Arg::new("user-id")
+                    .long("user-id")
+                    .value_parser(::clap::value_parser!(types::UserId))
+                    .required(true)
+                    .help("The user's id."),
+            )
+            .arg(
+                ::clap::Arg::new("json-body")
+                    .long("json-body")
+                    .value_name("JSON-FILE")
+                    .required(true)
+                    .value_parser(::clap::value_parser!(std::path::PathBuf))
+                    .help("Path to a file that contains the full json body."),
+            )
+            .about(
+                "Set how a user is notified\n\nReplaces phone number, language and channels; without a phone number the user has none afterwards. Sending the same again changes nothing, so the request is safe to repeat.",
+            )
+    }
     pub fn cli_health() -> ::clap::Command {
         ::clap::Command::new("")
             .about(
@@ -169,6 +219,8 @@ impl<T: CliConfig> Cli<T> {
             CliCommand::UserView => self.execute_user_view(matches).await,
             CliCommand::UserReplace => self.execute_user_replace(matches).await,
             CliCommand::UserDelete => self.execute_user_delete(matches).await,
+            CliCommand::ContactView => self.execute_contact_view(matches).await,
+            CliCommand::ContactReplace => self.execute_contact_replace(matches).await,
             CliCommand::Health => self.execute_health(matches).await,
             CliCommand::Ready => self.execute_ready(matches).await,
         }
@@ -322,6 +374,61 @@ impl<T: CliConfig> Cli<T> {
             }
         }
     }
+    pub async fn execute_contact_view(
+        &self,
+        matches: &::clap::ArgMatches,
+    ) -> anyhow::Result<()> {
+        let mut request = self.client.contact_view();
+        if let Some(value) = matches.get_one::<types::UserId>("user-id") {
+            request = request.user_id(value.clone());
+        }
+        self.config.execute_contact_view(matches, &mut request)?;
+        let result = request.send().await;
+        match result {
+            Ok(r) => {
+                self.config.success_item(&r);
+                Ok(())
+            }
+            Err(r) => {
+                self.config.error(&r);
+                Err(anyhow::Error::new(r))
+            }
+        }
+    }
+    pub async fn execute_contact_replace(
+        &self,
+        matches: &::clap::ArgMatches,
+    ) -> anyhow::Result<()> {
+        let mut request = self.client.contact_replace();
+        if let Some(value) = matches.get_one::<types::Language>("language") {
+            request = request.body_map(|body| { body.language(value.clone()) });
+        }
+        if let Some(value) = matches.get_one::<types::PhoneNumber>("phone") {
+            request = request.body_map(|body| { body.phone(value.clone()) });
+        }
+        if let Some(value) = matches.get_one::<types::UserId>("user-id") {
+            request = request.user_id(value.clone());
+        }
+        if let Some(value) = matches.get_one::<std::path::PathBuf>("json-body") {
+            let body_txt = std::fs::read_to_string(value)
+                .with_context(|| format!("failed to read {}", value.display()))?;
+            let body_value = serde_json::from_str::<types::ContactReplace>(&body_txt)
+                .with_context(|| format!("failed to parse {}", value.display()))?;
+            request = request.body(body_value);
+        }
+        self.config.execute_contact_replace(matches, &mut request)?;
+        let result = request.send().await;
+        match result {
+            Ok(r) => {
+                self.config.success_item(&r);
+                Ok(())
+            }
+            Err(r) => {
+                self.config.error(&r);
+                Err(anyhow::Error::new(r))
+            }
+        }
+    }
     pub async fn execute_health(
         &self,
         matches: &::clap::ArgMatches,
@@ -414,6 +521,20 @@ pub trait CliConfig {
     ) -> anyhow::Result<()> {
         Ok(())
     }
+    fn execute_contact_view(
+        &self,
+        matches: &::clap::ArgMatches,
+        request: &mut builder::ContactView,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
+    fn execute_contact_replace(
+        &self,
+        matches: &::clap::ArgMatches,
+        request: &mut builder::ContactReplace,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
     fn execute_health(
         &self,
         matches: &::clap::ArgMatches,
@@ -436,6 +557,8 @@ pub enum CliCommand {
     UserView,
     UserReplace,
     UserDelete,
+    ContactView,
+    ContactReplace,
     Health,
     Ready,
 }
@@ -443,8 +566,8 @@ impl CliCommand {
     pub fn iter() -> impl Iterator<Item = CliCommand> {
         vec![
             CliCommand::UserList, CliCommand::UserCreate, CliCommand::UserView,
-            CliCommand::UserReplace, CliCommand::UserDelete, CliCommand::Health,
-            CliCommand::Ready,
+            CliCommand::UserReplace, CliCommand::UserDelete, CliCommand::ContactView,
+            CliCommand::ContactReplace, CliCommand::Health, CliCommand::Ready,
         ]
             .into_iter()
     }
@@ -455,6 +578,8 @@ impl CliCommand {
             CliCommand::UserView => "user_view",
             CliCommand::UserReplace => "user_replace",
             CliCommand::UserDelete => "user_delete",
+            CliCommand::ContactView => "contact_view",
+            CliCommand::ContactReplace => "contact_replace",
             CliCommand::Health => "health",
             CliCommand::Ready => "ready",
         }
@@ -466,7 +591,7 @@ impl CliCommand {
             Self::UserList => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
                     verb: "list",
                     body: &[],
                 }
@@ -474,7 +599,7 @@ impl CliCommand {
             Self::UserCreate => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
                     verb: "create",
                     body: &[("email", true), ("name", true)],
                 }
@@ -482,7 +607,7 @@ impl CliCommand {
             Self::UserView => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
                     verb: "view",
                     body: &[],
                 }
@@ -490,7 +615,7 @@ impl CliCommand {
             Self::UserReplace => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
                     verb: "replace",
                     body: &[("email", true), ("name", true)],
                 }
@@ -498,9 +623,25 @@ impl CliCommand {
             Self::UserDelete => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
                     verb: "delete",
                     body: &[],
+                }
+            }
+            Self::ContactView => {
+                crate::entry::Entry {
+                    noun: "contact",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
+                    verb: "view",
+                    body: &[],
+                }
+            }
+            Self::ContactReplace => {
+                crate::entry::Entry {
+                    noun: "contact",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
+                    verb: "replace",
+                    body: &[("language", true), ("phone", false)],
                 }
             }
             Self::Health => {

@@ -3,15 +3,15 @@
 /** The values of `error_code`: decide by these, never by the message. */
 export const ErrorCode = {
   /**
-   * 503 of order_list, order_view, ready, category_list, product_list, product_view, reservation_view, user_list, user_view: The database of the service is unavailable. Retry after `Retry-After` seconds.
+   * 503 of order_list, order_view, ready, category_list, product_list, product_view, reservation_view, user_list, user_view, contact_view: The database of the service is unavailable. Retry after `Retry-After` seconds.
    *
-   * 503 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_release, user_create, user_replace, user_delete: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
+   * 503 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_release, user_create, user_replace, user_delete, contact_replace: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
    */
   database_unavailable: "database_unavailable",
   /**
-   * 503 of order_list, order_view, category_list, product_list, product_view, reservation_view, user_list, user_view: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
+   * 503 of order_list, order_view, category_list, product_list, product_view, reservation_view, user_list, user_view, contact_view: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
    *
-   * 503 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_release, user_create, user_replace, user_delete: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
+   * 503 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_release, user_create, user_replace, user_delete, contact_replace: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
    */
   deadline_exceeded: "deadline_exceeded",
   /**
@@ -33,9 +33,9 @@ export const ErrorCode = {
    */
   insufficient_stock: "insufficient_stock",
   /**
-   * 500 of order_list, order_view, category_list, product_list, product_view, reservation_view, user_list, user_view: An internal error; it was logged under the `request_id`.
+   * 500 of order_list, order_view, category_list, product_list, product_view, reservation_view, user_list, user_view, contact_view: An internal error; it was logged under the `request_id`.
    *
-   * 500 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_release, user_create, user_replace, user_delete: An internal error; it was logged under the `request_id`. The change may or may not have happened.
+   * 500 of order_create, order_cancel, order_set_status, product_create, product_replace, product_delete, product_change_stock, reservation_create, reservation_release, user_create, user_replace, user_delete, contact_replace: An internal error; it was logged under the `request_id`. The change may or may not have happened.
    */
   internal_error: "internal_error",
   /**
@@ -47,7 +47,7 @@ export const ErrorCode = {
    */
   invalid_path: "invalid_path",
   /**
-   * 400 of order_list, order_create, order_view, order_cancel, order_set_status, category_list, product_list, product_create, product_view, product_replace, product_delete, product_change_stock, reservation_create, reservation_view, reservation_release, user_list, user_create, user_view, user_replace, user_delete: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
+   * 400 of order_list, order_create, order_view, order_cancel, order_set_status, category_list, product_list, product_create, product_view, product_replace, product_delete, product_change_stock, reservation_create, reservation_view, reservation_release, user_list, user_create, user_view, user_replace, user_delete, contact_view, contact_replace: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
    */
   invalid_request: "invalid_request",
   /**
@@ -71,13 +71,17 @@ export const ErrorCode = {
    */
   order_not_found: "order_not_found",
   /**
-   * 503 of order_list, order_create, order_view, order_cancel, order_set_status, category_list, product_list, product_create, product_view, product_replace, product_delete, product_change_stock, reservation_create, reservation_view, reservation_release, user_list, user_create, user_view, user_replace, user_delete: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
+   * 503 of order_list, order_create, order_view, order_cancel, order_set_status, category_list, product_list, product_create, product_view, product_replace, product_delete, product_change_stock, reservation_create, reservation_view, reservation_release, user_list, user_create, user_view, user_replace, user_delete, contact_view, contact_replace: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
    */
   overloaded: "overloaded",
   /**
-   * 413 of order_create, order_set_status, product_create, product_replace, product_change_stock, reservation_create, user_create, user_replace: The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body.
+   * 413 of order_create, order_set_status, product_create, product_replace, product_change_stock, reservation_create, user_create, user_replace, contact_replace: The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body.
    */
   payload_too_large: "payload_too_large",
+  /**
+   * 422 of contact_replace: The channels include `sms`, but there is no `phone`. Nothing was changed.
+   */
+  phone_missing: "phone_missing",
   /**
    * 409 of order_create: The total is not `expected_total`; the message states it. Nothing was stored.
    */
@@ -101,7 +105,7 @@ export const ErrorCode = {
    */
   product_service_unavailable: "product_service_unavailable",
   /**
-   * 408 of order_create, order_set_status, product_create, product_replace, product_change_stock, reservation_create, user_create, user_replace: The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed.
+   * 408 of order_create, order_set_status, product_create, product_replace, product_change_stock, reservation_create, user_create, user_replace, contact_replace: The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed.
    */
   request_timeout: "request_timeout",
   /**
@@ -133,7 +137,7 @@ export const ErrorCode = {
    */
   total_too_large: "total_too_large",
   /**
-   * 415 of order_create, order_set_status, product_create, product_replace, product_change_stock, reservation_create, user_create, user_replace: The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.
+   * 415 of order_create, order_set_status, product_create, product_replace, product_change_stock, reservation_create, user_create, user_replace, contact_replace: The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`.
    */
   unsupported_media_type: "unsupported_media_type",
   /**
@@ -143,7 +147,7 @@ export const ErrorCode = {
   /**
    * 404 of order_create: No user has the `user_id`. Nothing was stored.
    *
-   * 404 of user_view, user_replace, user_delete: No user has this id: it was never assigned, or the user was deleted.
+   * 404 of user_view, user_replace, user_delete, contact_view, contact_replace: No user has this id: it was never assigned, or the user was deleted.
    */
   user_not_found: "user_not_found",
   /**

@@ -59,6 +59,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/users/{user_id}/contact": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how a user is notified
+         * @description Returns what was last set. A user for whom nothing was set is notified by e-mail, in English.
+         */
+        get: operations["contact_view"];
+        /**
+         * Set how a user is notified
+         * @description Replaces phone number, language and channels; without a phone number the user has none afterwards. Sending the same again changes nothing, so the request is safe to repeat.
+         */
+        put: operations["contact_replace"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -104,6 +128,36 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * @description A way to notify a user. `email`: at the user's e-mail address. `sms`: at the user's phone number.
+         * @example email
+         * @enum {string}
+         */
+        Channel: "email" | "sms";
+        /**
+         * @description How a user wants to be notified.
+         *
+         *     - `language`: The language of notifications.
+         *     - `phone`: The user's phone number.
+         */
+        Contact: {
+            /** @description Where notifications are sent: each channel once, in any order. If there is none, nothing is sent. */
+            channels: components["schemas"]["Channel"][];
+            language: components["schemas"]["Language"];
+            phone?: components["schemas"]["PhoneNumber"];
+        };
+        /**
+         * @description How a user is to be notified from now on, all of it.
+         *
+         *     - `language`: The language of notifications.
+         *     - `phone`: The user's phone number; required for the channel `sms`.
+         */
+        ContactReplace: {
+            /** @description Where to send notifications: each channel once, in any order. If there is none, nothing is sent. */
+            channels: components["schemas"]["Channel"][];
+            language: components["schemas"]["Language"];
+            phone?: components["schemas"]["PhoneNumber"];
+        };
+        /**
          * @description An e-mail address: printable ASCII without spaces, with exactly one `@` between other characters. Write an international domain in its `xn--` form. Delivery is not checked. Stored as written; compared without regard to case.
          * @example user@example.com
          */
@@ -138,7 +192,7 @@ export interface components {
          *     `unsupported_transfer_coding` (501): The request has a `Transfer-Encoding` other than `chunked`. Nothing was changed.
          * @enum {string}
          */
-        ErrorCode: "database_unavailable" | "deadline_exceeded" | "email_taken" | "idempotency_key_in_use" | "idempotency_key_reused" | "internal_error" | "invalid_page_token" | "invalid_path" | "invalid_request" | "method_not_allowed" | "not_found" | "overloaded" | "payload_too_large" | "request_timeout" | "shutting_down" | "unsupported_media_type" | "unsupported_transfer_coding" | "user_not_found";
+        ErrorCode: "database_unavailable" | "deadline_exceeded" | "email_taken" | "idempotency_key_in_use" | "idempotency_key_reused" | "internal_error" | "invalid_page_token" | "invalid_path" | "invalid_request" | "method_not_allowed" | "not_found" | "overloaded" | "payload_too_large" | "phone_missing" | "request_timeout" | "shutting_down" | "unsupported_media_type" | "unsupported_transfer_coding" | "user_not_found";
         /**
          * @description The body of a successful liveness probe.
          *
@@ -156,10 +210,20 @@ export interface components {
         /** @description A unique name for one request: visible ASCII, spaces only inside. Make a new one for each thing to create, for example a random UUID, and send it again only to repeat the same request. */
         IdempotencyKey: string;
         /**
+         * @description A language: two letters, as in ISO 639-1. Where there are no texts in it, they are in English.
+         * @example en
+         */
+        Language: string;
+        /**
          * Format: int64
          * @description The maximum number of items on a page. If absent, 100 on the first page, and that of the page before on any other.
          */
         PageLimit: number;
+        /**
+         * @description A phone number in international form: `+`, the country code, and the number, 7 to 15 digits together.
+         * @example +14155550123
+         */
+        PhoneNumber: string;
         /**
          * @description The body of a successful readiness probe.
          *
@@ -713,6 +777,226 @@ export interface operations {
             };
             /** @description `user_not_found`: No user has this id: it was never assigned, or the user was deleted. */
             404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. The change may or may not have happened. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database of the service is unavailable; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
+             *
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    contact_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 1
+                 */
+                user_id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How the user is notified. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "language": "en",
+                     *       "channels": [
+                     *         "email"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Contact"];
+                };
+            };
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `user_not_found`: No user has this id: it was never assigned, or the user was deleted. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database of the service is unavailable. Retry after `Retry-After` seconds.
+             *
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    contact_replace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user's id.
+                 * @example 1
+                 */
+                user_id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "phone": "+14155550123",
+                 *       "language": "en",
+                 *       "channels": [
+                 *         "email",
+                 *         "sms"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["ContactReplace"];
+            };
+        };
+        responses: {
+            /** @description How the user is notified now. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "phone": "+14155550123",
+                     *       "language": "en",
+                     *       "channels": [
+                     *         "email",
+                     *         "sms"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Contact"];
+                };
+            };
+            /** @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `user_not_found`: No user has this id: it was never assigned, or the user was deleted. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `request_timeout`: The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed. */
+            408: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `payload_too_large`: The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `unsupported_media_type`: The request is not declared as plain JSON: send `Content-Type: application/json` and no `Content-Encoding`. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `phone_missing`: The channels include `sms`, but there is no `phone`. Nothing was changed. */
+            422: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;

@@ -41,6 +41,9 @@ pub const OVERLOADED: &str = "overloaded";
 /// Status 413. The request body is larger than 65536 bytes. The service may close the connection before it reads the whole body.
 pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
 
+/// Status 422. The channels include `sms`, but there is no `phone`. Nothing was changed.
+pub const PHONE_MISSING: &str = "phone_missing";
+
 /// Status 408. The request body did not arrive completely within 5 seconds. Nothing was changed. The connection is closed.
 pub const REQUEST_TIMEOUT: &str = "request_timeout";
 

@@ -4,6 +4,28 @@
 
 use crate::types;
 
+/// The successful answer of `contact_replace`.
+pub fn contact_replace() -> types::Contact {
+    serde_json::from_str(r##"{
+  "phone": "+14155550123",
+  "language": "en",
+  "channels": [
+    "email",
+    "sms"
+  ]
+}"##).expect("checked when it was generated")
+}
+
+/// The successful answer of `contact_view`.
+pub fn contact_view() -> types::Contact {
+    serde_json::from_str(r##"{
+  "language": "en",
+  "channels": [
+    "email"
+  ]
+}"##).expect("checked when it was generated")
+}
+
 /// The successful answer of `health`.
 pub fn health() -> types::Health {
     serde_json::from_str(r##"{
@@ -130,7 +152,7 @@ pub fn invalid_request() -> types::Error {
     serde_json::from_str(r##"{
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "invalid_request",
-  "message": "path parameter `user_id`: invalid value: string \"abc\", expected an integer from 1 to 9007199254740991"
+  "message": "request body `phone`: expected a phone number in international form: `+` and 7 to 15 digits"
 }"##).expect("checked when it was generated")
 }
 
@@ -149,6 +171,15 @@ pub fn payload_too_large() -> types::Error {
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "payload_too_large",
   "message": "The request body is larger than 65536 bytes"
+}"##).expect("checked when it was generated")
+}
+
+/// An error with the code `phone_missing`.
+pub fn phone_missing() -> types::Error {
+    serde_json::from_str(r##"{
+  "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
+  "error_code": "phone_missing",
+  "message": "The channel sms needs a phone number"
 }"##).expect("checked when it was generated")
 }
 

@@ -58,5 +58,5 @@ pub struct OrderItem {
 pub(crate) fn each_product_once<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<OrderItemCreate>>, D::Error> {
-    each_once(deserializer, 100, "the product", |item: &OrderItemCreate| item.product_id).map(Some)
+    each_once(deserializer, 1..=100, "the product", |item: &OrderItemCreate| item.product_id).map(Some)
 }

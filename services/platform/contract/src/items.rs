@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
+use std::ops::RangeInclusive;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// Deserializes 1 to `max` items that all differ in their `key`. `what` names the key to the client.
+/// Deserializes as many items as `length` says, which all differ in their `key`. `what` names the key to the client.
 ///
-/// The schema of the field says the same, with `#[schemars(length(min = 1, max = …))]` and a sentence.
+/// The schema of the field says the same, with `#[schemars(length(min = …, max = …))]` and a sentence.
 pub fn each_once<'de, T, K, D>(
     deserializer: D,
-    max: usize,
+    length: RangeInclusive<usize>,
     what: &str,
     key: impl Fn(&T) -> K,
 ) -> Result<Vec<T>, D::Error>
@@ -21,8 +22,9 @@ where
     D: Deserializer<'de>,
 {
     let items = Vec::<T>::deserialize(deserializer)?;
-    if !(1..=max).contains(&items.len()) {
-        return Err(D::Error::custom(format_args!("expected 1 to {max} items, got {}", items.len())));
+    if !length.contains(&items.len()) {
+        let (min, max) = length.into_inner();
+        return Err(D::Error::custom(format_args!("expected {min} to {max} items, got {}", items.len())));
     }
     let mut seen = HashSet::new();
     match items.iter().find(|item| !seen.insert(key(item))) {
@@ -38,7 +40,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<i64>, String> {
-        each_once(&mut Deserializer::from_str(text), 3, "the number", |number| *number)
+        each_once(&mut Deserializer::from_str(text), 1..=3, "the number", |number| *number)
             .map_err(|error| error.to_string())
     }
 

@@ -96,5 +96,5 @@ pub struct ReservationPath {
 }
 
 fn each_product_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ReservationItem>, D::Error> {
-    each_once(deserializer, 100, "the product", |item: &ReservationItem| item.product_id)
+    each_once(deserializer, 1..=100, "the product", |item: &ReservationItem| item.product_id)
 }

@@ -1,12 +1,13 @@
 //! The contract of user-service: its operations, what they accept, what they return and how they fail.
 //!
-//! The service owns users: their names and e-mail addresses. It knows nothing of orders; a user can be deleted while orders
+//! The service owns users: their names, their e-mail addresses, and how they want to be notified. It knows nothing of orders; a user can be deleted while orders
 //! refer to them.
 //!
 //! This crate has no behaviour. The service implements [`UserServiceApi`]; [`service_contract()`] makes the OpenAPI document of
 //! it, checked in as `openapi/user-service.json`. The doc comments here are that document's text, written for people who
 //! will never see this code.
 
+mod contact;
 mod events;
 mod operations;
 
@@ -18,8 +19,9 @@ use dropshot::{HttpError, HttpResponseDeleted, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use contact::{Channel, Contact, ContactReplace, Language, PhoneNumber};
 pub use events::{UserDeleted, UserRegistered};
-pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, service_contract};
+pub use operations::{EMAIL_TAKEN, PHONE_MISSING, USER_NOT_FOUND, service_contract};
 
 /// The operations of user-service.
 #[dropshot::api_description {
@@ -28,7 +30,8 @@ pub use operations::{EMAIL_TAKEN, USER_NOT_FOUND, service_contract};
         policy = dropshot::EndpointTagPolicy::ExactlyOne,
         tags = {
             "users" = {
-                description = "The people who place orders: create, read, list, replace and delete them.",
+                description = "The people who place orders: create, read, list, replace and delete them, and set how they are
+                               notified.",
             },
         },
     },
@@ -95,6 +98,26 @@ pub trait UserServiceApi {
         rqctx: RequestContext<Self::Context>,
         path: PathParams<UserPath>,
     ) -> Result<Answer<HttpResponseDeleted>, HttpError>;
+
+    /// Read how a user is notified
+    ///
+    /// Returns what was last set. A user for whom nothing was set is notified by e-mail, in English.
+    #[endpoint { method = GET, path = "/api/v1/users/{user_id}/contact", tags = ["users"] }]
+    async fn contact_view(
+        rqctx: RequestContext<Self::Context>,
+        path: PathParams<UserPath>,
+    ) -> Result<Answer<HttpResponseOk<Contact>>, HttpError>;
+
+    /// Set how a user is notified
+    ///
+    /// Replaces phone number, language and channels; without a phone number the user has none afterwards. Sending the same
+    /// again changes nothing, so the request is safe to repeat.
+    #[endpoint { method = PUT, path = "/api/v1/users/{user_id}/contact", tags = ["users"] }]
+    async fn contact_replace(
+        rqctx: RequestContext<Self::Context>,
+        path: PathParams<UserPath>,
+        body: JsonBody<ContactReplace>,
+    ) -> Result<Answer<HttpResponseOk<Contact>>, HttpError>;
 }
 
 contract::integer_type! {

@@ -6,7 +6,7 @@ use contract::operation::Operation;
 use dropshot::ErrorStatusCode;
 
 use crate::events::events;
-use crate::{User, UserCreate, UserPage, UserReplace, user_service_api_mod};
+use crate::{Contact, ContactReplace, User, UserCreate, UserPage, UserReplace, user_service_api_mod};
 
 /// No user has the id.
 pub const USER_NOT_FOUND: ErrorCode = ErrorCode {
@@ -26,12 +26,21 @@ pub const EMAIL_TAKEN: ErrorCode = ErrorCode {
     retry_after_s: None,
 };
 
+/// The channels include `sms`, but there is no phone number.
+pub const PHONE_MISSING: ErrorCode = ErrorCode {
+    code: "phone_missing",
+    status: ErrorStatusCode::UNPROCESSABLE_ENTITY,
+    when: "The channels include `sms`, but there is no `phone`. Nothing was changed.",
+    message: "The channel sms needs a phone number",
+    retry_after_s: None,
+};
+
 /// The contract of user-service.
 pub fn service_contract() -> Contract {
     Contract {
         service: "user-service",
         port: 8001,
-        version: semver::Version::new(0, 4, 0),
+        version: semver::Version::new(0, 5, 0),
         summary: "Owns the users of the Orders & Notifications Platform.",
         repeating: "Requests with `GET`, `PUT` and `DELETE` are safe to repeat: after a 503 wait for the seconds in \
                     `Retry-After` and try again. `user_create` is safe to repeat if it carries an `Idempotency-Key`. \
@@ -69,5 +78,15 @@ fn operations() -> Vec<Operation> {
             .fails(BODY)
             .fails(&[INVALID_REQUEST, USER_NOT_FOUND, EMAIL_TAKEN]),
         Operation::new("user_delete", "The user is gone.").fails(WRITE).fails(&[INVALID_REQUEST, USER_NOT_FOUND]),
+        Operation::new("contact_view", "How the user is notified.")
+            .answers::<Contact>()
+            .fails(READ)
+            .fails(&[INVALID_REQUEST, USER_NOT_FOUND]),
+        Operation::new("contact_replace", "How the user is notified now.")
+            .takes::<ContactReplace>()
+            .answers::<Contact>()
+            .fails(WRITE)
+            .fails(BODY)
+            .fails(&[INVALID_REQUEST, USER_NOT_FOUND, PHONE_MISSING]),
     ]
 }
