@@ -9,8 +9,8 @@ use dropshot::{
 use service_runtime::guard::{self, Guard};
 use slog::info;
 use user_service_api::{
-    EMAIL_TAKEN, USER_NOT_FOUND, User, UserCreate, UserListQuery, UserPage, UserPath, UserReplace, UserServiceApi,
-    user_service_api_mod,
+    Contact, ContactReplace, EMAIL_TAKEN, PHONE_MISSING, USER_NOT_FOUND, User, UserCreate, UserListQuery, UserPage,
+    UserPath, UserReplace, UserServiceApi, user_service_api_mod,
 };
 
 use crate::users::{UserError, Users};
@@ -26,6 +26,7 @@ impl From<UserError> for HttpError {
         match error {
             UserError::NotFound => USER_NOT_FOUND.to_error(),
             UserError::EmailTaken => EMAIL_TAKEN.to_error(),
+            UserError::PhoneMissing => PHONE_MISSING.to_error(),
             UserError::Key(error) => error.into(),
             UserError::Page(error) => error.into(),
             UserError::Database(error) => error.into(),
@@ -81,6 +82,26 @@ impl UserServiceApi for UserService {
             users.delete(path.user_id, &request).await?;
             info!(request.log, "user deleted"; "user_id" => path.user_id.get());
             Ok(HttpResponseDeleted())
+        })
+        .await
+    }
+
+    async fn contact_view(
+        rqctx: RequestContext<Context>,
+        PathParams(path): PathParams<UserPath>,
+    ) -> Result<Answer<HttpResponseOk<Contact>>, HttpError> {
+        guard::handle(&rqctx, |users, _| async move { Ok(HttpResponseOk(users.contact(path.user_id).await?)) }).await
+    }
+
+    async fn contact_replace(
+        rqctx: RequestContext<Context>,
+        PathParams(path): PathParams<UserPath>,
+        JsonBody(contact): JsonBody<ContactReplace>,
+    ) -> Result<Answer<HttpResponseOk<Contact>>, HttpError> {
+        guard::handle(&rqctx, |users, request| async move {
+            let contact = users.replace_contact(path.user_id, contact).await?;
+            info!(request.log, "contact replaced"; "user_id" => path.user_id.get());
+            Ok(HttpResponseOk(contact))
         })
         .await
     }

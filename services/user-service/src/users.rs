@@ -12,7 +12,9 @@ use service_runtime::guard::RequestScope;
 use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of, same_filter};
 use slog::info;
-use user_service_api::{User, UserCreate, UserId, UserIds, UserListQuery, UserPage, UserReplace};
+use user_service_api::{
+    Channel, Contact, ContactReplace, User, UserCreate, UserId, UserIds, UserListQuery, UserPage, UserReplace,
+};
 
 use crate::store::UserStore;
 
@@ -23,6 +25,8 @@ pub(crate) enum UserError {
     NotFound,
     #[error("another user has this e-mail address")]
     EmailTaken,
+    #[error("the channel sms needs a phone number")]
+    PhoneMissing,
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
@@ -89,6 +93,20 @@ impl Users {
 
     pub(crate) async fn replace(&self, id: UserId, user: UserReplace) -> Result<User, UserError> {
         self.store.update(id, &user.email, &user.name).await?.ok_or(UserError::NotFound)
+    }
+
+    pub(crate) async fn contact(&self, id: UserId) -> Result<Contact, UserError> {
+        self.store.find_contact(id).await?.ok_or(UserError::NotFound)
+    }
+
+    pub(crate) async fn replace_contact(&self, id: UserId, contact: ContactReplace) -> Result<Contact, UserError> {
+        let ContactReplace { phone, language, channels } = contact;
+        if phone.is_none() && channels.contains(&Channel::Sms) {
+            return Err(UserError::PhoneMissing);
+        }
+        let channels = Channel::ALL.into_iter().filter(|channel| channels.contains(channel)).collect();
+        let contact = Contact { phone, language, channels };
+        if self.store.update_contact(id, &contact).await? { Ok(contact) } else { Err(UserError::NotFound) }
     }
 
     pub(crate) async fn delete(&self, id: UserId, request: &RequestScope) -> Result<(), UserError> {

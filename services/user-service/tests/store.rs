@@ -7,7 +7,7 @@ use service_runtime::database::DatabaseError;
 use service_testing::{Kind, TestDatabase, on_both_databases};
 use user_service::SERVICE;
 use user_service::store::UserStore;
-use user_service_api::{EmailAddress, User, UserCreate, UserId, UserName};
+use user_service_api::{Channel, Contact, EmailAddress, User, UserCreate, UserId, UserName};
 
 async fn store(database: &TestDatabase) -> UserStore {
     UserStore::new(SERVICE.open(&database.url, 10).await.unwrap(), SERVICE.outbox().unwrap())
@@ -30,6 +30,11 @@ async fn try_insert(store: &UserStore, address: &str, full_name: &str) -> Result
     store.insert(&user, Utc::now(), None, None).await.map(|(user, _)| user)
 }
 
+fn contact(phone: Option<&str>, language: &str, channels: &[Channel]) -> Contact {
+    let phone = phone.map(|phone| phone.parse().unwrap());
+    Contact { phone, language: language.parse().unwrap(), channels: channels.to_vec() }
+}
+
 async fn insert(store: &UserStore, address: &str) -> User {
     try_insert(store, address, "John Doe").await.unwrap()
 }
@@ -43,13 +48,15 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
     assert_eq!(store.find_by_email(&email("a@example.com")).await.unwrap(), None);
     assert_eq!(store.list_after(0, 20).await.unwrap(), []);
     assert_eq!(store.update(id(1), &email("a@example.com"), &name("John Doe")).await.unwrap(), None);
+    assert_eq!(store.find_contact(id(1)).await.unwrap(), None);
+    assert!(!store.update_contact(id(1), &contact(None, "en", &[])).await.unwrap());
     assert!(!store.delete(id(1), Utc::now(), None).await.unwrap());
     let user = insert(&store, "a@example.com").await;
     assert!(store.delete(user.id, Utc::now(), None).await.unwrap());
 
     opened.ping().await.unwrap();
     let statements = service_testing::check_index_scans(&opened).await.unwrap();
-    assert_eq!(statements.len(), 9, "{statements:?}");
+    assert_eq!(statements.len(), 11, "{statements:?}");
 }
 
 on_both_databases! {
@@ -62,6 +69,24 @@ on_both_databases! {
         assert_eq!(store.find(id(1)).await.unwrap(), Some(user));
         assert_eq!(store.find(id(2)).await.unwrap(), None);
         assert_eq!(store.find(id(UserId::MAX)).await.unwrap(), None);
+    }
+
+    async fn a_contact_is_read_back_unchanged_and_belongs_to_one_user(database: TestDatabase) {
+        let store = store(&database).await;
+        let (one, other) = (insert(&store, "a@example.com").await, insert(&store, "b@example.com").await);
+        let initial = contact(None, "en", &[Channel::Email]);
+        for stored in [
+            initial.clone(),
+            contact(Some("+14155550123"), "de", &[Channel::Email, Channel::Sms]),
+            contact(Some("+14155550123"), "de", &[]),
+            contact(None, "en", &[]),
+        ] {
+            assert!(store.update_contact(one.id, &stored).await.unwrap());
+            assert_eq!(store.find_contact(one.id).await.unwrap(), Some(stored));
+            assert_eq!(store.find_contact(other.id).await.unwrap(), Some(initial.clone()));
+        }
+        store.update(one.id, &email("c@example.com"), &name("Jane Doe")).await.unwrap().unwrap();
+        assert_eq!(store.find_contact(one.id).await.unwrap(), Some(contact(None, "en", &[])));
     }
 
     async fn a_name_stored_under_older_rules_stays_readable(database: TestDatabase) {

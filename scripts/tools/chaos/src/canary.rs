@@ -13,6 +13,9 @@ use rustix::fs::{FallocateFlags, fallocate};
 /// Part of every e-mail address and name of a run. Only letters, so that URL and JSON encoding keep it.
 pub(crate) const CANARY: &str = "zxqcanary";
 
+/// The digits of every phone number of a run: more than a time, an id or a duration has in common with them by chance.
+const CANARY_DIGITS: &str = "73065194826";
+
 /// The canary in base64, the encoding of page tokens, at each of the three possible byte offsets.
 const IN_BASE64: [&str; 3] = ["enhxY2FuYXJ5", "p4cWNhbmFye", "6eHFjYW5hcn"];
 
@@ -31,6 +34,11 @@ pub(crate) fn email(number: impl std::fmt::Display) -> String {
 /// A name with the canary.
 pub(crate) fn name() -> String {
     format!("Zxqcanary {CANARY}")
+}
+
+/// A phone number with the canary.
+pub(crate) fn phone() -> String {
+    format!("+{CANARY_DIGITS}")
 }
 
 /// The directory of all logs of a run.
@@ -140,8 +148,8 @@ fn occurrences(chunk: &[u8], searched: usize) -> Vec<usize> {
     let find = |text: &[u8], form: &str| -> Vec<usize> {
         memmem::find_iter(text, form).filter(|at| at + form.len() > searched).collect()
     };
-    let encoded = IN_BASE64.iter().flat_map(|form| find(chunk, form));
-    find(&lower, CANARY).into_iter().chain(encoded).collect()
+    let others = IN_BASE64.iter().chain([&CANARY_DIGITS]).flat_map(|form| find(chunk, form));
+    find(&lower, CANARY).into_iter().chain(others).collect()
 }
 
 #[cfg(test)]
@@ -164,5 +172,7 @@ mod tests {
         assert_eq!(found.occurrences, 6, "the one of which only a part was written before");
         assert_eq!(found.bytes, std::fs::metadata(&path).unwrap().len());
         assert_eq!(logs.scan().unwrap().occurrences, 6);
+        std::fs::write(logs.file("service"), phone()).unwrap();
+        assert_eq!(logs.scan().unwrap().occurrences, 7);
     }
 }

@@ -6,7 +6,10 @@ use service_runtime::database::{Batches, Database, DatabaseError, read_by_id};
 use service_runtime::events::Outbox;
 use service_runtime::idempotency::{Claim, remove_responses};
 use service_runtime::with_pool;
-use user_service_api::{EmailAddress, User, UserCreate, UserDeleted, UserId, UserName, UserRegistered};
+use user_service_api::{
+    Channel, Contact, EmailAddress, Language, PhoneNumber, User, UserCreate, UserDeleted, UserId, UserName,
+    UserRegistered,
+};
 
 /// The columns of a [`UserRow`].
 macro_rules! columns {
@@ -28,6 +31,9 @@ pub struct UserStore {
 }
 
 type UserRow = (i64, String, String);
+
+/// Phone number, language and channels.
+type ContactRow = (Option<String>, String, String);
 
 impl UserStore {
     /// The users in `database`, whose events go to `outbox`.
@@ -132,6 +138,27 @@ impl UserStore {
         }
     }
 
+    /// How the user with this id wants to be notified.
+    pub async fn find_contact(&self, id: UserId) -> Result<Option<Contact>, DatabaseError> {
+        let rows: Vec<ContactRow> = with_pool!(self.database.reader(), |pool| {
+            sqlx::query_as("SELECT phone, language, channels FROM users WHERE id = $1").bind(id.get()).fetch_all(pool)
+        })?;
+        Ok(rows.into_iter().next().map(contact).transpose()?)
+    }
+
+    /// Sets how the user with this id wants to be notified; returns whether it exists.
+    pub async fn update_contact(&self, id: UserId, contact: &Contact) -> Result<bool, DatabaseError> {
+        let channels: Vec<&str> = contact.channels.iter().map(|channel| channel.as_str()).collect();
+        with_pool!(self.database.writer(), |pool| async {
+            let update = sqlx::query("UPDATE users SET phone = $2, language = $3, channels = $4 WHERE id = $1")
+                .bind(id.get())
+                .bind(contact.phone.as_ref().map(PhoneNumber::as_str))
+                .bind(contact.language.as_str())
+                .bind(channels.join(","));
+            Ok(update.execute(pool).await?.rows_affected() > 0)
+        })
+    }
+
     /// Deletes the user with this id, and the response stored about its creation; returns whether it existed.
     pub async fn delete(
         &self,
@@ -185,5 +212,17 @@ fn user((id, email, name): UserRow) -> sqlx::Result<User> {
         id: id.try_into().map_err(DatabaseError::decode_error)?,
         email: EmailAddress::from_stored(email),
         name: UserName::from_stored(name),
+    })
+}
+
+fn contact((phone, language, channels): ContactRow) -> sqlx::Result<Contact> {
+    let channel = |name: &str| {
+        let known = Channel::ALL.into_iter().find(|channel| channel.as_str() == name);
+        known.ok_or_else(|| DatabaseError::decode_error(std::io::Error::other("unknown channel")))
+    };
+    Ok(Contact {
+        phone: phone.map(PhoneNumber::from_stored),
+        language: Language::from_stored(language),
+        channels: channels.split_terminator(',').map(channel).collect::<sqlx::Result<_>>()?,
     })
 }

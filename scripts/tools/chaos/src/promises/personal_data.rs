@@ -8,7 +8,7 @@ use harness::measurements::mib;
 use harness::proxy::Mode;
 use service_testing::KINDS;
 
-use crate::canary::{CANARY, email, name};
+use crate::canary::{CANARY, email, name, phone};
 use crate::platform::{ORDERS, Platform, Setup, USER_SERVICE, USERS, unique};
 use crate::run::Run;
 use crate::verdict::Verdict;
@@ -53,7 +53,7 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     verdict.none(format_args!("occurrences in {searched}"), found.occurrences);
     verdict.failures.extend(found.examples.into_iter().take(10));
     Ok(verdict.with_method(
-        "a canary as every e-mail address and name of this run, and in every part of valid and invalid requests; then \
+        "a canary as every e-mail address, name and phone number of this run, and in every part of valid and invalid requests; then \
          all logs of all processes are searched",
     ))
 }
@@ -63,6 +63,7 @@ fn everywhere() -> Vec<Vec<u8>> {
     let (email, name, number) = (email(unique()), name(), unique());
     let encoded = email.replace('@', "%40").replace('+', "%2B");
     let user = format!(r#"{{"email":"{email}","name":"{name}"}}"#);
+    let contact = format!(r#"{{"phone":"{}","language":"en","channels":["sms"]}}"#, phone());
     let long = format!(r#"{{"email":"{email}","name":"{}"}}"#, name.repeat(10_000));
     let bodies = [
         user.clone(),
@@ -79,11 +80,20 @@ fn everywhere() -> Vec<Vec<u8>> {
         format!(r#"{{"status":"{email}"}}"#),
         format!("\"{email}\""),
         email.clone(),
+        contact.clone(),
+        contact.replace("\"+", "\""),
+        contact.replace("phone", &email),
         long,
     ];
     let mut requests = Vec::new();
-    for path in [USERS.to_owned(), ORDERS.to_owned(), format!("{USERS}/1"), format!("{ORDERS}/1/status")] {
-        let method = if path.ends_with('s') && !path.ends_with("status") { "POST" } else { "PUT" };
+    for path in [
+        USERS.to_owned(),
+        ORDERS.to_owned(),
+        format!("{USERS}/1"),
+        format!("{USERS}/1/contact"),
+        format!("{ORDERS}/1/status"),
+    ] {
+        let method = if [USERS, ORDERS].contains(&path.as_str()) { "POST" } else { "PUT" };
         for body in &bodies {
             for extra in [
                 String::new(),
