@@ -43,8 +43,8 @@ impl Running {
         assert_eq!(request.send().await.unwrap().status(), 201);
     }
 
-    async fn set_status(&self, status: &str) {
-        let request = reqwest::Client::new().put(format!("{}/api/v1/orders/1/status", self.server.url()));
+    async fn set_status(&self, order: u64, status: &str) {
+        let request = reqwest::Client::new().put(format!("{}/api/v1/orders/{order}/status", self.server.url()));
         assert_eq!(request.json(&json!({"status": status})).send().await.unwrap().status(), 200);
     }
 
@@ -68,31 +68,36 @@ on_both_databases! {
     async fn the_events_of_an_order_match_the_examples(database: TestDatabase) {
         let carrier = TestCarrier::embedded();
         let transport = carrier.open().await;
-        let names = ["order.created", "order.confirmed", "order.cancelled"];
-        let mut listener = Listener::new(&transport, &names);
+        let names = ["order.created", "order.confirmed", "order.completed", "order.cancelled"];
+        let mut listener = Listener::new(&transport, &names).await;
         let running = start(&database, transport).await;
-        running.place().await;
-        running.set_status("confirmed").await;
-        // Nothing changes, so nothing is published.
-        running.set_status("confirmed").await;
-        running.set_status("cancelled").await;
-        let mut reservation_id = None;
-        for name in names {
-            let event = listener.next().await;
-            let mut example = examples(name).remove(0);
-            // It is drawn for each order.
-            let drawn = reservation_id.get_or_insert_with(|| event["data"]["reservation_id"].clone());
-            example["reservation_id"] = drawn.clone();
-            assert_eq!((&event["type"], &event["data"]), (&json!(name), &example));
-            assert_eq!((&event["source"], &event["subject"]), (&json!("/order-service"), &json!("1")));
-            assert_eq!(event["traceparent"].as_str().unwrap().len(), 55, "{event}");
+        for (order, last) in [(1, "cancelled"), (2, "completed")] {
+            running.place().await;
+            running.set_status(order, "confirmed").await;
+            // Nothing changes, so nothing is published.
+            running.set_status(order, "confirmed").await;
+            running.set_status(order, last).await;
+            let mut reservation_id = None;
+            for name in ["order.created", "order.confirmed", &format!("order.{last}")] {
+                let event = listener.next().await;
+                let mut example = examples(name).remove(0);
+                example["order_id"] = order.into();
+                // It is drawn for each order.
+                let drawn = reservation_id.get_or_insert_with(|| event["data"]["reservation_id"].clone());
+                if let Some(id) = example.get_mut("reservation_id") {
+                    *id = drawn.clone();
+                }
+                assert_eq!((&event["type"], &event["data"]), (&json!(name), &example));
+                assert_eq!((&event["source"], &event["subject"]), (&json!("/order-service"), &json!(order.to_string())));
+                assert_eq!(event["traceparent"].as_str().unwrap().len(), 55, "{event}");
+            }
         }
     }
 
     async fn an_order_whose_items_were_sold_meanwhile_is_cancelled(database: TestDatabase) {
         let carrier = TestCarrier::embedded();
         let transport = carrier.open().await;
-        let mut listener = Listener::new(&transport, &["order.cancelled"]);
+        let mut listener = Listener::new(&transport, &["order.cancelled"]).await;
         let running = start(&database, transport.clone()).await;
         running.place().await;
         publish(&transport, &stock_rejected()).await;
@@ -109,8 +114,8 @@ on_both_databases! {
         let transport = carrier.open().await;
         let running = start(&database, transport.clone()).await;
         running.place().await;
-        running.set_status("confirmed").await;
-        running.set_status("completed").await;
+        running.set_status(1, "confirmed").await;
+        running.set_status(1, "completed").await;
         publish(&transport, &stock_rejected()).await;
         while !running.log.text().contains("event handled") {
             tokio::task::yield_now().await;

@@ -232,7 +232,7 @@ on_both_carriers! {
         let log = CapturedLog::default();
         let mut config = config_of(&SERVICE, &database.url, &[]);
         config.transport = Some(transport.clone());
-        let mut listener = Listener::new(&transport, &["stock.reserved", "stock.released", "stock.rejected"]);
+        let mut listener = Listener::new(&transport, &["stock.reserved", "stock.released", "stock.rejected"]).await;
         let server = SERVICE.start(&config, &log.logger(&[SERVICE.document])).await.unwrap();
         let id = shop.reserve(2, Utc::now()).await;
         for (number, sample) in [ORDER_CREATED, ORDER_CONFIRMED, ORDER_CANCELLED].into_iter().enumerate() {

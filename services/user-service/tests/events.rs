@@ -11,7 +11,7 @@ on_both_databases! {
     async fn published_events_match_the_examples_without_personal_data(database: TestDatabase) {
         let carrier = TestCarrier::embedded();
         let transport = carrier.open().await;
-        let mut listener = Listener::new(&transport, &["user.registered", "user.deleted"]);
+        let mut listener = Listener::new(&transport, &["user.registered", "user.deleted"]).await;
         let mut config = config_of(&SERVICE, &database.url, &[]);
         config.transport = Some(transport);
         let log = CapturedLog::default().logger(&[SERVICE.document]);

@@ -853,7 +853,7 @@ impl CliCommand {
             Self::CategoryList => {
                 crate::entry::Entry {
                     noun: "category",
-                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list\n                               categories.",
+                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list categories.",
                     verb: "list",
                     body: &[],
                 }
@@ -861,7 +861,7 @@ impl CliCommand {
             Self::ProductList => {
                 crate::entry::Entry {
                     noun: "product",
-                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list\n                               categories.",
+                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list categories.",
                     verb: "list",
                     body: &[],
                 }
@@ -869,7 +869,7 @@ impl CliCommand {
             Self::ProductCreate => {
                 crate::entry::Entry {
                     noun: "product",
-                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list\n                               categories.",
+                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list categories.",
                     verb: "create",
                     body: &[
                         ("category", true),
@@ -883,7 +883,7 @@ impl CliCommand {
             Self::ProductView => {
                 crate::entry::Entry {
                     noun: "product",
-                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list\n                               categories.",
+                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list categories.",
                     verb: "view",
                     body: &[],
                 }
@@ -891,7 +891,7 @@ impl CliCommand {
             Self::ProductReplace => {
                 crate::entry::Entry {
                     noun: "product",
-                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list\n                               categories.",
+                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list categories.",
                     verb: "replace",
                     body: &[
                         ("category", true),
@@ -904,7 +904,7 @@ impl CliCommand {
             Self::ProductDelete => {
                 crate::entry::Entry {
                     noun: "product",
-                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list\n                               categories.",
+                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list categories.",
                     verb: "delete",
                     body: &[],
                 }
@@ -912,7 +912,7 @@ impl CliCommand {
             Self::ProductChangeStock => {
                 crate::entry::Entry {
                     noun: "product",
-                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list\n                               categories.",
+                    group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list categories.",
                     verb: "change-stock",
                     body: &[("quantity-change", true)],
                 }

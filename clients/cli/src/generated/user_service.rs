@@ -158,7 +158,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("The user's id."),
             )
             .about(
-                "Read how a user is notified\n\nReturns what was last set. A user for whom nothing was set is notified by e-mail, in English.",
+                "Read how a user is notified\n\nReturns what was last set, with the channels in a fixed order. A user for whom nothing was set is to be notified by e-mail, in English.",
             )
     }
     pub fn cli_contact_replace() -> ::clap::Command {
@@ -591,7 +591,7 @@ impl CliCommand {
             Self::UserList => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are notified.",
                     verb: "list",
                     body: &[],
                 }
@@ -599,7 +599,7 @@ impl CliCommand {
             Self::UserCreate => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are notified.",
                     verb: "create",
                     body: &[("email", true), ("name", true)],
                 }
@@ -607,7 +607,7 @@ impl CliCommand {
             Self::UserView => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are notified.",
                     verb: "view",
                     body: &[],
                 }
@@ -615,7 +615,7 @@ impl CliCommand {
             Self::UserReplace => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are notified.",
                     verb: "replace",
                     body: &[("email", true), ("name", true)],
                 }
@@ -623,7 +623,7 @@ impl CliCommand {
             Self::UserDelete => {
                 crate::entry::Entry {
                     noun: "user",
-                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are notified.",
                     verb: "delete",
                     body: &[],
                 }
@@ -631,7 +631,7 @@ impl CliCommand {
             Self::ContactView => {
                 crate::entry::Entry {
                     noun: "contact",
-                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are notified.",
                     verb: "view",
                     body: &[],
                 }
@@ -639,7 +639,7 @@ impl CliCommand {
             Self::ContactReplace => {
                 crate::entry::Entry {
                     noun: "contact",
-                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are\n                               notified.",
+                    group: "The people who place orders: create, read, list, replace and delete them, and set how they are notified.",
                     verb: "replace",
                     body: &[("language", true), ("phone", false)],
                 }

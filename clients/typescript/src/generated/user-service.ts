@@ -68,7 +68,7 @@ export interface paths {
         };
         /**
          * Read how a user is notified
-         * @description Returns what was last set. A user for whom nothing was set is notified by e-mail, in English.
+         * @description Returns what was last set, with the channels in a fixed order. A user for whom nothing was set is to be notified by e-mail, in English.
          */
         get: operations["contact_view"];
         /**
@@ -140,7 +140,7 @@ export interface components {
          *     - `phone`: The user's phone number.
          */
         Contact: {
-            /** @description Where notifications are sent: each channel once, in any order. If there is none, nothing is sent. */
+            /** @description The channels on which notifications are sent, each once. If there is none, nothing is sent. */
             channels: components["schemas"]["Channel"][];
             language: components["schemas"]["Language"];
             phone?: components["schemas"]["PhoneNumber"];
@@ -152,7 +152,7 @@ export interface components {
          *     - `phone`: The user's phone number; required for the channel `sms`.
          */
         ContactReplace: {
-            /** @description Where to send notifications: each channel once, in any order. If there is none, nothing is sent. */
+            /** @description The channels on which to send notifications, each once, in any order. If there is none, nothing is sent. */
             channels: components["schemas"]["Channel"][];
             language: components["schemas"]["Language"];
             phone?: components["schemas"]["PhoneNumber"];
@@ -210,7 +210,7 @@ export interface components {
         /** @description A unique name for one request: visible ASCII, spaces only inside. Make a new one for each thing to create, for example a random UUID, and send it again only to repeat the same request. */
         IdempotencyKey: string;
         /**
-         * @description A language: two letters, as in ISO 639-1. Where there are no texts in it, they are in English.
+         * @description A language: two lower-case letters, as in ISO 639-1, without a region. Notifications are in English if there are no texts in this language.
          * @example en
          */
         Language: string;
@@ -220,7 +220,7 @@ export interface components {
          */
         PageLimit: number;
         /**
-         * @description A phone number in international form: `+`, the country code, and the number, 7 to 15 digits together.
+         * @description A phone number in international form (E.164): `+`, the country code, which does not begin with 0, and the number; 7 to 15 digits without spaces.
          * @example +14155550123
          */
         PhoneNumber: string;

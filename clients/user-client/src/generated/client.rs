@@ -68,7 +68,7 @@ pub mod types {
 - `phone`: The user's phone number.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct Contact {
-        ///Where notifications are sent: each channel once, in any order. If there is none, nothing is sent.
+        ///The channels on which notifications are sent, each once. If there is none, nothing is sent.
         pub channels: ::std::vec::Vec<Channel>,
         ///The language of notifications.
         pub language: Language,
@@ -88,7 +88,7 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     pub struct ContactReplace {
-        ///Where to send notifications: each channel once, in any order. If there is none, nothing is sent.
+        ///The channels on which to send notifications, each once, in any order. If there is none, nothing is sent.
         pub channels: ::std::vec::Vec<Channel>,
         ///The language of notifications.
         pub language: Language,
@@ -305,7 +305,7 @@ pub mod types {
                 })
         }
     }
-    ///A language: two letters, as in ISO 639-1. Where there are no texts in it, they are in English.
+    ///A language: two lower-case letters, as in ISO 639-1, without a region. Notifications are in English if there are no texts in this language.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
     pub struct Language(::std::string::String);
@@ -421,7 +421,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///A phone number in international form: `+`, the country code, and the number, 7 to 15 digits together.
+    ///A phone number in international form (E.164): `+`, the country code, which does not begin with 0, and the number; 7 to 15 digits without spaces.
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
     pub struct PhoneNumber(::std::string::String);
@@ -1565,7 +1565,7 @@ let response = client.user_delete()
     }
     /**Read how a user is notified
 
-Returns what was last set. A user for whom nothing was set is notified by e-mail, in English.
+Returns what was last set, with the channels in a fixed order. A user for whom nothing was set is to be notified by e-mail, in English.
 
 Sends a `GET` request to `/api/v1/users/{user_id}/contact`
 

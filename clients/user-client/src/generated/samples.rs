@@ -152,7 +152,7 @@ pub fn invalid_request() -> types::Error {
     serde_json::from_str(r##"{
   "request_id": "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11",
   "error_code": "invalid_request",
-  "message": "request body `phone`: expected a phone number in international form: `+` and 7 to 15 digits"
+  "message": "request body `phone`: expected a phone number in international form: `+`, a country code that does not begin with 0, and the number; 7 to 15 digits without spaces"
 }"##).expect("checked when it was generated")
 }
 

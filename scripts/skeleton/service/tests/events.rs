@@ -26,7 +26,7 @@ on_both_databases! {
     async fn a_created_widget_is_published_as_in_the_example(database: TestDatabase) {
         let carrier = TestCarrier::embedded();
         let transport = carrier.open().await;
-        let mut listener = Listener::new(&transport, &["widget.created"]);
+        let mut listener = Listener::new(&transport, &["widget.created"]).await;
         let (client, _server) = start(&database, transport).await;
         client.widget_create().body_map(|body| body.name("First widget")).send().await.unwrap();
         let event = listener.next().await;

@@ -64,18 +64,18 @@ impl Shopper {
         let body = format!(r#"{{"reservation_id":"{reservation}","items":{items}}}"#);
         let reply = self.send(&post(RESERVATIONS, None, &body)).await?;
         Ok(match (reply.status, error_code(&reply.body).as_str()) {
-            (201, _) if reply.json()["status"] == "held" => Outcome::Granted("held"),
+            (201, _) if reply.json()["status"] == "held" => Outcome::Held,
             (409, "insufficient_stock") => Outcome::SoldOut,
             _ => Outcome::Wrong(String::from_utf8_lossy(&reply.body).into_owned()),
         })
     }
 
-    /// Calls `operation` (bind, commit or release) of a reservation, which has `status` afterwards.
-    pub(crate) async fn settle(&mut self, reservation: &str, operation: &str, status: &'static str) -> Result<Outcome> {
-        let reply = self.send(&post(&format!("{RESERVATIONS}/{reservation}/{operation}"), None, "")).await?;
-        let settled = reply.status == 200 && reply.json()["status"] == status;
+    /// Releases a reservation.
+    pub(crate) async fn release(&mut self, reservation: &str) -> Result<Outcome> {
+        let reply = self.send(&post(&format!("{RESERVATIONS}/{reservation}/release"), None, "")).await?;
+        let released = reply.status == 200 && reply.json()["status"] == "released";
         let wrong = || Outcome::Wrong(String::from_utf8_lossy(&reply.body).into_owned());
-        Ok(if settled { Outcome::Granted(status) } else { wrong() })
+        Ok(if released { Outcome::Released } else { wrong() })
     }
 
     /// The status of a reservation; `None`: there is none.
@@ -98,11 +98,13 @@ impl Shopper {
     }
 }
 
-/// What a buyer was told last.
+/// A buyer's last answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It has a reservation with this status.
-    Granted(&'static str),
+    /// It has a reservation.
+    Held,
+    /// It has released its reservation.
+    Released,
     /// 409 `insufficient_stock`.
     SoldOut,
     /// Something else, or nothing within the time limit.
@@ -189,19 +191,11 @@ async fn buy_all(shared: Arc<Shared>, mut shopper: Shopper) -> (Vec<Buyer>, Coun
     (buyers, shopper.failures)
 }
 
-/// Reserves a piece, and goes on as orders do: some are placed, some of these are paid, some are cancelled.
+/// Reserves a piece; some of the first buyers release it again.
 async fn buy(shopper: &mut Shopper, reservation: &str, product: i64, number: usize) -> Result<Outcome> {
-    let mut outcome = shopper.reserve(reservation, product).await?;
-    let steps: &[(&str, &'static str)] = match number % 4 {
-        1 => &[("bind", "bound")],
-        2 => &[("bind", "bound"), ("commit", "committed")],
-        3 if number < RELEASING => &[("release", "released")],
-        _ => &[],
-    };
-    for (operation, status) in steps {
-        if matches!(outcome, Outcome::Granted(_)) {
-            outcome = shopper.settle(reservation, operation, status).await?;
-        }
+    let outcome = shopper.reserve(reservation, product).await?;
+    if outcome == Outcome::Held && number < RELEASING && number % 4 == 3 {
+        return shopper.release(reservation).await;
     }
     Ok(outcome)
 }

@@ -132,7 +132,7 @@ on_both_databases! {
         server.stop().await;
     }
 
-    async fn a_rolled_back_transaction_tells_nothing(database: TestDatabase) {
+    async fn a_rolled_back_transaction_publishes_nothing(database: TestDatabase) {
         let opened = SERVICE.open(&database.url, 4).await.unwrap();
         let own = SERVICE.outbox().unwrap();
         let event = own.event(&OrderCreated { order_id: 1.try_into().unwrap() }, Utc::now(), None).unwrap();

@@ -1,5 +1,6 @@
 //! Starts RabbitMQ brokers in temporary directories, on free ports, each with an epmd of its own.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -50,7 +51,7 @@ impl Broker {
     /// Creates and starts a broker.
     pub fn start() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("rabbitmq-").tempdir()?;
-        let ports = Ports::free();
+        let ports = Ports::free()?;
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text);
         write("enabled_plugins", "[rabbitmq_management].\n")?;
         write(
@@ -177,21 +178,21 @@ impl Drop for Broker {
 
 impl Ports {
     /// Ports that were free a moment ago.
-    fn free() -> Self {
+    fn free() -> Result<Self> {
         // All are bound before the first is released: otherwise they could be the same.
-        let [amqp, management, distribution, epmd] = [(); 4].map(|()| free_port());
-        let port = |(port, _listener): (u16, TcpListener)| port;
-        Self { amqp: port(amqp), management: port(management), distribution: port(distribution), epmd: port(epmd) }
+        let [amqp, management, distribution, epmd] = [free_port()?, free_port()?, free_port()?, free_port()?];
+        Ok(Self { amqp: amqp.0, management: management.0, distribution: distribution.0, epmd: epmd.0 })
     }
 }
 
 /// A free port, and what keeps it. Not one of those that the system gives to connections, which could take it while the
 /// broker does not run.
-fn free_port() -> (u16, TcpListener) {
+fn free_port() -> std::io::Result<(u16, TcpListener)> {
     loop {
         let port = fastrand::u16(10_000..32_000);
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            return (port, listener);
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            bound => return bound.map(|listener| (port, listener)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Events as tests see and send them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use service_runtime::database::Database;
 use service_runtime::events::{Deliveries, Outgoing, Published, Queue, Subscription, Transport};
 use service_runtime::with_pool;
@@ -10,10 +10,16 @@ use service_runtime::with_pool;
 pub struct Listener(Deliveries);
 
 impl Listener {
-    /// Receives the events of `types` that are published from now on.
-    pub fn new(transport: &Transport, types: &[&str]) -> Self {
-        let types = types.iter().map(|name| (*name).to_owned()).collect();
-        Self(transport.subscribe(Subscription { queue: Queue::Shared("test.events".to_owned()), types }))
+    /// Receives the events of `types` that are published once this returns.
+    pub async fn new(transport: &Transport, types: &[&str]) -> Self {
+        // Bound last, so that all types are bound when it arrives.
+        let probe = json!({ "id": "probe", "type": "test.listening" });
+        let types = types.iter().copied().chain(["test.listening"]).map(str::to_owned).collect();
+        let queue = Queue::Shared("test.events".to_owned());
+        let mut listener = Self(transport.subscribe(Subscription { queue, types }));
+        publish(transport, &probe).await;
+        assert_eq!(listener.next().await, probe);
+        listener
     }
 
     /// Waits for the next event; panics if the transport is closed.

@@ -79,8 +79,8 @@ impl Cluster {
         create_database(&self.socket_directory().display().to_string()).await
     }
 
-    /// The end of the server's log if the server has crashed or was killed, which it survives while its clients lose their
-    /// connections.
+    /// The lines of the server's log around its first crash, if there was one. The server restarts after a crash; only its
+    /// clients notice.
     pub fn crash_report(&self) -> Option<String> {
         let log = std::fs::read(self.directory.path().join("server.log")).ok()?;
         let log = String::from_utf8_lossy(&log);

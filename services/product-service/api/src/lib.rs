@@ -41,7 +41,7 @@ pub use reservation::{
         policy = dropshot::EndpointTagPolicy::ExactlyOne,
         tags = {
             "products" = {
-                description = "The catalogue: create, read, list, search, replace and delete products, change their stock, and list
+                description = "The catalogue: create, read, list, search, replace and delete products, change their stock, and list \
                                categories.",
             },
             "reservations" = {

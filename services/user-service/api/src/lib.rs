@@ -1,7 +1,7 @@
 //! The contract of user-service: its operations, what they accept, what they return and how they fail.
 //!
-//! The service owns users: their names, their e-mail addresses, and how they want to be notified. It knows nothing of orders; a user can be deleted while orders
-//! refer to them.
+//! The service owns users: their names, their e-mail addresses, and how they want to be notified. It knows nothing of
+//! orders; a user can be deleted while orders refer to them.
 //!
 //! This crate has no behaviour. The service implements [`UserServiceApi`]; [`service_contract()`] makes the OpenAPI document of
 //! it, checked in as `openapi/user-service.json`. The doc comments here are that document's text, written for people who
@@ -30,7 +30,7 @@ pub use operations::{EMAIL_TAKEN, PHONE_MISSING, USER_NOT_FOUND, service_contrac
         policy = dropshot::EndpointTagPolicy::ExactlyOne,
         tags = {
             "users" = {
-                description = "The people who place orders: create, read, list, replace and delete them, and set how they are
+                description = "The people who place orders: create, read, list, replace and delete them, and set how they are \
                                notified.",
             },
         },
@@ -101,7 +101,8 @@ pub trait UserServiceApi {
 
     /// Read how a user is notified
     ///
-    /// Returns what was last set. A user for whom nothing was set is notified by e-mail, in English.
+    /// Returns what was last set, with the channels in a fixed order. A user for whom nothing was set is to be notified by
+    /// e-mail, in English.
     #[endpoint { method = GET, path = "/api/v1/users/{user_id}/contact", tags = ["users"] }]
     async fn contact_view(
         rqctx: RequestContext<Self::Context>,

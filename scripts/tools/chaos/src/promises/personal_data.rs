@@ -82,6 +82,8 @@ fn everywhere() -> Vec<Vec<u8>> {
         email.clone(),
         contact.clone(),
         contact.replace("\"+", "\""),
+        // Not quoted.
+        contact.replace("\"+", "").replace("\",\"language", ",\"language"),
         contact.replace("phone", &email),
         long,
     ];

@@ -128,11 +128,11 @@ impl Relay {
             let (stored, refused): (Vec<_>, Vec<_>) =
                 heads.into_iter().zip(published).partition(|(_, published)| *published == Published::Stored);
             unroutable += refused.len();
-            self.remove(stored.iter().map(|((id, ..), _)| *id).collect()).await?;
-            for ((_, event_id, event_type), _) in stored {
-                self.metrics.published(&event_type);
+            for ((_, event_id, event_type), _) in &stored {
+                self.metrics.published(event_type);
                 debug!(self.log, "event published"; "event_id" => event_id, "event_type" => event_type);
             }
+            self.remove(stored.into_iter().map(|((id, ..), _)| id).collect()).await?;
             if is_last {
                 return Ok(unroutable);
             }

@@ -60,7 +60,8 @@ impl Books {
             match (statuses.get(&Some(*order_id)), status) {
                 (None, _) => self.wrong.push(format!("order {order_id} is lost")),
                 (Some(found), Some(status)) if **found != **status => {
-                    self.wrong.push(format!("order {order_id}: the customer was answered {status}, found is {found}"));
+                    self.wrong
+                        .push(format!("order {order_id}: the customer's last answer was {status}, found is {found}"));
                 }
                 _ => {}
             }
@@ -123,7 +124,7 @@ impl Books {
         }
     }
 
-    /// What product-service tells of an order, it tells once; and it rejects nothing, as there is plenty.
+    /// product-service publishes each event about an order once, and rejects nothing, as there is plenty.
     fn check_answers(&mut self, found: &Found) {
         let mut published = BTreeSet::new();
         for event in &found.by_products {

@@ -1,4 +1,4 @@
-//! Bookkeeping: what buyers were told, beside what the service says of its products and reservations.
+//! Bookkeeping: the answers to buyers, beside what the service says of its products and reservations.
 
 use std::fmt;
 
@@ -13,8 +13,6 @@ pub(super) const STOCK: i64 = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Books {
     held: usize,
-    bound: usize,
-    committed: usize,
     released: usize,
     sold_out: usize,
     /// Where the books differ, or more or less was granted than there was.
@@ -29,7 +27,7 @@ impl Books {
             found.push(shopper.status(&buyer.reservation).await?);
         }
         let books = Self::compare(buyers, &found);
-        let expected = (STOCK - books.granted() as i64, (books.held + books.bound) as i64);
+        let expected = (STOCK - books.held as i64, books.held as i64);
         self.add(books);
         for replica in [0, 1] {
             self.check_stock(shopper, product, replica, expected).await;
@@ -40,9 +38,9 @@ impl Books {
     /// Releases whatever is granted: the stock must be whole again.
     pub(super) async fn release_all(&mut self, shopper: &mut Shopper, product: i64, buyers: &[Buyer]) -> Result<()> {
         for Buyer { reservation, outcome } in buyers {
-            if matches!(outcome, Outcome::Granted(_)) {
-                let released = shopper.settle(reservation, "release", "released").await?;
-                if released != Outcome::Granted("released") {
+            if matches!(outcome, Outcome::Held | Outcome::Released) {
+                let released = shopper.release(reservation).await?;
+                if released != Outcome::Released {
                     self.wrong.push(format!("releasing {reservation} was answered with {released:?}"));
                 }
             }
@@ -65,32 +63,21 @@ impl Books {
         let mut books = Self::default();
         for (Buyer { reservation, outcome }, found) in buyers.iter().zip(found) {
             match (outcome, found.as_deref()) {
-                (Outcome::Granted(told), Some(found)) if *told == found => match *told {
-                    "held" => books.held += 1,
-                    "bound" => books.bound += 1,
-                    "committed" => books.committed += 1,
-                    _ => books.released += 1,
-                },
+                (Outcome::Held, Some("held")) => books.held += 1,
+                (Outcome::Released, Some("released")) => books.released += 1,
                 (Outcome::SoldOut, None) => books.sold_out += 1,
-                _ => books.wrong.push(format!("{reservation}: the buyer was told {outcome:?}, found is {found:?}")),
+                _ => books.wrong.push(format!("{reservation}: the buyer's answer is {outcome:?}, found is {found:?}")),
             }
         }
-        let granted = books.granted();
-        if granted as i64 != STOCK {
-            books.wrong.push(format!("{granted} of {STOCK} pieces are granted"));
+        let held = books.held;
+        if held as i64 != STOCK {
+            books.wrong.push(format!("{held} of {STOCK} pieces are granted"));
         }
         books
     }
 
-    /// How many pieces are sold or held.
-    fn granted(&self) -> usize {
-        self.held + self.bound + self.committed
-    }
-
     fn add(&mut self, other: Self) {
         self.held += other.held;
-        self.bound += other.bound;
-        self.committed += other.committed;
         self.released += other.released;
         self.sold_out += other.sold_out;
         self.wrong.extend(other.wrong);
@@ -99,14 +86,9 @@ impl Books {
 
 impl fmt::Display for Books {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { held, bound, committed, released, sold_out, wrong } = self;
-        write!(
-            f,
-            "{} buyers have a piece ({held} held, {bound} bound, {committed} sold), {released} gave it back, {sold_out} \
-             got 409; {} differences",
-            self.granted(),
-            wrong.len(),
-        )
+        let Self { held, released, sold_out, wrong } = self;
+        let wrong = wrong.len();
+        write!(f, "{held} buyers have a piece, {released} gave it back, {sold_out} got 409; {wrong} differences")
     }
 }
 
@@ -116,19 +98,16 @@ mod tests {
 
     /// A buyer for each piece, and one more.
     fn buyers() -> (Vec<Buyer>, Vec<Option<String>>) {
-        let granted = (0..STOCK).map(|number| (Outcome::Granted(["held", "committed"][number as usize % 2]), true));
-        let all = granted.chain([(Outcome::SoldOut, false)]).enumerate().map(|(number, (outcome, found))| {
-            let status = if let Outcome::Granted(status) = outcome { status } else { "" };
-            (Buyer { reservation: number.to_string(), outcome }, found.then(|| status.to_owned()))
-        });
-        all.unzip()
+        let granted = (0..STOCK).map(|_| (Outcome::Held, Some("held".to_owned())));
+        let all = granted.chain([(Outcome::SoldOut, None)]).enumerate();
+        all.map(|(number, (outcome, found))| (Buyer { reservation: number.to_string(), outcome }, found)).unzip()
     }
 
     #[test]
     fn what_was_granted_is_what_was_there() {
         let (buyers, found) = buyers();
         let books = Books::compare(&buyers, &found);
-        assert_eq!((books.granted(), books.sold_out, books.wrong), (1000, 1, Vec::<String>::new()));
+        assert_eq!((books.held, books.sold_out, books.wrong), (1000, 1, Vec::<String>::new()));
     }
 
     #[test]
@@ -141,7 +120,7 @@ mod tests {
     #[test]
     fn a_piece_too_many_is_found() {
         let (mut buyers, mut found) = buyers();
-        buyers[1000].outcome = Outcome::Granted("held");
+        buyers[1000].outcome = Outcome::Held;
         found[1000] = Some("held".to_owned());
         assert_eq!(Books::compare(&buyers, &found).wrong, ["1001 of 1000 pieces are granted"]);
     }
