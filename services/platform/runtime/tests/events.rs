@@ -218,9 +218,9 @@ async fn what_cannot_be_handled_goes_to_the_dead_letters_and_can_be_handled_agai
     assert_eq!(reason_of("").await.unwrap(), "it is no CloudEvent in JSON");
     assert!(reason_of("faulty").await.unwrap().contains("unique"), "five attempts");
     is_mended.store(1, Ordering::Relaxed);
-    assert!(transport.replay(queue, "faulty").await.unwrap());
+    assert_eq!(transport.replay(queue, Some("faulty")).await.unwrap(), ["faulty"]);
     until(|| log.text().contains("event handled")).await;
-    assert!(transport.drop_dead_letter(queue, "invalid").await.unwrap());
+    assert_eq!(transport.drop_dead_letters(queue, Some("invalid")).await.unwrap(), ["invalid"]);
     assert_eq!(dead().await.len(), 1);
     server.stop().await;
 }

@@ -45,34 +45,31 @@ impl DeadLetterCommand {
     pub async fn run(&self, transport: &Transport, queues: &[String]) -> Result<()> {
         let mut found = false;
         for queue in queues {
-            let listed = transport.dead_letters(queue, LIMIT).await;
-            let listed = listed.with_context(|| format!("the dead letters of {queue}"))?;
-            if self.list_dead_letters {
-                listed.iter().try_for_each(|letter| print(&line(queue, letter)))?;
-            }
-            for id in listed.iter().map(|letter| letter.event_id.as_str()).filter(|id| self.wants(id)) {
-                found = true;
-                let done = match &self.replay_dead_letter {
-                    Some(_) => transport.replay(queue, id).await.map(|done| (done, "replayed")),
-                    None => transport.drop_dead_letter(queue, id).await.map(|done| (done, "dropped")),
-                };
-                // Somebody else may have been faster.
-                if let (true, done) = done.with_context(|| format!("the event {id}"))? {
-                    print(&json!({ "queue": queue, "event_id": id, "done": done }))?;
+            let Some(wanted) = self.wanted() else {
+                let listed = transport.dead_letters(queue, LIMIT).await;
+                for letter in listed.with_context(|| format!("the dead letters of {queue}"))? {
+                    print(&line(queue, &letter))?;
                 }
+                continue;
+            };
+            let id = Some(wanted).filter(|id| *id != ALL);
+            let settled = match &self.replay_dead_letter {
+                Some(_) => transport.replay(queue, id).await.map(|events| (events, "replayed")),
+                None => transport.drop_dead_letters(queue, id).await.map(|events| (events, "dropped")),
+            };
+            let (events, done) = settled.with_context(|| format!("the dead letters of {queue}"))?;
+            found |= !events.is_empty();
+            for event_id in events {
+                print(&json!({ "queue": queue, "event_id": event_id, "done": done }))?;
             }
         }
-        let wanted = self.wanted().filter(|wanted| *wanted != ALL && !found);
-        wanted.map_or(Ok(()), |id| bail!("there is no dead letter with the id {id}"))
+        let missing = self.wanted().filter(|wanted| *wanted != ALL && !found);
+        missing.map_or(Ok(()), |id| bail!("there is no dead letter with the id {id}"))
     }
 
     /// The id of the event to replay or to drop, or [`ALL`].
     fn wanted(&self) -> Option<&str> {
         self.replay_dead_letter.as_deref().or(self.drop_dead_letter.as_deref())
-    }
-
-    fn wants(&self, id: &str) -> bool {
-        self.wanted().is_some_and(|wanted| wanted == ALL || wanted == id)
     }
 }
 

@@ -52,20 +52,21 @@ impl Transport {
         }
     }
 
-    /// Puts the event back into the shared queue `queue`, and no other, and then removes it from its dead letters.
-    /// Returns whether it was there.
-    pub async fn replay(&self, queue: &str, event_id: &str) -> Result<bool, TransportError> {
+    /// Puts the event, or with `None` each one, back into the shared queue `queue`, and no other, and then removes it from its
+    /// dead letters. Returns the ids of those that were there.
+    pub async fn replay(&self, queue: &str, event_id: Option<&str>) -> Result<Vec<String>, TransportError> {
         match self {
             Self::RabbitMq(broker) => broker.replay(queue, event_id).await,
             Self::Embedded(file) => file.replay(queue, event_id).await,
         }
     }
 
-    /// Removes the event from the dead letters of the shared queue `queue` for ever. Returns whether it was there.
-    pub async fn drop_dead_letter(&self, queue: &str, event_id: &str) -> Result<bool, TransportError> {
+    /// Removes the event, or with `None` each one, from the dead letters of the shared queue `queue` for ever. Returns the ids
+    /// of those that were there.
+    pub async fn drop_dead_letters(&self, queue: &str, event_id: Option<&str>) -> Result<Vec<String>, TransportError> {
         match self {
-            Self::RabbitMq(broker) => broker.drop_dead_letter(queue, event_id).await,
-            Self::Embedded(file) => file.drop_dead_letter(queue, event_id).await,
+            Self::RabbitMq(broker) => broker.drop_dead_letters(queue, event_id).await,
+            Self::Embedded(file) => file.drop_dead_letters(queue, event_id).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What operators do with dead letters, on both carriers.
 
 use chrono::{TimeDelta, Utc};
-use service_runtime::events::{DeadLetter, Transport};
+use service_runtime::events::{DeadLetter, DeadLetterCommand, Transport};
 use service_testing::on_both_carriers;
 
 use crate::events::{PATIENCE, assert_nothing, event, events, next, publish, receive, shared, subscribe, text};
@@ -10,12 +10,17 @@ use crate::events::{PATIENCE, assert_nothing, event, events, next, publish, rece
 async fn letters(transport: &Transport, queue: &str, count: usize) -> Vec<DeadLetter> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let letters = transport.dead_letters(queue, 100).await.unwrap();
+        let letters = transport.dead_letters(queue, 2000).await.unwrap();
         if letters.len() == count {
             return letters;
         }
         assert!(tokio::time::Instant::now() < deadline, "{letters:?}");
     }
+}
+
+/// The command of an operator.
+fn replay(id: &str) -> DeadLetterCommand {
+    DeadLetterCommand { replay_dead_letter: Some(id.to_owned()), ..Default::default() }
 }
 
 on_both_carriers! {
@@ -54,7 +59,7 @@ on_both_carriers! {
         }
         letters(&transport, "stock.events", 3).await;
         let second = event("order.created", 1);
-        assert!(transport.replay("stock.events", &second.event_id).await.unwrap());
+        assert_eq!(transport.replay("stock.events", Some(&second.event_id)).await.unwrap().len(), 1);
         let again = next(&mut stock).await;
         assert_eq!(text(&again), second.envelope);
         again.ack();
@@ -63,7 +68,7 @@ on_both_carriers! {
         let left = letters(&transport, "stock.events", 2).await;
         let left: Vec<_> = left.into_iter().map(|letter| letter.event_id).collect();
         assert_eq!(left, [event("order.created", 0).event_id, event("order.created", 2).event_id]);
-        assert!(!transport.replay("stock.events", &second.event_id).await.unwrap(), "it is replayed twice");
+        assert!(transport.replay("stock.events", Some(&second.event_id)).await.unwrap().is_empty(), "it is replayed twice");
         transport.close().await;
     }
 
@@ -76,7 +81,7 @@ on_both_carriers! {
         drop(stock);
         transport.close().await;
         let transport = carrier.open().await;
-        assert!(transport.replay("stock.events", &event("order.created", 1).event_id).await.unwrap());
+        assert_eq!(transport.replay("stock.events", Some(&event("order.created", 1).event_id)).await.unwrap().len(), 1);
         let mut stock = transport.subscribe(shared("stock.events", &[]));
         let _held = next(&mut stock).await;
         assert_nothing(&mut stock).await;
@@ -90,9 +95,33 @@ on_both_carriers! {
         publish(&transport, vec![poison.clone()]).await;
         next(&mut stock).await.dead_letter("first");
         letters(&transport, "stock.events", 1).await;
-        assert!(transport.replay("stock.events", &poison.event_id).await.unwrap());
+        assert_eq!(transport.replay("stock.events", Some(&poison.event_id)).await.unwrap().len(), 1);
         next(&mut stock).await.dead_letter("second");
         assert_eq!(letters(&transport, "stock.events", 1).await[0].reason, "second");
+        transport.close().await;
+    }
+
+    async fn all_dead_letters_are_replayed_however_many(carrier: TestCarrier) {
+        let transport = carrier.open().await;
+        let mut stock = subscribe(&transport, shared("stock.events", &["order.created"])).await;
+        publish(&transport, events("order.created", 1100)).await;
+        for _ in 0..1100 {
+            next(&mut stock).await.dead_letter("a bug");
+        }
+        letters(&transport, "stock.events", 1100).await;
+        let queues = ["stock.events".to_owned()];
+        let replay_all = replay("all");
+        let replaying = replay_all.run(&transport, &queues);
+        let handle = async {
+            for _ in 0..1100 {
+                next(&mut stock).await.ack();
+            }
+        };
+        let (replayed, ()) = tokio::join!(replaying, handle);
+        replayed.unwrap();
+        assert!(transport.dead_letters("stock.events", 1).await.unwrap().is_empty());
+        let missing = replay("no such event").run(&transport, &queues).await;
+        assert!(missing.unwrap_err().to_string().contains("no such event"));
         transport.close().await;
     }
 
@@ -104,9 +133,10 @@ on_both_carriers! {
             next(&mut stock).await.dead_letter("a bug");
         }
         letters(&transport, "stock.events", 2).await;
-        assert!(transport.drop_dead_letter("stock.events", &event("order.created", 0).event_id).await.unwrap());
+        let first = event("order.created", 0).event_id;
+        assert_eq!(transport.drop_dead_letters("stock.events", Some(&first)).await.unwrap(), vec![first.clone()]);
         assert_eq!(letters(&transport, "stock.events", 1).await[0].event_id, event("order.created", 1).event_id);
-        assert!(!transport.drop_dead_letter("stock.events", &event("order.created", 0).event_id).await.unwrap());
+        assert!(transport.drop_dead_letters("stock.events", Some(&first)).await.unwrap().is_empty());
         assert_nothing(&mut stock).await;
         transport.close().await;
     }

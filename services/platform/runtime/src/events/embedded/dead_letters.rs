@@ -39,25 +39,36 @@ impl Store {
         Ok(rows.map_err(failure)?.into_iter().map(letter).collect())
     }
 
-    /// Lets the dead letters of `queue` with this event wait again, as if they were new. Returns them.
-    pub(super) async fn replay(&self, queue: &str, event_id: &str) -> Result<Vec<i64>, TransportError> {
+    /// Lets the dead letters of `queue` with this event, or all of them, wait again as if they were new. Returns them with
+    /// their events.
+    pub(super) async fn replay(
+        &self,
+        queue: &str,
+        event_id: Option<&str>,
+    ) -> Result<Vec<(i64, String)>, TransportError> {
         let replayed = with_batch_connection!(self.database.writer(), |connection| async {
             sqlx::query(DURABLE).execute(&mut *connection).await?;
             let replay = "UPDATE messages SET deliveries = 0, dead_reason = NULL, dead_since = NULL
-                          WHERE queue = $1 AND event_id = $2 AND dead_since IS NOT NULL RETURNING id";
-            sqlx::query_scalar(replay).bind(queue).bind(event_id).fetch_all(&mut *connection).await
+                          WHERE queue = $1 AND event_id = COALESCE($2, event_id) AND dead_since IS NOT NULL
+                          RETURNING id, event_id";
+            sqlx::query_as(replay).bind(queue).bind(event_id).fetch_all(&mut *connection).await
         });
         replayed.map_err(failure)
     }
 
-    /// Removes the dead letters of `queue` with this event. Returns whether there were any.
-    pub(super) async fn drop_dead_letter(&self, queue: &str, event_id: &str) -> Result<bool, TransportError> {
-        let dropped: Result<Vec<i64>, _> = with_batch_connection!(self.database.writer(), |connection| async {
+    /// Removes the dead letters of `queue` with this event, or all of them. Returns their events.
+    pub(super) async fn drop_dead_letters(
+        &self,
+        queue: &str,
+        event_id: Option<&str>,
+    ) -> Result<Vec<String>, TransportError> {
+        let dropped = with_batch_connection!(self.database.writer(), |connection| async {
             sqlx::query(DURABLE).execute(&mut *connection).await?;
-            let drop =
-                "DELETE FROM messages WHERE queue = $1 AND event_id = $2 AND dead_since IS NOT NULL RETURNING id";
+            let drop = "DELETE FROM messages
+                        WHERE queue = $1 AND event_id = COALESCE($2, event_id) AND dead_since IS NOT NULL
+                        RETURNING event_id";
             sqlx::query_scalar(drop).bind(queue).bind(event_id).fetch_all(&mut *connection).await
         });
-        Ok(!dropped.map_err(failure)?.is_empty())
+        dropped.map_err(failure)
     }
 }

@@ -102,12 +102,16 @@ impl Embedded {
         self.0.store.dead_letters(queue, limit).await
     }
 
-    pub(super) async fn replay(&self, queue: &str, event_id: &str) -> Result<bool, TransportError> {
+    pub(super) async fn replay(&self, queue: &str, event_id: Option<&str>) -> Result<Vec<String>, TransportError> {
         self.queue(queue).replay(&self.0.store, queue, event_id).await
     }
 
-    pub(super) async fn drop_dead_letter(&self, queue: &str, event_id: &str) -> Result<bool, TransportError> {
-        self.0.store.drop_dead_letter(queue, event_id).await
+    pub(super) async fn drop_dead_letters(
+        &self,
+        queue: &str,
+        event_id: Option<&str>,
+    ) -> Result<Vec<String>, TransportError> {
+        self.0.store.drop_dead_letters(queue, event_id).await
     }
 
     fn queue(&self, name: &str) -> Arc<Waiting> {

@@ -37,14 +37,18 @@ impl Waiting {
     }
 
     /// Lets the dead letters of the queue `name` with this event wait again. Returns whether there were any.
-    pub(super) async fn replay(&self, store: &Store, name: &str, event_id: &str) -> Result<bool, TransportError> {
+    pub(super) async fn replay(
+        &self,
+        store: &Store,
+        name: &str,
+        event_id: Option<&str>,
+    ) -> Result<Vec<String>, TransportError> {
         let last = self.last.lock().await;
-        let mut replayed = store.replay(name, event_id).await?;
-        let any = !replayed.is_empty();
+        let (mut messages, events): (Vec<i64>, _) = store.replay(name, event_id).await?.into_iter().unzip();
         // Those after `last` wait anyway: nobody has subscribed since the start.
-        replayed.retain(|message| *message <= *last);
-        self.give_back(replayed);
-        Ok(any)
+        messages.retain(|message| *message <= *last);
+        self.give_back(messages);
+        Ok(events)
     }
 
     /// Takes up to `limit` messages of the queue `name`, those given back first. Returns them, and whether more may wait.

@@ -35,45 +35,64 @@ pub(super) async fn list(broker: &Broker, queue: &str, limit: usize) -> Result<V
     Ok(letters)
 }
 
-/// Puts the event back into `queue`, and then removes it from the dead letters. Returns whether it was there.
+/// Puts the event, or each one, back into `queue`, and then removes it from the dead letters. Returns the ids of those that
+/// were there.
 pub(super) async fn replay(
     broker: &Broker,
     publisher: &Publisher,
     queue: &str,
-    event_id: &str,
-) -> Result<bool, TransportError> {
-    let (look, found) = find(broker, queue, event_id).await?;
-    if let Some(message) = &found {
-        let post = Post::replay(name(queue)?, &message.delivery.properties, message.delivery.data.clone());
+    event_id: Option<&str>,
+) -> Result<Vec<String>, TransportError> {
+    let name = name(queue)?;
+    remove_after(broker, queue, event_id, async |message| {
+        let post = Post::replay(name.clone(), &message.delivery.properties, message.delivery.data.clone());
         match *publisher.publish(&[post]).await? {
-            [Published::Stored] => look.remove(message).await?,
-            _ => return Err(TransportError(format!("there is no queue {queue}"))),
+            [Published::Stored] => Ok(()),
+            _ => Err(TransportError(format!("there is no queue {queue}"))),
         }
-    }
-    look.connection.close().await;
-    Ok(found.is_some())
+    })
+    .await
 }
 
-/// Removes the event from the dead letters of `queue`. Returns whether it was there.
-pub(super) async fn remove(broker: &Broker, queue: &str, event_id: &str) -> Result<bool, TransportError> {
-    let (look, found) = find(broker, queue, event_id).await?;
-    if let Some(message) = &found {
-        look.remove(message).await?;
-    }
-    look.connection.close().await;
-    Ok(found.is_some())
+/// Removes the event, or each one, from the dead letters of `queue`. Returns the ids of those that were there.
+pub(super) async fn remove(
+    broker: &Broker,
+    queue: &str,
+    event_id: Option<&str>,
+) -> Result<Vec<String>, TransportError> {
+    remove_after(broker, queue, event_id, async |_| Ok(())).await
 }
 
-/// Looks for an event, more than once: somebody else may have just looked at it. Returns the last look.
-async fn find(broker: &Broker, queue: &str, event_id: &str) -> Result<(Look, Option<BasicGetMessage>), TransportError> {
+/// Removes the event, or each one, from the dead letters of `queue` once `done` is. Looks for one more than once: somebody
+/// else may have just looked at it.
+async fn remove_after(
+    broker: &Broker,
+    queue: &str,
+    event_id: Option<&str>,
+    done: impl AsyncFn(&BasicGetMessage) -> Result<(), TransportError>,
+) -> Result<Vec<String>, TransportError> {
     let mut looks = 1;
     loop {
         let look = Look::begin(broker, queue).await?;
-        let found = look.find(event_id).await?;
-        if found.is_some() || looks == LOOKS {
-            return Ok((look, found));
+        let mut removed = Vec::new();
+        // What dies again meanwhile comes after these.
+        let mut left = u32::MAX;
+        while left > 0
+            && let Some(message) = look.next().await?
+        {
+            left = left.min(message.message_count.saturating_add(1)) - 1;
+            let id = message.delivery.properties.message_id().as_ref().map_or("", |id| id.as_str()).to_owned();
+            if event_id.is_none_or(|wanted| wanted == id) {
+                done(&message).await?;
+                look.remove(&message).await?;
+                removed.push(id);
+                left = if event_id.is_some() { 0 } else { left };
+            }
         }
         look.connection.close().await;
+        if !removed.is_empty() || event_id.is_none() || looks == LOOKS {
+            return Ok(removed);
+        }
         sleep(LOOK_INTERVAL).await;
         looks += 1;
     }
@@ -92,15 +111,6 @@ impl Look {
 
     async fn next(&self) -> Result<Option<BasicGetMessage>, TransportError> {
         answer(self.connection.channel.basic_get(self.queue.clone(), BasicGetOptions::default())).await
-    }
-
-    async fn find(&self, event_id: &str) -> Result<Option<BasicGetMessage>, TransportError> {
-        while let Some(message) = self.next().await? {
-            if message.delivery.properties.message_id().as_ref().is_some_and(|id| id.as_str() == event_id) {
-                return Ok(Some(message));
-            }
-        }
-        Ok(None)
     }
 
     async fn remove(&self, message: &BasicGetMessage) -> Result<(), TransportError> {

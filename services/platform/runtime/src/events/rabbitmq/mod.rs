@@ -92,11 +92,15 @@ impl RabbitMq {
         dead_letters::list(&self.0.broker, queue, limit).await
     }
 
-    pub(super) async fn replay(&self, queue: &str, event_id: &str) -> Result<bool, TransportError> {
+    pub(super) async fn replay(&self, queue: &str, event_id: Option<&str>) -> Result<Vec<String>, TransportError> {
         dead_letters::replay(&self.0.broker, &self.0.publisher, queue, event_id).await
     }
 
-    pub(super) async fn drop_dead_letter(&self, queue: &str, event_id: &str) -> Result<bool, TransportError> {
+    pub(super) async fn drop_dead_letters(
+        &self,
+        queue: &str,
+        event_id: Option<&str>,
+    ) -> Result<Vec<String>, TransportError> {
         dead_letters::remove(&self.0.broker, queue, event_id).await
     }
 }
