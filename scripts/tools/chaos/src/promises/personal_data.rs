@@ -53,8 +53,8 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     verdict.none(format_args!("occurrences in {searched}"), found.occurrences);
     verdict.failures.extend(found.examples.into_iter().take(10));
     Ok(verdict.with_method(
-        "a canary as every e-mail address, name and phone number of this run, and in every part of valid and invalid requests; then \
-         all logs of all processes are searched",
+        "a canary as every e-mail address, name and phone number of this run, and in every part of valid and invalid \
+         requests; then all logs of all processes are searched",
     ))
 }
 

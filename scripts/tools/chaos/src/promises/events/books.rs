@@ -1,4 +1,4 @@
-//! Bookkeeping: what customers were answered, and what the events of their orders did to reservations and stock.
+//! Bookkeeping: the answers to customers, and what the events of their orders did to reservations and stock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -42,7 +42,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Compares what was `found` with what the customers were answered.
+    /// Compares what was `found` with the answers to the customers.
     pub(super) fn compare(placed: &[Placed], found: &Found) -> Self {
         let mut books = Self { orders: found.orders.len(), ..Self::default() };
         books.check_orders(placed, found);

@@ -38,8 +38,8 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     judge(run, &mut verdict, "all-in-one", together::play(run, run.choose(6, 100)).await);
     Ok(verdict.with_method(format!(
         "orders of several items are placed, confirmed and cancelled through two replicas each of order-service and \
-         product-service, of which the second has a clock that is ten minutes fast, with RabbitMQ on each kind of database, and through the all-in-one program; instances are killed \
-         by `kill -9`; the broker is killed, frozen, in a black hole, low on disk or memory, and loses its queue, {rounds} × \
+         product-service, of which the second has a clock that is ten minutes fast, with RabbitMQ on each kind of \
+         database, and through the all-in-one program; instances are killed by `kill -9`; the broker is killed, frozen, in a black hole, low on disk or memory, and loses its queue, {rounds} × \
          each; then it is away while {} orders are placed; every event is published twice; then the books are compared",
         run.backlog
     )))
