@@ -11,7 +11,7 @@ pub const ORDER_CANCELLED: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.1.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -30,7 +30,7 @@ pub const ORDER_COMPLETED: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.1.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -47,7 +47,63 @@ pub const ORDER_CONFIRMED: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.1.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
+  "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+  "data": {
+    "order_id": 1,
+    "user_id": 1,
+    "items": [
+      {
+        "product_id": 1,
+        "name": "Espresso cup",
+        "quantity": 2,
+        "subtotal": {
+          "amount": 3996,
+          "currency": "EUR"
+        }
+      }
+    ],
+    "total": {
+      "amount": 3996,
+      "currency": "EUR"
+    },
+    "reservation_id": "5f0c0d5e-6b0e-4c39-9a51-2f1f0d4b7c11"
+  }
+}"##;
+
+/// An event `order.confirmed`.
+pub const ORDER_CONFIRMED_2: &str = r##"{
+  "specversion": "1.0",
+  "id": "0192f3a4-5b6c-7d8e-9f01-23456789abcd",
+  "source": "/order-service",
+  "type": "order.confirmed",
+  "subject": "1",
+  "time": "2026-01-01T12:00:00.123456Z",
+  "datacontenttype": "application/json",
+  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
+  "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+  "data": {
+    "order_id": 1,
+    "user_id": 1,
+    "items": [
+      {
+        "product_id": 456,
+        "quantity": 2
+      }
+    ]
+  }
+}"##;
+
+/// An event `order.confirmed`.
+pub const ORDER_CONFIRMED_3: &str = r##"{
+  "specversion": "1.0",
+  "id": "0192f3a4-5b6c-7d8e-9f01-23456789abcd",
+  "source": "/order-service",
+  "type": "order.confirmed",
+  "subject": "1",
+  "time": "2026-01-01T12:00:00.123456Z",
+  "datacontenttype": "application/json",
+  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -65,7 +121,7 @@ pub const ORDER_CREATED: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.1.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -94,7 +150,7 @@ pub const ORDER_CREATED_2: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.1.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -113,6 +169,8 @@ pub const ALL: &[&str] = &[
     ORDER_CANCELLED,
     ORDER_COMPLETED,
     ORDER_CONFIRMED,
+    ORDER_CONFIRMED_2,
+    ORDER_CONFIRMED_3,
     ORDER_CREATED,
     ORDER_CREATED_2,
 ];

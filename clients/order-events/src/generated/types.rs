@@ -119,6 +119,20 @@ pub mod types {
             value.parse()
         }
     }
+    /**An item of an order that was confirmed.
+
+- `name`: The product's name when it was ordered; absent if the order was placed without prices.
+- `product_id`: The product.
+- `subtotal`: The price of all units together; absent if the order was placed without prices.*/
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct ConfirmedItem {
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub name: ::std::option::Option<ItemName>,
+        pub product_id: ProductId,
+        pub quantity: Quantity,
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub subtotal: ::std::option::Option<Money>,
+    }
     ///The code of a currency that is in use (ISO 4217, as of 2026).
     #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
     #[serde(transparent)]
@@ -189,6 +203,63 @@ pub mod types {
                 })
         }
     }
+    ///The name of a product, in any script. It is text without control characters and with at least one visible character.
+    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+    #[serde(transparent)]
+    pub struct ItemName(::std::string::String);
+    impl ::std::ops::Deref for ItemName {
+        type Target = ::std::string::String;
+        fn deref(&self) -> &::std::string::String {
+            &self.0
+        }
+    }
+    impl ::std::convert::From<ItemName> for ::std::string::String {
+        fn from(value: ItemName) -> Self {
+            value.0
+        }
+    }
+    impl ::std::str::FromStr for ItemName {
+        type Err = self::error::ConversionError;
+        fn from_str(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            if value.chars().count() > 255usize {
+                return Err("longer than 255 characters".into());
+            }
+            if value.chars().count() < 1usize {
+                return Err("shorter than 1 characters".into());
+            }
+            Ok(Self(value.to_string()))
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for ItemName {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: &str,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<::std::string::String> for ItemName {
+        type Error = self::error::ConversionError;
+        fn try_from(
+            value: ::std::string::String,
+        ) -> ::std::result::Result<Self, self::error::ConversionError> {
+            value.parse()
+        }
+    }
+    impl<'de> ::serde::Deserialize<'de> for ItemName {
+        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
+        where
+            D: ::serde::Deserializer<'de>,
+        {
+            ::std::string::String::deserialize(deserializer)?
+                .parse()
+                .map_err(|e: self::error::ConversionError| {
+                    <D::Error as ::serde::de::Error>::custom(e.to_string())
+                })
+        }
+    }
     /**An amount of money: an integer number of the currency's smallest unit, never a fraction.
 
 - `amount`: The amount in the smallest unit of the currency.
@@ -232,12 +303,18 @@ It moved from `created` to `confirmed`: its items are sold.
 
 - `order_id`: The order.
 - `reservation_id`: What holds its items; absent if the order was placed without prices.
+- `total`: The sum of all items; absent if the order was placed without prices, and in events before version 0.2.0.
 - `user_id`: The user who placed it.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
     pub struct OrderConfirmed {
+        ///What is sold; absent in events before version 0.2.0.
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub items: ::std::vec::Vec<ConfirmedItem>,
         pub order_id: OrderId,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub reservation_id: ::std::option::Option<ReservationId>,
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub total: ::std::option::Option<Money>,
         pub user_id: UserId,
     }
     /**An order was placed

@@ -6,7 +6,7 @@ use contract::money::Money;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CancellationReason, OrderId, PaymentMethod, ProductId, Quantity, UserId};
+use crate::{CancellationReason, ItemName, OrderId, PaymentMethod, ProductId, Quantity, UserId};
 
 contract::string_type! {
     /// The id of a reservation of product-service: a UUID in lower case.
@@ -53,6 +53,23 @@ contract::event! {
     }
 }
 
+/// An item of an order that was confirmed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfirmedItem {
+    /// The product.
+    pub product_id: ProductId,
+    /// The product's name when it was ordered; absent if the order was placed without prices.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ItemName")]
+    pub name: Option<ItemName>,
+    /// The number of units.
+    pub quantity: Quantity,
+    /// The price of all units together; absent if the order was placed without prices.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Money")]
+    pub subtotal: Option<Money>,
+}
+
 contract::event! {
     /// An order was confirmed
     ///
@@ -62,6 +79,14 @@ contract::event! {
         pub order_id: OrderId,
         /// The user who placed it.
         pub user_id: UserId,
+        /// What is sold; absent in events before version 0.2.0.
+        #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Vec<ConfirmedItem>")]
+        pub items: Option<Vec<ConfirmedItem>>,
+        /// The sum of all items; absent if the order was placed without prices, and in events before version 0.2.0.
+        #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Money")]
+        pub total: Option<Money>,
         /// What holds its items; absent if the order was placed without prices.
         #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
         #[schemars(with = "ReservationId")]
@@ -101,7 +126,7 @@ contract::event! {
 
 pub(crate) fn events() -> Events {
     Events {
-        version: semver::Version::new(0, 1, 0),
+        version: semver::Version::new(0, 2, 0),
         types: || {
             vec![
                 EventType::of::<OrderCreated>(),
