@@ -29,6 +29,7 @@ pub const SERVICE: Service = Service {
     about: "Owns the orders of the Orders & Notifications Platform.",
     document: include_str!("../../../openapi/order-service.json"),
     events: Some(include_str!("../../../openapi/events/order-service.json")),
+    settings: None,
     migrations: migrations![
         "0001_create_orders",
         "0003_drop_orders_by_user",

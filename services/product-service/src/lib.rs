@@ -27,6 +27,7 @@ pub const SERVICE: Service = Service {
     about: "Owns the catalogue and the stock of the Orders & Notifications Platform.",
     document: include_str!("../../../openapi/product-service.json"),
     events: Some(include_str!("../../../openapi/events/product-service.json")),
+    settings: None,
     migrations: migrations![
         "0001_create_products",
         "0003_index_idempotency_keys_by_location",

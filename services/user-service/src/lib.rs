@@ -18,6 +18,7 @@ pub const SERVICE: Service = Service {
     about: "Owns the users of the Orders & Notifications Platform.",
     document: include_str!("../../../openapi/user-service.json"),
     events: Some(include_str!("../../../openapi/events/user-service.json")),
+    settings: None,
     migrations: migrations!["0001_create_users", "0003_index_idempotency_keys_by_location", "0006_add_contacts"],
     serve: |parts| {
         let store = UserStore::new(parts.database.clone(), parts.outbox()?);

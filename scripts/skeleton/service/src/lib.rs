@@ -18,6 +18,7 @@ pub const SERVICE: Service = Service {
     about: "Owns the widgets of the Orders & Notifications Platform.",
     document: include_str!("../../../openapi/widget-service.json"),
     events: Some(include_str!("../../../openapi/events/widget-service.json")),
+    settings: None,
     migrations: migrations!["0001_create_widgets"],
     serve: |parts| {
         let store = WidgetStore::new(parts.database.clone(), parts.outbox()?);

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Arg, Args, Command, FromArgMatches};
 use service_runtime::Service;
 use service_runtime::config::values::{listen_address, log_level};
-use service_runtime::config::{Config as ServiceConfig, default_address, read_command, refuse};
+use service_runtime::config::{Config as ServiceConfig, OwnSettings, default_address, read_command, refuse};
 use service_runtime::database::DatabaseUrl;
 use service_runtime::events::{DeadLetterCommand, Embedded, EventsUrl, RabbitMq, Transport};
 use service_runtime::server::Server;
@@ -25,7 +25,7 @@ const ABOUT: &str = "Runs every service of the platform in one process, each wit
 /// The settings of the process.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Config {
-    /// Directory for the database files; created if missing.
+    /// Directory for the database files, and whatever else the services write; created if missing.
     #[arg(long, env = "DATA_DIRECTORY", value_name = "PATH", default_value = "data")]
     data_directory: PathBuf,
 
@@ -52,6 +52,10 @@ pub(crate) struct Config {
     /// The listen address of each service, by its name.
     #[arg(skip)]
     listen_addresses: BTreeMap<&'static str, SocketAddr>,
+
+    /// The settings that only one service has.
+    #[arg(skip)]
+    own: OwnSettings,
 }
 
 impl Config {
@@ -71,6 +75,7 @@ impl Config {
                 config.listen_addresses.insert(name, *address);
             }
         }
+        config.own = OwnSettings::of(matches);
         config
     }
 
@@ -79,6 +84,8 @@ impl Config {
         let address = self.listen_addresses.get(service.name).copied();
         let address = address.unwrap_or_else(|| default_address(service.name));
         let mut config = ServiceConfig::new(service.name, address, self.database(service.name));
+        config.data_directory.clone_from(&self.data_directory);
+        config.own = self.own.clone();
         config.traces = self.traces.clone();
         config.transport = Some(transport.clone());
         for server in servers {
@@ -102,6 +109,11 @@ impl Config {
         DatabaseUrl::Sqlite(self.database_file(service_name))
     }
 
+    /// Where notification-service writes messages, unless it is told to send them.
+    pub(crate) fn messages(&self) -> PathBuf {
+        self.data_directory.join("messages")
+    }
+
     /// Whether nothing has been stored yet.
     pub(crate) fn is_first_start(&self) -> bool {
         SERVICES.iter().all(|service| !self.database_file(service.name).exists())
@@ -118,7 +130,10 @@ impl Config {
 }
 
 fn command() -> Command {
-    Config::augment_args(Command::new(NAME))
+    let command = Config::augment_args(Command::new(NAME));
+    // Before the texts, which it would replace by its own.
+    let own = SERVICES.iter().filter_map(|service| service.settings);
+    own.fold(command, |command, add| add(command))
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .long_about(format!(

@@ -24,7 +24,7 @@ use dropshot::{
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Method, Response};
-use slog::{Logger, warn};
+use slog::{Logger, o, warn};
 use tokio::time::timeout_at;
 use uuid::Uuid;
 
@@ -101,6 +101,13 @@ impl RequestScope {
     pub fn of_background(limit: Duration, log: &Logger) -> Self {
         let trace = TraceContext::of_request(&Uuid::new_v4().to_string(), &HeaderMap::new(), false);
         Self { deadline: Instant::now() + limit, trace, log: log.clone() }
+    }
+
+    /// The scope of work, for which `limit` is left, about the event `event_id`, in the trace of its `traceparent`.
+    pub fn of_event(event_id: &str, traceparent: Option<&str>, limit: Duration, log: &Logger) -> Self {
+        let trace = TraceContext::of(event_id, traceparent, false).child();
+        let log = log.new(o!("trace_id" => trace.trace_id()));
+        Self { deadline: Instant::now() + limit, trace, log }
     }
 
     /// The scope of work for this request that may outlive it by `limit`.

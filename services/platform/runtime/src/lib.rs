@@ -16,6 +16,7 @@
 //! | [`stderr`] | messages to whoever started the process |
 //! | [`log`] | JSON lines on stdout, readable on a terminal, without personal data |
 //! | [`telemetry`] | metrics at `/metrics`, and traces to a collector |
+//! | [`tls`] | encrypted connections to what is no service of the platform |
 //! | [`trace`] | a request's position in a trace |
 
 mod admission;
@@ -41,6 +42,7 @@ pub mod service;
 pub mod stderr;
 mod strict_http;
 pub mod telemetry;
+pub mod tls;
 pub mod trace;
 mod unpublished;
 

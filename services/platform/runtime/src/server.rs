@@ -3,11 +3,13 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use clap::Args;
 use client_policy::PolicyClient;
 use contract::extract::BODY_LIMIT_BYTES;
 use dropshot::{
@@ -15,6 +17,7 @@ use dropshot::{
     ShutdownWaitFuture, VersionPolicy,
 };
 use http::{Response, header};
+use prometheus_client::registry::Registry;
 use slog::{Logger, info, warn};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -29,7 +32,7 @@ use crate::idempotency::{self, Keys};
 use crate::purge::purge_hourly;
 use crate::readiness::ReadinessProbe;
 use crate::strict_http::StrictHttp;
-use crate::telemetry::{self, RequestMetricsDrain, Spans, StartedTelemetry, Telemetry};
+use crate::telemetry::{self, DependencyCalls, RequestMetricsDrain, Spans, StartedTelemetry, Telemetry};
 use crate::trace::TRACEPARENT;
 use crate::unpublished::{self, DOCUMENT, EVENT_DOCUMENT, Endpoint};
 
@@ -70,6 +73,30 @@ impl Parts<'_> {
     /// The service's log.
     pub fn log(&self) -> &Logger {
         &self.log
+    }
+
+    /// The settings that only this service has.
+    ///
+    /// # Errors
+    ///
+    /// [`Service::settings`](crate::Service::settings) does not add them.
+    pub fn settings<S: Args>(&self) -> Result<S> {
+        self.config.own.read().context("the service does not declare these settings")
+    }
+
+    /// Directory for what the service writes into files of their own; may not exist yet.
+    pub fn data_directory(&self) -> &Path {
+        &self.config.data_directory
+    }
+
+    /// Where the service registers metrics of its own.
+    pub fn metrics(&mut self) -> &mut Registry {
+        self.telemetry.registry()
+    }
+
+    /// Metrics and spans of calls to `name`, which is no service of the platform.
+    pub fn outside_calls(&mut self, name: &'static str) -> DependencyCalls {
+        self.telemetry.outside_calls(name)
     }
 
     /// Runs `task` until the server has answered its last request. It is cancelled then, wherever it waits.

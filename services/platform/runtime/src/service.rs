@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use slog::{Logger, info, o};
 use tokio::task::JoinSet;
 
-use crate::config::{self, Config, DependencyConfig};
+use crate::config::{self, AddSettings, Config, DependencyConfig};
 use crate::database::{Database, DatabaseUrl, Migration, Migrations, StartWait};
 use crate::events::{self, Outbox, ServiceEvents, queue_of};
 use crate::idempotency::{self, Keys};
@@ -27,6 +27,9 @@ pub struct Service {
     pub document: &'static str,
     /// The checked-in AsyncAPI document of the events that it publishes, served byte for byte; `None` if it publishes none.
     pub events: Option<&'static str>,
+    /// Adds the flags of settings that only this service has, by [`clap::Args::augment_args`]; `None` if it has none. `serve`
+    /// reads them by [`Parts::settings`].
+    pub settings: Option<AddSettings>,
     /// The steps of the schema, from [`migrations!`](crate::migrations); versions 2 and 5 of every schema
     /// are the runtime's tables of idempotency keys and events.
     pub migrations: &'static [Migration],
@@ -37,7 +40,7 @@ pub struct Service {
 impl Service {
     /// The whole program: reads the configuration, then migrates, checks readiness, or serves until a signal.
     pub fn main(&self) -> ExitCode {
-        let config = config::read(self.name, self.about);
+        let config = config::read(self.name, self.about, self.settings);
         if config.check_ready {
             return process::check_ready(self.name, config.listen_address);
         }

@@ -45,6 +45,7 @@ const SERVICE: Service = Service {
     about: "A service for these tests.",
     document: r#"{"info": {"title": "Some Service"}, "paths": {}}"#,
     events: Some(r#"{"info": {"title": "Some Events", "version": "1.2.3"}}"#),
+    settings: None,
     migrations: &[],
     serve: |mut parts| {
         let handle = HANDLE.with_borrow(Arc::clone);

@@ -33,6 +33,7 @@ const SERVICE: Service = Service {
     about: "A service for these tests.",
     document: DOCUMENT,
     events: None,
+    settings: None,
     migrations: &[],
     serve: |parts| {
         let mut api = ApiDescription::new();

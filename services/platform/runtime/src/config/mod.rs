@@ -4,11 +4,13 @@
 //! of them, named after it: `USER_SERVICE_URL` and so on.
 
 mod dotenv;
+mod own;
 mod read;
 pub mod values;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{OsStr, Resettable};
@@ -22,10 +24,12 @@ use crate::guard::Limits;
 use crate::telemetry::Traces;
 use values::{calls, connections, listen_address, log_level, milliseconds, service_url};
 
+pub use own::OwnSettings;
 pub use read::{read as read_command, refuse};
 
 /// Enough to keep a small PostgreSQL busy, few enough for several instances on one server.
 const DEFAULT_CONNECTIONS: u32 = 10;
+const DEFAULT_DATA_DIRECTORY: &str = "data";
 /// Enough for a second and a third attempt, shorter than a person waits.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_millis(900);
 
@@ -39,6 +43,10 @@ pub struct Config {
     /// Where the data is stored: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE (PostgreSQL 14 or later).
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: DatabaseUrl,
+
+    /// Directory for what the service writes into files of their own; created when it is needed.
+    #[arg(long, env = "DATA_DIRECTORY", value_name = "PATH", default_value = DEFAULT_DATA_DIRECTORY)]
+    pub data_directory: PathBuf,
 
     /// The maximum number of concurrent connections to PostgreSQL.
     #[arg(long, env = "DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS, value_parser = connections)]
@@ -85,6 +93,10 @@ pub struct Config {
     /// How each called service is called, by its name.
     #[arg(skip)]
     pub dependencies: BTreeMap<String, DependencyConfig>,
+
+    /// The settings of this service alone.
+    #[arg(skip)]
+    pub own: OwnSettings,
 }
 
 /// How another service is called.
@@ -102,6 +114,7 @@ impl Config {
         Self {
             listen_address,
             database_url,
+            data_directory: DEFAULT_DATA_DIRECTORY.into(),
             database_connections: DEFAULT_CONNECTIONS,
             database_start_timeout_ms: DEFAULT_START_TIMEOUT_MS,
             events_url: None,
@@ -115,6 +128,7 @@ impl Config {
             dependencies: called_by(name)
                 .map(|called| (called.to_owned(), DependencyConfig::new(name, called)))
                 .collect(),
+            own: OwnSettings::default(),
         }
     }
 }
@@ -128,12 +142,15 @@ impl DependencyConfig {
     }
 }
 
-/// Reads the configuration of the service `name`, which `about` describes. An invalid value ends the process with one
-/// clear line on stderr.
+/// Adds the flags of settings that only one service has.
+pub type AddSettings = fn(Command) -> Command;
+
+/// Reads the configuration of the service `name`, which `about` describes and which has settings of its `own`. An invalid
+/// value ends the process with one clear line on stderr.
 ///
 /// Call it before any thread is started: it adds the variables of `./.env` to the environment.
-pub fn read(name: &'static str, about: &'static str) -> Config {
-    from_matches(name, &read_command(|| command(name, about)))
+pub(crate) fn read(name: &'static str, about: &'static str, own: Option<AddSettings>) -> Config {
+    from_matches(name, read_command(|| command(name, about, own)))
 }
 
 /// The address at which the service `name` listens by default.
@@ -152,10 +169,16 @@ fn is_optional(caller: &str, called: &str) -> bool {
     topology::platform().service(caller).is_some_and(|caller| caller.optional_calls.iter().any(|name| name == called))
 }
 
-fn command(name: &'static str, about: &'static str) -> Command {
+fn command(name: &'static str, about: &'static str, own: Option<AddSettings>) -> Command {
     let note = "Every setting is a flag or an environment variable; a file `.env` in the working directory may set \
                 variables too.";
-    let command = Config::augment_args(Command::new(name))
+    let command = Config::augment_args(Command::new(name));
+    // Before the texts, which it would replace by its own.
+    let command = match own {
+        Some(add) => add(command),
+        None => command,
+    };
+    let command = command
         .version(env!("CARGO_PKG_VERSION"))
         .about(about)
         .long_about(format!("{about}\n\n{note}"))
@@ -199,21 +222,22 @@ fn dependency_args(caller: &str, called: &'static str) -> [Arg; 5] {
     ]
 }
 
-fn from_matches(name: &str, matches: &ArgMatches) -> Config {
+fn from_matches(name: &str, matches: ArgMatches) -> Config {
     // A value that does not parse, or is missing, has already ended the process.
-    let mut config = Config::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
+    let mut config = Config::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     for called in called_by(name) {
         let mut dependency = DependencyConfig::new(name, called);
         let DependencyConfig { url, settings } = &mut dependency;
         if let Some(given) = matches.get_one::<String>(&format!("{called}-url")) {
             *url = Some(given.clone());
         }
-        set(matches, called, "connect-timeout-ms", &mut settings.connect_timeout);
-        set(matches, called, "attempt-timeout-ms", &mut settings.attempt_timeout);
-        set(matches, called, "timeout-ms", &mut settings.timeout);
-        set(matches, called, "concurrency", &mut settings.concurrency);
+        set(&matches, called, "connect-timeout-ms", &mut settings.connect_timeout);
+        set(&matches, called, "attempt-timeout-ms", &mut settings.attempt_timeout);
+        set(&matches, called, "timeout-ms", &mut settings.timeout);
+        set(&matches, called, "concurrency", &mut settings.concurrency);
         config.dependencies.insert(called.to_owned(), dependency);
     }
+    config.own = OwnSettings::of(matches);
     config
 }
 

@@ -35,9 +35,14 @@ pub fn refuse(problem: &str) -> ! {
     exit(EXIT_USAGE)
 }
 
+/// `argument`, which its variable does not set.
+pub(super) fn without_variable(argument: Arg) -> Arg {
+    argument.env(Resettable::Reset)
+}
+
 fn without_empty_variable(argument: Arg) -> Arg {
     let value = argument.get_env().and_then(std::env::var_os);
-    if value.is_some_and(|value| value.is_empty()) { argument.env(Resettable::Reset) } else { argument }
+    if value.is_some_and(|value| value.is_empty()) { without_variable(argument) } else { argument }
 }
 
 /// One line about an invalid value; `None` if clap's own text is good enough.

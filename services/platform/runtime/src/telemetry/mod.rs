@@ -78,6 +78,16 @@ impl Telemetry {
         DependencyCalls::new(name, self.calls.clone(), self.spans.clone())
     }
 
+    /// Declares `name` as something that this service calls by another client than a generated one.
+    pub(crate) fn outside_calls(&mut self, name: &'static str) -> DependencyCalls {
+        DependencyCalls::new(name, self.calls.clone(), self.spans.clone())
+    }
+
+    /// Where a service registers metrics of its own.
+    pub(crate) fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
     /// Declares that this service publishes or consumes events.
     pub(crate) fn events(&mut self) -> EventMetrics {
         EventMetrics::new(&mut self.registry, self.spans.clone())
