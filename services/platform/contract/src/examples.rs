@@ -17,7 +17,7 @@ use crate::health;
 pub struct Example {
     /// The operation's id.
     pub operation: String,
-    /// Requests made before, in this order, on an empty database.
+    /// What happened before, in this order, on an empty database.
     #[serde(default)]
     pub given: Vec<Step>,
     /// The state of the world while the request is handled.
@@ -36,10 +36,32 @@ pub struct Example {
     pub error: Option<ErrorExample>,
 }
 
+/// What happened before an example.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Step {
+    /// A request was made.
+    Request(RequestStep),
+    /// An event was published, and the service has handled it.
+    Event(EventStep),
+}
+
+/// An event that another service published before an example.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventStep {
+    /// The event's type.
+    pub event: String,
+    /// The event's id.
+    pub id: String,
+    /// The event's data.
+    pub data: Value,
+}
+
 /// A request made to prepare an example.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub struct RequestStep {
     /// The called service to which the request is made; the service of the example if absent.
     pub service: Option<String>,
     /// The operation's id.
@@ -141,6 +163,12 @@ const KEY: &str = "8e03978e-40d5-43dd-bc93-6894a57f9324";
 pub const REQUEST_ID: &str = "0b7d1f3c-4f0e-4d55-8f5a-6d6f2f9f7a11";
 
 impl Example {
+    /// Whether it follows an event, about which the service may still do something on its own: then the response is to fit
+    /// in the end.
+    pub fn follows_events(&self) -> bool {
+        self.given.iter().any(|step| matches!(step, Step::Event(_)))
+    }
+
     /// The response's body, of a success or an error.
     pub fn response_body(&self) -> Option<Value> {
         let error = self.error.as_ref().map(|error| {

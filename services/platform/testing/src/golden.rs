@@ -2,16 +2,20 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use chrono::DateTime;
-use contract::examples::{Example, Request, State, Step};
+use contract::examples::{Example, Request, RequestStep, State};
 use contract::paths;
 use futures::StreamExt;
 use reqwest::{Body, Client, Method, RequestBuilder, Response};
 use serde_json::{Map, Value};
 use service_runtime::database::DatabaseUrl;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, SqliteConnection};
+
+/// How long a service may take to do what follows from an event.
+const EVENTS_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Makes the requests of golden examples to a service.
 #[derive(Debug)]
@@ -28,15 +32,27 @@ impl Replay {
     }
 
     /// Makes a request that an example requires first.
-    pub async fn prepare(&self, step: &Step) -> Result<()> {
+    pub async fn prepare(&self, step: &RequestStep) -> Result<()> {
         let response = self.send(&step.operation, &step.request).await?;
         ensure!(response.status().is_success(), "given {}: {}", step.operation, response.text().await?);
         Ok(())
     }
 
     /// Makes the request of `example` and compares the response: status, headers and the whole body. Only the format of
-    /// times and of the request id is compared.
+    /// times and of the request id is compared. After an event the request is repeated until the response fits.
     pub async fn compare(&self, example: &Example) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.compare_once(example).await {
+                Err(_) if example.follows_events() && began.elapsed() < EVENTS_TIME_LIMIT => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn compare_once(&self, example: &Example) -> Result<()> {
         let response = match &example.state {
             State::BodyStalls => self.send_unfinished(&example.operation, &example.request).await?,
             State::KeyInUse => self.send_twice(&example.operation, &example.request).await?,

@@ -5,16 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use contract::examples::{self, DeclaredError, DependencyFault, ErrorExample, Example, State};
+use contract::examples::{self, DeclaredError, DependencyFault, ErrorExample, EventStep, Example, State, Step};
 use contract::paths;
 use httpmock::MockServer;
-use serde_json::Value;
+use serde_json::{Value, json};
 use service_runtime::Service;
+use service_runtime::events::Transport;
 use service_runtime::server::Server;
+use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
 use crate::golden::Replay;
-use crate::{CapturedLog, Kind, TestDatabase, call_patiently};
+use crate::{CapturedLog, Kind, TestCarrier, TestDatabase, call_patiently, publish};
 
 /// The timeout of calls that get no response.
 const SHORT: Duration = Duration::from_millis(50);
@@ -34,6 +36,9 @@ pub struct Running {
     /// Makes requests to it.
     pub replay: Replay,
     called: Vec<(String, Called)>,
+    transport: Transport,
+    _carrier: TestCarrier,
+    _data_directory: TempDir,
 }
 
 /// What listens at the address of a called service; it is dropped with the service that calls it.
@@ -85,10 +90,14 @@ impl World {
             dependency.url = Some(url);
             called.push((name.clone(), held));
         }
+        let (carrier, data_directory) = (TestCarrier::embedded(), tempfile::tempdir()?);
+        let transport = carrier.open().await;
+        config.transport = Some(transport.clone());
+        config.data_directory = data_directory.path().to_owned();
         let log = CapturedLog::default();
         let server = service.start(&config, &log.logger(&[service.document])).await?;
         let replay = Replay::new(service.document, server.url())?;
-        Ok(Running { server, log, replay, called })
+        Ok(Running { server, log, replay, called, transport, _carrier: carrier, _data_directory: data_directory })
     }
 
     /// Starts what listens at the address of the called service `name`.
@@ -127,9 +136,16 @@ impl World {
 }
 
 impl Running {
-    /// Makes the requests that `example` requires first, to this service or to those that it calls.
+    /// Brings about what `example` requires first: requests to this service or to those that it calls, and events.
     pub async fn prepare(&self, example: &Example) -> Result<()> {
         for step in &example.given {
+            let step = match step {
+                Step::Request(step) => step,
+                Step::Event(step) => {
+                    self.handle(step).await?;
+                    continue;
+                }
+            };
             let replay = match &step.service {
                 None => &self.replay,
                 Some(name) => match self.called.iter().find(|(called, _)| called == name) {
@@ -140,6 +156,24 @@ impl Running {
             replay.prepare(step).await?;
         }
         Ok(())
+    }
+
+    /// Publishes the event of `step` and waits until the service has handled it.
+    async fn handle(&self, EventStep { event, id, data }: &EventStep) -> Result<()> {
+        let envelope = json!({
+            "specversion": "1.0", "id": id, "source": "/test", "type": event, "subject": "1", "time": "2026-01-01T00:00:00Z",
+            "datacontenttype": "application/json", "data": data,
+        });
+        publish(&self.transport, &envelope).await;
+        loop {
+            let text = self.log.text();
+            let ended = |message| text.lines().any(|line| line.contains(id) && line.contains(message));
+            if ended("event handled") {
+                return Ok(());
+            }
+            ensure!(!ended("dead letters"), "given {event}: {text}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
