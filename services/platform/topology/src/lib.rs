@@ -60,6 +60,12 @@ pub struct Service {
     /// The types of the events that it consumes.
     #[serde(default)]
     pub consumes: Vec<String>,
+    /// The variables of the settings that only this service has, perhaps with `=` and their value in Compose.
+    #[serde(default)]
+    pub settings: Vec<String>,
+    /// Whether it writes files besides its database.
+    #[serde(default)]
+    pub files: bool,
 }
 
 impl Platform {
