@@ -103,7 +103,7 @@ async fn order_service_measures_its_calls_to_user_service() {
     assert_eq!(value("dependency_attempts_total"), value("dependency_retries_total") + 23.0 - refused_calls(&samples));
     assert!(value("dependency_retries_total") > 0.0 && refused_calls(&samples) > 0.0, "{samples:?}");
     assert_eq!((value("dependency_circuit_open"), value("dependency_active_attempts")), (1.0, 0.0));
-    assert_eq!(value("dependency_active_attempts_limit"), 64.0);
+    assert_eq!(value("dependency_active_attempts_limit"), 256.0);
     assert_eq!(samples[&requests("order_create", 503, "user_service_unavailable")], 21.0);
 }
 

@@ -46,7 +46,7 @@ impl Default for Settings {
             attempt_timeout: Duration::from_millis(400),
             timeout: Duration::from_secs(2),
             // A healthy service answers thousands of calls a second at this concurrency; one that hangs gets no more.
-            concurrency: 64,
+            concurrency: 256,
             max_response_bytes: MAX_RESPONSE_BYTES,
         }
     }
