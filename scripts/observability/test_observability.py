@@ -132,7 +132,7 @@ class Observability(unittest.TestCase):
         texts = "".join(send(service.url + "/metrics")[1] for service in self.services.values())
         existing = {re.match(r"\w+", line)[0] for line in texts.splitlines() if not line.startswith("#")}
         rules = re.findall(r"expr: (?:\|\n)?((?:.|\n)*?)\n +(?:for|labels):", (FILES / "alerts.yml").read_text())
-        self.assertEqual(len(rules), 15)
+        self.assertEqual(len(rules), 17)
         for query in [query for _, query in queries()] + rules:
             self.assertTrue(metrics_in(query), query)
             self.assertLessEqual(metrics_in(query), existing | BUILT_IN | OF_BROKER, query)

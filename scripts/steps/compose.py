@@ -16,7 +16,7 @@ from steps import CANNOT_RUN, interrupt
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
 from service_process import TIMEOUT_S, send, soon
 
-IMAGES = ("rust:1.95-bookworm", "postgres:17-alpine", "rabbitmq:4-management-alpine")
+IMAGES = ("rust:1.95-bookworm", "postgres:17-alpine", "rabbitmq:4-management-alpine", "maildev/maildev:2.2.1")
 LARGEST_IMAGE = 25_000_000
 SECRETS = re.compile("password|secret|token|database_url|events_url", re.IGNORECASE)
 # Characters that a URL or a shell would mangle.
@@ -37,6 +37,11 @@ def environment(names):
         "RABBITMQ_PASSWORD": "Rabbit-0.~_",
         "RABBITMQ_PORT": "0",
         "RABBITMQ_MANAGEMENT_PORT": "0",
+        "MAILDEV_PORT": "0",
+        "SMTP_URL": "",
+        "SMTP_FROM": "",
+        "SMS_URL": "",
+        "SMS_FROM": "",
     }
     for number, name in enumerate(names, 1):
         prefix = name.upper().replace("-", "_")
@@ -103,9 +108,9 @@ class Platform:
     def healthy(self, name):
         return self.inspect(name).get("State", {}).get("Health", {}).get("Status") == "healthy"
 
-    def url(self, name):
+    def url(self, name, port="8000"):
         # A free port is another one after each start.
-        return f"http://{self.must('port', name, '8000')}"
+        return f"http://{self.must('port', name, port)}"
 
     def restart(self, name):
         self.must("restart", name)
@@ -228,6 +233,13 @@ def waiting_events(platform):
     return sum(int(rows) for text in texts for rows in re.findall(r"^outbox_rows (\d+)", text, re.MULTILINE))
 
 
+def mails(platform):
+    """The subjects of the e-mails to the customer of `check_events`, as maildev shows them."""
+    status, text = send(platform.url("maildev", "1080") + "/email")
+    found = json.loads(text) if status == 200 else []
+    return [mail["subject"] for mail in found if mail["to"][0]["address"] == "events@example.com"]
+
+
 def check_events(platform):
     """What happens to an order reaches its stock through the broker, at the latest when the broker is back."""
     orders, products = platform.url("order-service"), platform.url("product-service")
@@ -254,6 +266,7 @@ def check_events(platform):
         "price": {"amount": 1998, "currency": "EUR"}})["id"]
     check("an order is placed and confirmed", confirmed_order(), "it is not")
     check("its stock is taken", soon(lambda: stock() == (8, 0)), f"stock and reserved are {stock()}")
+    check("the customer is welcomed and told of the confirmation", soon(lambda: len(mails(platform)) == 2), mails(platform))
 
     platform.must("stop", "rabbitmq")
     code = platform.inspect("rabbitmq")["State"]["ExitCode"]
@@ -362,8 +375,8 @@ def main():
     if reason := missing(compose):
         print(reason)
         return CANNOT_RUN
-    passed = test(Platform(compose, "docker-compose.yml", SERVICES, ["postgres", "rabbitmq"]))
-    return 0 if passed and test(Platform(compose, "docker-compose.sqlite.yml", SERVICES, ["rabbitmq"])) else 1
+    passed = test(Platform(compose, "docker-compose.yml", SERVICES, ["postgres", "rabbitmq", "maildev"]))
+    return 0 if passed and test(Platform(compose, "docker-compose.sqlite.yml", SERVICES, ["rabbitmq", "maildev"])) else 1
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ mkdir "$directory"
     user user_service USER_SERVICE_EVENTS_PASSWORD ''
     user product_service PRODUCT_SERVICE_EVENTS_PASSWORD ''
     user order_service ORDER_SERVICE_EVENTS_PASSWORD ''
+    user notification_service NOTIFICATION_SERVICE_EVENTS_PASSWORD ''
     printf '], "vhosts": [{"name": "platform"}], "permissions": ['
     printf '{"user": "administrator", "vhost": "platform", "configure": ".*", "write": ".*", "read": ".*"}]}\n'
 } >"$directory/1-users.json"

@@ -55,7 +55,7 @@ pub const ORDER_CONFIRMED: &str = r##"{
     "items": [
       {
         "product_id": 1,
-        "name": "Espresso cup",
+        "name": "Blue mug",
         "quantity": 2,
         "subtotal": {
           "amount": 3996,

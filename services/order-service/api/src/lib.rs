@@ -23,7 +23,9 @@ use dropshot::{HttpError, HttpResponseOk, RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use events::{ConfirmedItem, OrderCancelled, OrderCompleted, OrderConfirmed, OrderCreated, PlacedItem, ReservationId};
+pub use events::{
+    ConfirmedItem, OrderCancelled, OrderCompleted, OrderConfirmed, OrderCreated, PlacedItem, ReservationId,
+};
 pub use item::{ItemName, OrderItem, OrderItemCreate, ProductId, Quantity};
 pub use operations::{
     INSUFFICIENT_STOCK, INVALID_TRANSITION, MIXED_CURRENCIES, ORDER_NOT_FOUND, PRICE_CHANGED, PRODUCT_NOT_FOUND,

@@ -7,8 +7,8 @@ mod row;
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::answer::Created;
 use order_service_api::{
-    CancellationReason, Order, OrderCancelled, OrderCompleted, OrderConfirmed, OrderId, OrderReceipt, OrderStatus,
-    ReservationId,
+    CancellationReason, ConfirmedItem, Order, OrderCancelled, OrderCompleted, OrderConfirmed, OrderId, OrderItem,
+    OrderReceipt, OrderStatus, ReservationId,
 };
 use service_runtime::database::{Batches, Connections, Database, DatabaseError, Pool, read_by_id};
 use service_runtime::events::{Inbox, NewEvent, Outbox};
@@ -150,7 +150,10 @@ impl OrderStore {
             // It is never moved there.
             OrderStatus::Created => return Ok(None),
             OrderStatus::Confirmed => {
-                self.outbox.event(&OrderConfirmed { order_id, user_id, reservation_id }, at, traceparent)
+                let items = Some(order.items.iter().map(confirmed).collect());
+                let total = order.total.clone();
+                let confirmed = OrderConfirmed { order_id, user_id, items, total, reservation_id };
+                self.outbox.event(&confirmed, at, traceparent)
             }
             OrderStatus::Completed => self.outbox.event(&OrderCompleted { order_id, user_id }, at, traceparent),
             OrderStatus::Cancelled => {
@@ -172,6 +175,11 @@ impl OrderStore {
         })?;
         Ok(rows.into_iter().map(order).collect::<sqlx::Result<_>>()?)
     }
+}
+
+fn confirmed(item: &OrderItem) -> ConfirmedItem {
+    let OrderItem { product_id, name, quantity, subtotal, .. } = item.clone();
+    ConfirmedItem { product_id, name, quantity, subtotal }
 }
 
 /// The order with each of these ids.

@@ -20,34 +20,40 @@ pub(crate) fn print(servers: &[Server], config: &Config, first_start: bool) {
         table += &row(name, &url, &format!("{url}/openapi.json"), &config.database(name).to_string());
         docs += &format!("  {url}/docs\n");
     }
-    let example = example(servers, first_start, config.wants_demo(first_start));
+    let example = example(servers, config, first_start);
     stderr::print(format_args!(
         "\n{table}\nRead the docs, and send requests from them:\n\n{docs}{example}\nCtrl-C stops everything.\n"
     ));
 }
 
 /// Commands that show what the platform does.
-fn example(servers: &[Server], first_start: bool, has_demo: bool) -> String {
+fn example(servers: &[Server], config: &Config, first_start: bool) -> String {
     let url = |name: &str| servers.iter().find(|server| server.service_name() == name).map(Server::url);
-    let (Some(users), Some(products), Some(orders)) =
-        (url("user-service"), url("product-service"), url("order-service"))
+    let (Some(users), Some(products), Some(orders), Some(notifications)) =
+        (url("user-service"), url("product-service"), url("order-service"), url("notification-service"))
     else {
         return String::new();
     };
     let email = example_email(first_start);
     // Of an older data directory it is not known which products it has.
-    let note = if has_demo { "" } else { "\nProducts 1 and 2 are those that --demo creates.\n" };
+    let note = if config.wants_demo(first_start) { "" } else { "\nProducts 1 and 2 are those that --demo creates.\n" };
+    let messages = config.messages();
+    let messages = messages.display();
     let json = "-H 'Content-Type: application/json'";
     let items = r#"[{"product_id": 1, "quantity": 2}, {"product_id": 2, "quantity": 1}]"#;
     format!(
         "
-Try it: list products, create a user, order two products for user 1, read order 1.
+Try it: list products, create a user, order two products for user 1, read order 1, confirm it, list what user 1 was sent.
 
   curl -i '{products}/api/v1/products?search=blue'
   curl -i {users}/api/v1/users {json} -d '{{\"email\": \"{email}\", \"name\": \"John Doe\"}}'
   curl -i {orders}/api/v1/orders {json} -d '{{\"user_id\": 1, \"items\": {items}}}'
   curl -i {orders}/api/v1/orders/1
-{note}"
+  curl -i -X PUT {orders}/api/v1/orders/1/status {json} -d '{{\"status\": \"confirmed\"}}'
+  curl -i '{notifications}/api/v1/notifications?user_id=1'
+{note}
+Messages are files in {messages}, or are sent to where SMTP_URL and SMS_URL say.
+"
     )
 }
 

@@ -10,4 +10,5 @@ pub(crate) const CONTRACTS: &[Named] = &[
     ("user-service", user_service_api::service_contract),
     ("product-service", product_service_api::service_contract),
     ("order-service", order_service_api::service_contract),
+    ("notification-service", notification_service_api::service_contract),
 ];

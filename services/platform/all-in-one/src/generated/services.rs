@@ -6,4 +6,5 @@ pub(crate) const SERVICES: &[service_runtime::Service] = &[
     user_service::SERVICE,
     product_service::SERVICE,
     order_service::SERVICE,
+    notification_service::SERVICE,
 ];

@@ -1,0 +1,3 @@
+//! What notification-service asks of other services, through their generated clients.
+
+pub(crate) mod users;

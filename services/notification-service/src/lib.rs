@@ -1,0 +1,118 @@
+//! notification-service: tells users what happens to them and their orders.
+//!
+//! `events` handles what other services publish, `plan` says what is sent on which channel, `store` (all SQL) keeps it, and
+//! `sender` sends it: it asks `dependencies` for the address, has `message` and `render` write the text, and hands it to one
+//! of the `outlets`. Requests pass `http` and `notifications`. `notification-service-api` is the contract.
+
+mod dependencies;
+mod events;
+mod http;
+mod message;
+mod metrics;
+mod notifications;
+mod outage;
+mod outcome;
+mod outlets;
+mod plan;
+mod render;
+mod sender;
+mod settings;
+pub mod store;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clap::Args as _;
+use notification_service_api::Channel;
+use service_runtime::{Service, migrations};
+use slog::{Logger, info, o, warn};
+use tokio::sync::watch;
+
+use crate::dependencies::users::{self, Users};
+use crate::events::Events;
+use crate::message::Writer;
+use crate::metrics::Metrics;
+use crate::notifications::Notifications;
+use crate::outage::Outage;
+use crate::outlets::{Files, MailServer, Outlet, SmsProvider};
+use crate::render::Templates;
+use crate::sender::Sender;
+use crate::settings::Settings;
+use crate::store::NotificationStore;
+
+/// The time between two measurements of what waits.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// notification-service as a whole.
+pub const SERVICE: Service = Service {
+    name: env!("CARGO_PKG_NAME"),
+    about: "Notifies the users of the Orders & Notifications Platform by e-mail and SMS.",
+    document: include_str!("../../../openapi/notification-service.json"),
+    events: None,
+    settings: Some(Settings::augment_args),
+    migrations: migrations!["0001_create_notifications"],
+    serve: |mut parts| {
+        let settings: Settings = parts.settings()?;
+        let store = NotificationStore::new(parts.database.clone(), parts.inbox());
+        let (queued, _) = watch::channel(());
+        let events = Events::new(store.clone(), queued.clone());
+        let of_users = events.clone();
+        parts.handle_events(user_events::TYPES, move |message| {
+            let events = of_users.clone();
+            async move { user_events::dispatch(&events, &message).await }
+        });
+        parts.handle_events(order_events::TYPES, move |message| {
+            let events = events.clone();
+            async move { order_events::dispatch(&events, &message).await }
+        });
+        let metrics = Metrics::new(parts.metrics());
+        parts.run_in_background(measure(store.clone(), metrics.clone(), parts.log().clone()));
+        let users = Arc::new(Users::new(parts.dependency("user-service", users::MAX_RESPONSE_BYTES)?));
+        let writer = Arc::new(Writer::new(Templates::new()?, settings.smtp_from));
+        let files = || Outlet::Files(Files::new(parts.data_directory().join("messages"), parts.log().clone()));
+        let mail = match settings.smtp_url {
+            Some(url) => {
+                info!(parts.log(), "e-mails go to a mail server"; "server" => url.to_string());
+                Outlet::MailServer(MailServer::new(url, writer.domain())?)
+            }
+            None => files(),
+        };
+        let sms = match settings.sms_url {
+            Some(url) => {
+                info!(parts.log(), "SMS go to a provider"; "server" => url.to_string());
+                Outlet::SmsProvider(Box::new(SmsProvider::new(url, settings.sms_from)?))
+            }
+            None => files(),
+        };
+        for (channel, outlet) in [(Channel::Email, mail), (Channel::Sms, sms)] {
+            let sender = Sender {
+                channel,
+                calls: parts.outside_calls(outlet.name()),
+                outlet,
+                store: store.clone(),
+                users: users.clone(),
+                writer: writer.clone(),
+                metrics: metrics.clone(),
+                outage: Mutex::new(Outage::default()),
+                log: parts.log().new(o!("channel" => channel.as_str())),
+            };
+            parts.run_in_background(sender.run(settings.messages_per_second.get(), queued.subscribe()));
+        }
+        parts.serve(http::api(), Notifications::new(store))
+    },
+};
+
+/// Measures what waits, for ever.
+async fn measure(store: NotificationStore, metrics: Metrics, log: Logger) {
+    loop {
+        match store.backlog().await {
+            Ok(backlog) => {
+                for channel in Channel::ALL {
+                    metrics.backlog(channel, backlog.get(channel.as_str()).copied().unwrap_or_default());
+                }
+            }
+            Err(error) => warn!(log, "queue of notifications not measured"; "error" => error.to_string()),
+        }
+        tokio::time::sleep(MEASURE_INTERVAL).await;
+    }
+}

@@ -1,0 +1,7 @@
+//! The notification-service program; see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    notification_service::SERVICE.main()
+}

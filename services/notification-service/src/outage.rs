@@ -1,0 +1,75 @@
+//! Pauses a channel whose server does not work, so that it is not asked in vain for each message.
+
+use std::time::{Duration, Instant};
+
+/// So many failures in a row are the server's, not of the messages.
+const FAILURES: u32 = 3;
+/// The first pause; it doubles with each further failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// What the last attempts on a channel have shown of its server.
+#[derive(Debug, Default)]
+pub(crate) struct Outage {
+    failures: u32,
+    paused_until: Option<Instant>,
+}
+
+impl Outage {
+    /// The server has done what it was asked for, or has refused it for a reason of the message.
+    pub(crate) fn answered(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The server did not work at the time `now`. What was already under way during a pause says nothing new. Returns the
+    /// pause that begins.
+    pub(crate) fn failed(&mut self, now: Instant) -> Option<Duration> {
+        if self.paused_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let doublings = self.failures.checked_sub(FAILURES)?;
+        let pause = FIRST_PAUSE.saturating_mul(1 << doublings.min(16)).min(MAX_PAUSE);
+        self.paused_until = Some(now + pause);
+        Some(pause)
+    }
+
+    /// Whether the server is only being tried, by one message at a time.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.failures >= FAILURES
+    }
+
+    /// When the current pause ends, if there is one at the time `now`.
+    pub(crate) fn paused_until(&self, now: Instant) -> Option<Instant> {
+        self.paused_until.filter(|until| now < *until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_pauses_from_the_third_failure_in_a_row_and_longer_each_time() {
+        let (mut outage, mut now) = (Outage::default(), Instant::now());
+        assert_eq!((outage.failed(now), outage.failed(now)), (None, None));
+        for expected in [1, 2, 4, 8, 16, 30, 30] {
+            assert_eq!(outage.failed(now), Some(Duration::from_secs(expected)));
+            // What was under way.
+            assert_eq!(outage.failed(now), None);
+            now = outage.paused_until(now).unwrap();
+            assert!(outage.paused_until(now).is_none() && outage.is_tried());
+        }
+    }
+
+    #[test]
+    fn a_failure_between_successes_pauses_nothing() {
+        let (mut outage, now) = (Outage::default(), Instant::now());
+        for _ in 0..10 {
+            assert_eq!((outage.failed(now), outage.failed(now)), (None, None));
+            outage.answered();
+        }
+        assert!(!outage.is_tried());
+    }
+}
