@@ -1,10 +1,11 @@
 """Tests every service on both databases with schemathesis, each combination with new processes and new databases.
 
-Needs the services in target/debug and a PostgreSQL cluster; scripts/conformance provides both.
+Needs the services in target/debug, a PostgreSQL cluster and a RabbitMQ broker; scripts/conformance provides them.
 """
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,12 +15,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "testing"))
-from service_process import ROOT, SERVICES, Service, create_database, send, with_callees
+from service_process import ROOT, SERVICES, Service, create_database, create_vhost, needed_by, send, soon, with_callees
 
 HERE = ROOT / "scripts/schemathesis"
 OUTPUT = ROOT / "target/conformance"
 # Fewer test cases mean that schemathesis skipped something.
 MIN_CASES = 500
+# A metric that counts a handled event.
+HANDLED = re.compile(r"^event_handling_duration_seconds_count.* [1-9]", re.MULTILINE)
 
 
 def main():
@@ -48,14 +51,20 @@ def test_pair(service, database):
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     urls = {}
+    # What such a service has, it has by the events of those that it calls.
+    published = {event for name in needed_by(service) for event in SERVICES[name]["publishes"]}
+    consumes = not published.isdisjoint(SERVICES[service]["consumes"])
+    events_url = create_vhost(output.name) if consumes else ""
     with ExitStack() as stack:
         for name in with_callees(service):
             database_url = f"sqlite:{name}.db" if database == "sqlite" else create_database(f"{output.name}_{name}")
-            running = Service(name, database_url, output, urls, log=output / f"{name}.log")
+            running = Service(name, database_url, output, urls, log=output / f"{name}.log", events_url=events_url)
             stack.callback(running.stop)
             urls[name] = running.url
-            if name != service:
-                create_examples(name, running.url)
+        for name in with_callees(service)[:-1]:
+            create_examples(name, urls[name])
+        if consumes and not soon(lambda: HANDLED.search(send(f"{urls[service]}/metrics")[1])):
+            raise RuntimeError(f"{service} has handled no event")
         return run_schemathesis(service, urls[service], output)
 
 

@@ -1,5 +1,6 @@
 """Starts services and sends requests to them, for the tests that are written in Python."""
 
+import base64
 import json
 import os
 import signal
@@ -51,6 +52,14 @@ def create_database(name):
     return f"postgres:///{name}?host={cluster}&user=postgres"
 
 
+def create_vhost(name):
+    """Creates a virtual host in the broker of with-rabbitmq, and returns its URL."""
+    request = urllib.request.Request(f"{os.environ['TEST_RABBITMQ_MANAGEMENT_URL']}/api/vhosts/{name}", method="PUT")
+    request.add_header("Authorization", f"Basic {base64.b64encode(b'guest:guest').decode()}")
+    OPENER.open(request, timeout=TIMEOUT_S).close()
+    return f"{os.environ['TEST_RABBITMQ_URL']}/{name}"
+
+
 def variable(service, suffix):
     """The name of an environment variable that concerns a service, such as USER_SERVICE_URL."""
     return f"{service.replace('-', '_').upper()}_{suffix}"
@@ -73,14 +82,15 @@ def with_callees(service):
 class Service:
     """A running service. It keeps its port when it is started again."""
 
-    def __init__(self, name, database_url, directory, urls=None, address="127.0.0.1:0", log=os.devnull):
-        """Starts it in `directory`; `urls` holds the URLs of other services by name, and `log` gets its output."""
+    def __init__(self, name, database_url, directory, urls=None, address="127.0.0.1:0", log=os.devnull, events_url=""):
+        """Starts it in `directory`; `urls` holds the URLs of other services by name, and `log` gets its output. It exchanges
+        events if there is an `events_url`."""
         self.name = name
         self.directory = directory
         self.address = address
         self.log = log
         self.settings = {variable(callee, "URL"): urls[callee] for callee in needed_by(name)}
-        self.settings |= {"DATABASE_URL": database_url, "LOG_LEVEL": "info"}
+        self.settings |= {"DATABASE_URL": database_url, "EVENTS_URL": events_url, "LOG_LEVEL": "info"}
         self.start()
 
     @property

@@ -72,6 +72,9 @@ pub const SERVICE: Service = Service {
         let files = || Outlet::Files(Files::new(parts.data_directory().join("messages"), parts.log().clone()));
         let mail = match settings.smtp_url {
             Some(url) => {
+                if url.exposes_password() {
+                    warn!(parts.log(), "the password of SMTP_URL is sent without encryption");
+                }
                 info!(parts.log(), "e-mails go to a mail server"; "server" => url.to_string());
                 Outlet::MailServer(MailServer::new(url, writer.domain())?)
             }
@@ -96,7 +99,8 @@ pub const SERVICE: Service = Service {
                 outage: Mutex::new(Outage::default()),
                 log: parts.log().new(o!("channel" => channel.as_str())),
             };
-            parts.run_in_background(sender.run(settings.messages_per_second.get(), queued.subscribe()));
+            let (per_second, queued) = (settings.messages_per_second, queued.subscribe());
+            parts.run_until_stop(|stop| sender.run(per_second, queued, stop));
         }
         parts.serve(http::api(), Notifications::new(store))
     },

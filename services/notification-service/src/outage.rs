@@ -17,7 +17,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// The server has done what it was asked for, or has refused it for a reason of the message.
+    /// The server has taken a message, or has refused it for a reason of the message.
     pub(crate) fn answered(&mut self) {
         *self = Self::default();
     }

@@ -1,7 +1,7 @@
 //! Sends what is queued on one channel.
 //!
-//! A notification is claimed for some minutes, sent, and then stored as sent: whoever is killed in between leaves it to be
-//! sent again, with the same `Message-ID`. Messages that take long give way to others; those that fail wait longer each time.
+//! A notification is claimed for half a minute, which is renewed while it is being sent, and then stored as sent: whoever is
+//! killed in between leaves it to be sent again, with the same `Message-ID`. Messages that take long give way to others; those that fail wait longer each time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,10 +34,12 @@ const SLOW: usize = 64;
 const POLL: Duration = Duration::from_secs(1);
 /// The maximum duration of asking user-service.
 const LOOKUP_TIME: Duration = Duration::from_secs(5);
-/// Longer than an attempt can take.
-const LEASE: TimeDelta = TimeDelta::minutes(5);
-/// How long to try to store how an attempt ended: until it counts as broken off.
-const SETTLE_TIME: Duration = Duration::from_secs(120);
+/// How long a claim lasts, unless it is renewed: what a process that was killed leaves behind is due again then.
+const LEASE: TimeDelta = TimeDelta::seconds(30);
+/// The time between two renewals.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// How long to try to store how an attempt ended: as long as nobody else claims it.
+const SETTLE_TIME: Duration = Duration::from_secs(20);
 /// The pause after a failure of the database.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 /// The wait after the first failed attempt; it doubles with each further one.
@@ -45,7 +47,7 @@ const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
 /// The longest wait, for what may be the recipient's fault.
 const MAX_WAIT: TimeDelta = TimeDelta::minutes(10);
 /// The longest wait, for what certainly is not.
-const MAX_WAIT_FOR_SERVER: TimeDelta = TimeDelta::minutes(1);
+const MAX_WAIT_FOR_SERVER: TimeDelta = TimeDelta::seconds(30);
 /// How long after it was queued a notification may still be of interest.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 
@@ -63,38 +65,53 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Sends what is due, at most `per_second` messages a second, for ever; `queued` changes when there may be more.
-    pub(crate) async fn run(self, per_second: u32, mut queued: watch::Receiver<()>) {
+    /// Sends what is due, at most `per_second` messages a second, until `stop` changes and what has begun has ended; `queued`
+    /// changes when there may be more.
+    pub(crate) async fn run(self, per_second: u32, mut queued: watch::Receiver<()>, mut stop: watch::Receiver<()>) {
         let sender = Arc::new(self);
+        let mut attempts = JoinSet::new();
+        tokio::select! {
+            () = sender.begin_all(per_second, &mut queued, &mut attempts) => {}
+            _ = stop.changed() => {}
+        }
+        while attempts.join_next().await.is_some() {}
+    }
+
+    /// Claims what is due and begins to send it, for ever.
+    async fn begin_all(
+        self: &Arc<Self>,
+        per_second: u32,
+        queued: &mut watch::Receiver<()>,
+        attempts: &mut JoinSet<()>,
+    ) {
         let (quick, slow) = (Arc::new(Semaphore::new(QUICK)), Arc::new(Semaphore::new(SLOW)));
         let mut pace = interval(Duration::from_secs(1) / per_second);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut attempts = JoinSet::new();
         loop {
-            // Bound first: an outage that the last attempts show is known when they have made room.
+            // First, so that what the last attempts have shown of the server is known.
             let Ok(room) = quick.acquire().await.map(|_one| 1 + quick.available_permits()) else { return };
-            let paused_until = sender.outage().paused_until(Instant::now());
+            let paused_until = self.outage().paused_until(Instant::now());
             if let Some(until) = paused_until {
                 sleep_until(until.into()).await;
             }
-            let limit = if sender.outage().is_tried() { 1 } else { room };
+            let limit = if self.outage().is_tried() { 1 } else { room };
             queued.mark_unchanged();
-            let due = match sender.store.claim(sender.channel, limit as i64, Utc::now(), LEASE).await {
+            let due = match self.store.claim(self.channel, limit as i64, Utc::now(), LEASE).await {
                 Ok(due) => due,
                 Err(error) => {
-                    warn!(sender.log, "notifications cannot be claimed"; "error" => error.to_string());
+                    warn!(self.log, "notifications cannot be claimed"; "error" => error.to_string());
                     sleep(DATABASE_PAUSE).await;
                     continue;
                 }
             };
             if due.is_empty() {
-                // The end of the other side is the end of the process.
+                // Nobody is left to send news: the process is ending.
                 let _ = timeout(POLL, queued.changed()).await;
             }
             for due in due {
                 pace.tick().await;
                 let Ok(place) = quick.clone().acquire_owned().await else { return };
-                attempts.spawn(sender.clone().attempt(due, place, slow.clone()));
+                attempts.spawn(self.clone().attempt(due, place, slow.clone()));
             }
             while attempts.try_join_next().is_some() {}
         }
@@ -107,20 +124,21 @@ impl Sender {
     async fn attempt(self: Arc<Self>, due: Due, place: OwnedSemaphorePermit, slow: Arc<Semaphore>) {
         let log = self.log.new(o!("notification_id" => due.id, "event_type" => due.event_type.clone()));
         let scope = RequestScope::of_event(&due.event_id, due.traceparent.as_deref(), LOOKUP_TIME, &log);
-        let outcome = {
-            let mut sending = std::pin::pin!(self.send(&due, &scope));
-            match timeout(QUICK_TIME, &mut sending).await {
-                Ok(outcome) => outcome,
-                Err(_) => match slow.try_acquire() {
-                    Ok(_slow_place) => {
-                        drop(place);
-                        sending.await
-                    }
-                    Err(_) => sending.await,
-                },
-            }
-        };
+        let sending = self.send(&due, &scope);
+        let outcome = self.kept(&due, in_turn(sending, place, &slow)).await;
         self.settle(&due, outcome, &scope.log).await;
+    }
+
+    /// Waits for `sending`, and keeps `due` claimed meanwhile.
+    async fn kept(&self, due: &Due, sending: impl Future<Output = Outcome>) -> Outcome {
+        let mut sending = std::pin::pin!(sending);
+        loop {
+            match timeout(RENEWAL, &mut sending).await {
+                Ok(outcome) => return outcome,
+                // If it fails, another process may send the message too: the end of this attempt matters more.
+                Err(_) => drop(self.store.postpone(due.id, Utc::now() + LEASE).await),
+            }
+        }
     }
 
     async fn send(&self, due: &Due, scope: &RequestScope) -> Outcome {
@@ -142,10 +160,12 @@ impl Sender {
         let (error, outcome) = match self.outlet.send(message, &name).await {
             Ok(()) => {
                 call.succeed("success");
+                self.outage().answered();
                 return Outcome::Sent;
             }
             Err(SendError::Refused(error)) => {
                 call.succeed("refused");
+                self.outage().answered();
                 (error, Outcome::Ended(NotificationReason::Refused))
             }
             Err(SendError::Unavailable(error)) => {
@@ -154,6 +174,7 @@ impl Sender {
             }
             Err(SendError::Postponed(error)) => {
                 call.fail("postponed");
+                self.outage().answered();
                 (error, Outcome::Again(Blame::Message))
             }
         };
@@ -163,15 +184,11 @@ impl Sender {
 
     /// Stores how an attempt ended.
     async fn settle(&self, due: &Due, outcome: Outcome, log: &Logger) {
-        let pause = match outcome {
-            Outcome::Again(Blame::Server) => self.outage().failed(Instant::now()),
-            _ => {
-                self.outage().answered();
-                None
+        if outcome == Outcome::Again(Blame::Server) {
+            let pause = self.outage().failed(Instant::now());
+            if let Some(pause) = pause {
+                warn!(log, "channel paused"; "seconds" => pause.as_secs());
             }
-        };
-        if let Some(pause) = pause {
-            warn!(log, "channel paused"; "seconds" => pause.as_secs());
         }
         let outcome = match outcome {
             Outcome::Again(blame) if Utc::now() + wait(due.attempts, blame) > due.created_at + LIFETIME => {
@@ -209,6 +226,19 @@ impl Sender {
     }
 }
 
+/// Waits for `sending`, which gives up its `place` if it takes long and there is room beside the quick ones.
+async fn in_turn(sending: impl Future<Output = Outcome>, place: OwnedSemaphorePermit, slow: &Semaphore) -> Outcome {
+    let mut sending = std::pin::pin!(sending);
+    match timeout(QUICK_TIME, &mut sending).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let slow_place = slow.try_acquire();
+            let _place = slow_place.is_err().then_some(place);
+            sending.await
+        }
+    }
+}
+
 /// How long to wait after so many attempts. Up to half shorter by chance: what failed together is not tried together.
 fn wait(attempts: i64, blame: Blame) -> TimeDelta {
     let max = match blame {
@@ -232,9 +262,9 @@ mod tests {
             (10, Blame::Message, 512),
             (11, Blame::Message, 600),
             (1000, Blame::Message, 600),
-            (6, Blame::Server, 32),
-            (7, Blame::Server, 60),
-            (1000, Blame::Server, 60),
+            (5, Blame::Server, 16),
+            (6, Blame::Server, 30),
+            (1000, Blame::Server, 30),
         ] {
             let (wait, expected) = (wait(attempts, blame), TimeDelta::seconds(expected));
             assert!(wait <= expected && wait >= expected / 2, "{attempts}: {wait} of {expected}");

@@ -1,7 +1,5 @@
 //! The settings of this service alone.
 
-use std::num::NonZeroU32;
-
 use lettre::message::Mailbox;
 
 use crate::outlets::{SmsUrl, SmtpUrl};
@@ -28,8 +26,14 @@ pub(crate) struct Settings {
     pub(crate) sms_from: String,
 
     /// The maximum number of messages a second on each channel, sent by one instance.
-    #[arg(long, env = "MESSAGES_PER_SECOND", value_name = "NUMBER", default_value = "100")]
-    pub(crate) messages_per_second: NonZeroU32,
+    #[arg(long, env = "MESSAGES_PER_SECOND", value_name = "NUMBER", default_value_t = 100, value_parser = messages)]
+    pub(crate) messages_per_second: u32,
+}
+
+/// More than a timer could tell apart make no sense.
+fn messages(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=1000).contains(number));
+    number.ok_or_else(|| "expected a number of messages from 1 to 1000".to_owned())
 }
 
 fn mailbox(text: &str) -> Result<Mailbox, String> {

@@ -53,6 +53,13 @@ enum Encryption {
     FromTheStart,
 }
 
+impl SmtpUrl {
+    /// Whether there is a password, and no encryption.
+    pub(crate) fn exposes_password(&self) -> bool {
+        self.credentials.is_some() && self.encryption == Encryption::None
+    }
+}
+
 impl FromStr for SmtpUrl {
     type Err = String;
 

@@ -19,6 +19,7 @@ use dropshot::{
 use http::{Response, header};
 use prometheus_client::registry::Registry;
 use slog::{Logger, info, warn};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -48,9 +49,23 @@ pub struct Server {
     failed: bool,
     spans: Spans,
     background: JoinSet<()>,
+    ending: Ending,
     transport: Option<Transport>,
     close: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
     log: Logger,
+}
+
+/// The tasks that end by themselves when they are asked to.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    stop: watch::Sender<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Self { stop: watch::Sender::new(()), tasks: JoinSet::new() }
+    }
 }
 
 /// What the runtime gives a service to make its state from.
@@ -66,6 +81,7 @@ pub struct Parts<'a> {
     pub(crate) telemetry: Telemetry,
     pub(crate) events: ServiceEvents,
     pub(crate) background: JoinSet<()>,
+    pub(crate) ending: Ending,
     pub(crate) log: Logger,
 }
 
@@ -102,6 +118,15 @@ impl Parts<'_> {
     /// Runs `task` until the server has answered its last request. It is cancelled then, wherever it waits.
     pub fn run_in_background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.background.spawn(task);
+    }
+
+    /// Runs the task that `start` makes until the service stops: what the task is given changes then, and it has as long as
+    /// requests have to finish what it has begun.
+    pub fn run_until_stop<F>(&mut self, start: impl FnOnce(watch::Receiver<()>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.ending.tasks.spawn(start(self.ending.stop.subscribe()));
     }
 
     /// The outbox of the events that this service publishes.
@@ -183,7 +208,17 @@ impl Parts<'_> {
         Guard<C>: ServerContext,
     {
         let Self {
-            database, name, document, event_document, config, telemetry, events: own, mut background, log, ..
+            database,
+            name,
+            document,
+            event_document,
+            config,
+            telemetry,
+            events: own,
+            mut background,
+            ending,
+            log,
+            ..
         } = self;
         let mut api = api.map_err(|error| anyhow!("{error}"))?;
         let transport = own.start(&database, &mut background)?;
@@ -227,6 +262,7 @@ impl Parts<'_> {
             failed: false,
             spans,
             background,
+            ending,
             transport,
             close: Box::pin(server.close()),
             log,
@@ -261,8 +297,8 @@ impl Server {
         self.probe.announce_stop();
     }
 
-    /// Stops gracefully: accepts no new connections, gives in-flight requests ten seconds, closes the database, and sends
-    /// the last traces.
+    /// Stops gracefully: accepts no new connections, gives in-flight requests and tasks that end by themselves ten seconds,
+    /// closes the database, and sends the last traces.
     pub async fn stop(self) {
         self.stop_by(Instant::now() + DRAIN_TIMEOUT).await;
     }
@@ -272,11 +308,19 @@ impl Server {
         self.announce_stop();
         // dropshot panics when a server that has already ended is closed.
         let close = async { if self.failed { Ok(()) } else { self.close.await } };
-        match tokio::time::timeout_at(deadline, close).await {
+        self.ending.stop.send_replace(());
+        let tasks = async { while self.ending.tasks.join_next().await.is_some() {} };
+        let tasks = tokio::time::timeout_at(deadline, tasks);
+        let (closed, ended) = tokio::join!(tokio::time::timeout_at(deadline, close), tasks);
+        match closed {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(self.log, "server stopped with an error"; "error" => error),
             Err(_) => warn!(self.log, "requests aborted after the drain timeout"),
         }
+        if ended.is_err() {
+            warn!(self.log, "tasks aborted after the drain timeout");
+        }
+        self.ending.tasks.shutdown().await;
         self.background.shutdown().await;
         if let Some(transport) = &self.transport {
             transport.close().await;

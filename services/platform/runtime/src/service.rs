@@ -12,7 +12,7 @@ use crate::config::{self, AddSettings, Config, DependencyConfig};
 use crate::database::{Database, DatabaseUrl, Migration, Migrations, StartWait};
 use crate::events::{self, Outbox, ServiceEvents, queue_of};
 use crate::idempotency::{self, Keys};
-use crate::server::{Parts, Server};
+use crate::server::{Ending, Parts, Server};
 use crate::telemetry::Telemetry;
 use crate::{log, process};
 
@@ -87,6 +87,7 @@ impl Service {
             telemetry,
             events,
             background,
+            ending: Ending::default(),
             log: log.clone(),
         };
         let server = (self.serve)(parts)?;
