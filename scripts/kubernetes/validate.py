@@ -68,7 +68,15 @@ def check_pod(found):
         for bound in ("requests", "limits"):
             check(found, f"has {bound} of cpu and memory", {"cpu", "memory"} <= container["resources"][bound].keys())
         for source in container.get("envFrom", []):
-            check(found, "its ConfigMap exists", exists("ConfigMap", source["configMapRef"]["name"]))
+            if "configMapRef" in source:
+                check(found, "its ConfigMap exists", exists("ConfigMap", source["configMapRef"]["name"]))
+                continue
+            name = source["secretRef"]["name"]
+            check(found, "its Secret exists", exists("Secret", name))
+            for secret in objects:
+                if secret["kind"] == "Secret" and secret["metadata"]["name"] == name:
+                    for variable in secret["stringData"]:
+                        check_setting(found, container["name"], variable)
         for variable in container.get("env", []):
             key = variable["valueFrom"]["secretKeyRef"]
             check(found, "its Secret exists, with its key", any(

@@ -197,13 +197,20 @@ fn grouped(number: u64, separator: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use notification_service_api::Channel::{Email, Sms};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::plan;
 
     const EVENT_TYPES: [&str; 4] = ["user.registered", "order.confirmed", "order.completed", "order.cancelled"];
 
-    /// Each shape of the data of each event type.
+    const DOCUMENTS: [&str; 2] = [
+        include_str!("../../../openapi/events/order-service.json"),
+        include_str!("../../../openapi/events/user-service.json"),
+    ];
+
+    /// The data of every example of these event types in the documents, and other shapes of them.
     fn events() -> Vec<(&'static str, Value)> {
         let item = |name: Option<&str>, subtotal: Option<Value>| {
             let mut item = json!({"product_id": 456, "quantity": 2});
@@ -233,6 +240,16 @@ mod tests {
                 json!({"order_id": 1, "user_id": 1, "items": items, "total": price(), "reservation_id": reservation}),
             ));
         }
+        for document in DOCUMENTS {
+            let document: Value = serde_json::from_str(document).unwrap();
+            let messages = document["components"]["messages"].as_object().unwrap().values();
+            for example in messages.flat_map(|message| message["examples"].as_array().unwrap()) {
+                let event = &example["payload"];
+                let event_type = EVENT_TYPES.into_iter().find(|name| event["type"] == *name);
+                events.extend(event_type.map(|event_type| (event_type, event["data"].clone())));
+            }
+        }
+        assert_eq!(events.len(), 14 + 6);
         for reason in ["requested", "payment_failed", "payment_timeout", "out_of_stock", "a_later_one"] {
             events.push(("order.cancelled", json!({"order_id": 1, "user_id": 1, "reason": reason})));
         }
@@ -280,6 +297,17 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_planned_message_has_texts() {
+        for event_type in EVENT_TYPES {
+            let name = format!("{event_type}/en.txt");
+            let (_, source) = SOURCES.iter().copied().flatten().find(|source| source.0 == name).unwrap();
+            let has_sms = source.contains("block sms");
+            let planned = plan::channels(event_type);
+            assert_eq!((planned.contains(&Email), planned.contains(&Sms)), (true, has_sms), "{event_type}");
         }
     }
 

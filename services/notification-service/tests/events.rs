@@ -118,8 +118,11 @@ on_both_databases! {
             assert!(mail.contains("<ada@example.com>"), "{mail}");
             assert!(running.file(&event, "sms.txt").starts_with("To: +14155550123\n"));
         }
-        // Neither is an address in the log, nor a name.
         let log = running.log.text();
+        // The trace of the event, which is that of the request.
+        let trace = format!(r#""trace_id":"{}""#, &event(ORDER_CONFIRMED)["traceparent"].as_str().unwrap()[3..35]);
+        assert_eq!(log.lines().filter(|line| line.contains("notification sent") && line.contains(&trace)).count(), 6, "{log}");
+        // Neither is an address in the log, nor a name.
         assert!(!["example.com", "Lovelace", "4155550123"].into_iter().any(|secret| log.contains(secret)), "{log}");
     }
 

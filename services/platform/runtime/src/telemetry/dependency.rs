@@ -58,6 +58,12 @@ impl DependencyCalls {
         Self { name, durations, spans }
     }
 
+    /// Starts the series of successful calls at zero.
+    pub(super) fn at_zero(self) -> Self {
+        drop(self.durations.get_or_create(&CallLabels { dependency: self.name, outcome: "success" }));
+        self
+    }
+
     /// Starts a call of `operation` for the request in `trace`.
     pub fn begin(&self, operation: &'static str, trace: &TraceContext) -> Call {
         let (trace, dependency, started) = (trace.child(), self.clone(), Instant::now());

@@ -80,7 +80,7 @@ impl Telemetry {
 
     /// Declares `name` as something that this service calls by another client than a generated one.
     pub(crate) fn outside_calls(&mut self, name: &'static str) -> DependencyCalls {
-        DependencyCalls::new(name, self.calls.clone(), self.spans.clone())
+        DependencyCalls::new(name, self.calls.clone(), self.spans.clone()).at_zero()
     }
 
     /// Where a service registers metrics of its own.
