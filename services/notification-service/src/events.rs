@@ -1,6 +1,7 @@
 //! Handles the events of other services: queues what is to be sent.
 
 use chrono::Utc;
+use notification_service_api::EventId;
 use order_events::types::{OrderCancelled, OrderCompleted, OrderConfirmed};
 use serde::Serialize;
 use service_runtime::database::DatabaseError;
@@ -31,6 +32,9 @@ impl Events {
         (user_id, order_id): (u64, Option<u64>),
         data: &impl Serialize,
     ) -> Result<(), DatabaseError> {
+        // It becomes part of names, and is what the API promises.
+        let id = id.parse::<EventId>().map_err(DatabaseError::decode_error)?;
+        let id = id.as_str();
         let data = serde_json::to_string(data).map_err(DatabaseError::decode_error)?;
         let order_id = order_id.map(stored).transpose()?;
         let event = NewEvent { id, event_type, user_id: stored(user_id)?, order_id, data: &data, traceparent };

@@ -25,7 +25,7 @@ use std::time::Duration;
 use clap::Args as _;
 use notification_service_api::Channel;
 use service_runtime::{Service, migrations};
-use slog::{Logger, info, o, warn};
+use slog::{Logger, o, warn};
 use tokio::sync::watch;
 
 use crate::dependencies::users::{self, Users};
@@ -33,8 +33,7 @@ use crate::events::Events;
 use crate::message::Writer;
 use crate::metrics::Metrics;
 use crate::notifications::Notifications;
-use crate::outage::Outage;
-use crate::outlets::{Files, MailServer, Outlet, SmsProvider};
+use crate::outlets::Outlet;
 use crate::render::Templates;
 use crate::sender::Sender;
 use crate::settings::Settings;
@@ -68,26 +67,11 @@ pub const SERVICE: Service = Service {
         let metrics = Metrics::new(parts.metrics());
         parts.run_in_background(measure(store.clone(), metrics.clone(), parts.log().clone()));
         let users = Arc::new(Users::new(parts.dependency("user-service", users::MAX_RESPONSE_BYTES)?));
-        let writer = Arc::new(Writer::new(Templates::new()?, settings.smtp_from));
-        let files = || Outlet::Files(Files::new(parts.data_directory().join("messages"), parts.log().clone()));
-        let mail = match settings.smtp_url {
-            Some(url) => {
-                if url.exposes_password() {
-                    warn!(parts.log(), "the password of SMTP_URL is sent without encryption");
-                }
-                info!(parts.log(), "e-mails go to a mail server"; "server" => url.to_string());
-                Outlet::MailServer(MailServer::new(url, writer.domain())?)
-            }
-            None => files(),
-        };
-        let sms = match settings.sms_url {
-            Some(url) => {
-                info!(parts.log(), "SMS go to a provider"; "server" => url.to_string());
-                Outlet::SmsProvider(Box::new(SmsProvider::new(url, settings.sms_from)?))
-            }
-            None => files(),
-        };
-        for (channel, outlet) in [(Channel::Email, mail), (Channel::Sms, sms)] {
+        let per_second = settings.messages_per_second;
+        let writer = Arc::new(Writer::new(Templates::new()?, settings.smtp_from.clone()));
+        let directory = parts.data_directory().join("messages");
+        let outlets = Outlet::of_channels(settings, writer.domain(), &directory, parts.log())?;
+        for (channel, outlet) in outlets {
             let sender = Sender {
                 channel,
                 calls: parts.outside_calls(outlet.name()),
@@ -96,10 +80,11 @@ pub const SERVICE: Service = Service {
                 users: users.clone(),
                 writer: writer.clone(),
                 metrics: metrics.clone(),
-                outage: Mutex::new(Outage::default()),
+                outage: Mutex::default(),
+                lookup_outage: Mutex::default(),
                 log: parts.log().new(o!("channel" => channel.as_str())),
             };
-            let (per_second, queued) = (settings.messages_per_second, queued.subscribe());
+            let queued = queued.subscribe();
             parts.run_until_stop(|stop| sender.run(per_second, queued, stop));
         }
         parts.serve(http::api(), Notifications::new(store))

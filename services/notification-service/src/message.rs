@@ -6,7 +6,7 @@ use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use notification_service_api::{Channel, NotificationReason};
-use slog::{Logger, error};
+use slog::{Logger, error, warn};
 
 use crate::dependencies::users::Recipient;
 use crate::outlets::Outgoing;
@@ -53,7 +53,10 @@ impl Writer {
             }
             Channel::Email => {
                 // The contract allows addresses to which no mail can be sent.
-                let address = recipient.address.parse().map_err(|_| NotificationReason::Refused)?;
+                let address = recipient.address.parse().map_err(|_| {
+                    warn!(log, "notification not sent"; "error" => "no mail can be sent to the address");
+                    NotificationReason::Refused
+                })?;
                 let written = self.templates.mail(&due.event_type, &recipient.language, &context);
                 let written = written.map_err(|error| unwritable(error.to_string()))?;
                 let mail = Message::builder()

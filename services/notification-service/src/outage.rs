@@ -1,4 +1,4 @@
-//! Pauses a channel whose server does not work, so that it is not asked in vain for each message.
+//! Pauses a channel while what it needs does not work, so that it is not asked in vain for each message.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// What the last attempts on a channel have shown of its server.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Outage {
     failures: u32,
     paused_until: Option<Instant>,

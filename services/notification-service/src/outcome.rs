@@ -20,12 +20,23 @@ pub(crate) enum Blame {
     Server,
     /// Perhaps this message.
     Message,
+    /// It is unknown whether it failed.
+    Nobody,
 }
 
 impl Outcome {
     /// All labels in metrics.
-    pub(crate) const LABELS: [&'static str; 8] =
-        ["sent", "user_deleted", "opted_out", "refused", "expired", "unwritable", "unavailable", "postponed"];
+    pub(crate) const LABELS: [&'static str; 9] = [
+        "sent",
+        "user_deleted",
+        "opted_out",
+        "refused",
+        "expired",
+        "unwritable",
+        "unavailable",
+        "postponed",
+        "unknown",
+    ];
 
     /// The label in metrics.
     pub(crate) fn label(&self) -> &'static str {
@@ -34,6 +45,7 @@ impl Outcome {
             Self::Ended(reason) => reason.as_str(),
             Self::Again(Blame::Server) => "unavailable",
             Self::Again(Blame::Message) => "postponed",
+            Self::Again(Blame::Nobody) => "unknown",
         }
     }
 }

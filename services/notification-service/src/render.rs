@@ -373,7 +373,7 @@ mod tests {
     fn each_reason_of_a_cancellation_has_its_sentence() {
         let templates = Templates::new().unwrap();
         for (reason, english, german) in [
-            ("requested", "is cancelled, as requested.", "ist storniert, wie gewünscht."),
+            ("requested", "is cancelled, as requested.", "ist storniert, wie von Ihnen gewünscht."),
             ("payment_failed", "is cancelled: the payment failed.", "ist storniert: Die Zahlung ist fehlgeschlagen."),
             (
                 "payment_timeout",

@@ -13,7 +13,7 @@ use service_runtime::guard::RequestScope;
 use service_runtime::telemetry::DependencyCalls;
 use slog::{Logger, error, info, o, warn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::dependencies::users::{NoRecipient, Users};
@@ -38,8 +38,6 @@ const LOOKUP_TIME: Duration = Duration::from_secs(5);
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 /// The time between two renewals.
 const RENEWAL: Duration = Duration::from_secs(10);
-/// How long to try to store how an attempt ended: as long as nobody else claims it.
-const SETTLE_TIME: Duration = Duration::from_secs(20);
 /// The pause after a failure of the database.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 /// The wait after the first failed attempt; it doubles with each further one.
@@ -48,6 +46,8 @@ const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
 const MAX_WAIT: TimeDelta = TimeDelta::minutes(10);
 /// The longest wait, for what certainly is not.
 const MAX_WAIT_FOR_SERVER: TimeDelta = TimeDelta::seconds(30);
+/// The longest wait, for what may have been sent already: two dozen times a day at most.
+const MAX_WAIT_IF_UNKNOWN: TimeDelta = TimeDelta::hours(2);
 /// How long after it was queued a notification may still be of interest.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 
@@ -60,7 +60,10 @@ pub(crate) struct Sender {
     pub(crate) users: Arc<Users>,
     pub(crate) writer: Arc<Writer>,
     pub(crate) metrics: Metrics,
+    /// Of the outlet.
     pub(crate) outage: Mutex<Outage>,
+    /// Of user-service.
+    pub(crate) lookup_outage: Mutex<Outage>,
     pub(crate) log: Logger,
 }
 
@@ -69,12 +72,15 @@ impl Sender {
     /// changes when there may be more.
     pub(crate) async fn run(self, per_second: u32, mut queued: watch::Receiver<()>, mut stop: watch::Receiver<()>) {
         let sender = Arc::new(self);
+        let log = sender.log.clone();
         let mut attempts = JoinSet::new();
         tokio::select! {
             () = sender.begin_all(per_second, &mut queued, &mut attempts) => {}
             _ = stop.changed() => {}
         }
-        while attempts.join_next().await.is_some() {}
+        while let Some(ended) = attempts.join_next().await {
+            report(&log, ended);
+        }
     }
 
     /// Claims what is due and begins to send it, for ever.
@@ -88,13 +94,21 @@ impl Sender {
         let mut pace = interval(Duration::from_secs(1) / per_second);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // First, so that what the last attempts have shown of the server is known.
+            // First, so that what the last attempts have shown of the servers is known.
             let Ok(room) = quick.acquire().await.map(|_one| 1 + quick.available_permits()) else { return };
-            let paused_until = self.outage().paused_until(Instant::now());
-            if let Some(until) = paused_until {
+            if let Some(until) =
+                self.outages().into_iter().filter_map(|outage| outage.paused_until(Instant::now())).max()
+            {
                 sleep_until(until.into()).await;
             }
-            let limit = if self.outage().is_tried() { 1 } else { room };
+            let mut limit = room;
+            if self.outages().into_iter().any(|outage| outage.is_tried()) {
+                // One message at a time: that of before, if it is still under way.
+                if let Some(ended) = attempts.join_next().await {
+                    report(&self.log, ended);
+                }
+                limit = 1;
+            }
             queued.mark_unchanged();
             let due = match self.store.claim(self.channel, limit as i64, Utc::now(), LEASE).await {
                 Ok(due) => due,
@@ -105,50 +119,68 @@ impl Sender {
                 }
             };
             if due.is_empty() {
-                // Nobody is left to send news: the process is ending.
-                let _ = timeout(POLL, queued.changed()).await;
+                // Without a transport of events nobody is left to send news.
+                if let Ok(Err(_)) = timeout(POLL, queued.changed()).await {
+                    sleep(POLL).await;
+                }
             }
             for due in due {
                 pace.tick().await;
                 let Ok(place) = quick.clone().acquire_owned().await else { return };
                 attempts.spawn(self.clone().attempt(due, place, slow.clone()));
             }
-            while attempts.try_join_next().is_some() {}
+            while let Some(ended) = attempts.try_join_next() {
+                report(&self.log, ended);
+            }
         }
     }
 
-    fn outage(&self) -> MutexGuard<'_, Outage> {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is known of the outlet and of user-service.
+    fn outages(&self) -> [Outage; 2] {
+        [*lock(&self.outage), *lock(&self.lookup_outage)]
     }
 
     async fn attempt(self: Arc<Self>, due: Due, place: OwnedSemaphorePermit, slow: Arc<Semaphore>) {
         let log = self.log.new(o!("notification_id" => due.id, "event_type" => due.event_type.clone()));
         let scope = RequestScope::of_event(&due.event_id, due.traceparent.as_deref(), LOOKUP_TIME, &log);
-        let sending = self.send(&due, &scope);
-        let outcome = self.kept(&due, in_turn(sending, place, &slow)).await;
+        // Also of what breaks off each time.
+        let outcome = if Utc::now() > due.created_at + LIFETIME {
+            Outcome::Ended(NotificationReason::Expired)
+        } else {
+            self.kept(&due, in_turn(self.send(&due, &scope), place, &slow)).await
+        };
         self.settle(&due, outcome, &scope.log).await;
     }
 
     /// Waits for `sending`, and keeps `due` claimed meanwhile.
     async fn kept(&self, due: &Due, sending: impl Future<Output = Outcome>) -> Outcome {
-        let mut sending = std::pin::pin!(sending);
-        loop {
-            match timeout(RENEWAL, &mut sending).await {
-                Ok(outcome) => return outcome,
+        let renew = async {
+            loop {
+                sleep(RENEWAL).await;
                 // If it fails, another process may send the message too: the end of this attempt matters more.
-                Err(_) => drop(self.store.postpone(due.id, Utc::now() + LEASE).await),
+                drop(self.store.postpone(due, Utc::now() + LEASE).await);
             }
+        };
+        tokio::select! {
+            outcome = sending => outcome,
+            never = renew => never,
         }
     }
 
     async fn send(&self, due: &Due, scope: &RequestScope) -> Outcome {
         let recipient = match self.users.recipient(due.user_id, self.channel, scope).await {
-            Ok(recipient) => recipient,
-            Err(NoRecipient::Deleted) => return Outcome::Ended(NotificationReason::UserDeleted),
-            Err(NoRecipient::OptedOut) => return Outcome::Ended(NotificationReason::OptedOut),
             Err(NoRecipient::Unknown(error)) => {
                 warn!(scope.log, "notification not sent yet"; "error" => format!("user-service: {error}"));
+                self.fail(&self.lookup_outage, &scope.log);
                 return Outcome::Again(Blame::Server);
+            }
+            known => {
+                lock(&self.lookup_outage).answered();
+                match known {
+                    Ok(recipient) => recipient,
+                    Err(NoRecipient::Deleted) => return Outcome::Ended(NotificationReason::UserDeleted),
+                    Err(_) => return Outcome::Ended(NotificationReason::OptedOut),
+                }
             }
         };
         let message = match self.writer.write(due, self.channel, &recipient, &scope.log) {
@@ -157,39 +189,41 @@ impl Sender {
         };
         let call = self.calls.begin("send", &scope.trace);
         let name = format!("{}.{}", due.event_id, self.channel.as_str());
-        let (error, outcome) = match self.outlet.send(message, &name).await {
+        let error = match self.outlet.send(message, &name).await {
             Ok(()) => {
                 call.succeed("success");
-                self.outage().answered();
+                lock(&self.outage).answered();
                 return Outcome::Sent;
             }
-            Err(SendError::Refused(error)) => {
-                call.succeed("refused");
-                self.outage().answered();
-                (error, Outcome::Ended(NotificationReason::Refused))
-            }
-            Err(SendError::Unavailable(error)) => {
-                call.fail("unavailable");
-                (error, Outcome::Again(Blame::Server))
-            }
-            Err(SendError::Postponed(error)) => {
-                call.fail("postponed");
-                self.outage().answered();
-                (error, Outcome::Again(Blame::Message))
-            }
+            Err(error) => error,
+        };
+        let (label, outcome) = match &error {
+            SendError::Refused(_) => ("refused", Outcome::Ended(NotificationReason::Refused)),
+            SendError::Postponed(_) => ("postponed", Outcome::Again(Blame::Message)),
+            SendError::Unavailable(_) => ("unavailable", Outcome::Again(Blame::Server)),
+            SendError::Unknown(_) => ("unknown", Outcome::Again(Blame::Nobody)),
         };
         warn!(scope.log, "notification not sent"; "error" => format!("{}: {error}", self.outlet.name()));
+        if let SendError::Refused(_) | SendError::Postponed(_) = error {
+            call.succeed(label);
+            lock(&self.outage).answered();
+        } else {
+            call.fail(label);
+            self.fail(&self.outage, &scope.log);
+        }
         outcome
+    }
+
+    /// Takes a failure for which no message is to blame.
+    fn fail(&self, outage: &Mutex<Outage>, log: &Logger) {
+        let pause = lock(outage).failed(Instant::now());
+        if let Some(pause) = pause {
+            warn!(log, "channel paused"; "seconds" => pause.as_secs());
+        }
     }
 
     /// Stores how an attempt ended.
     async fn settle(&self, due: &Due, outcome: Outcome, log: &Logger) {
-        if outcome == Outcome::Again(Blame::Server) {
-            let pause = self.outage().failed(Instant::now());
-            if let Some(pause) = pause {
-                warn!(log, "channel paused"; "seconds" => pause.as_secs());
-            }
-        }
         let outcome = match outcome {
             Outcome::Again(blame) if Utc::now() + wait(due.attempts, blame) > due.created_at + LIFETIME => {
                 Outcome::Ended(NotificationReason::Expired)
@@ -197,32 +231,36 @@ impl Sender {
             outcome => outcome,
         };
         self.metrics.attempted(self.channel, &outcome);
-        let began = Instant::now();
-        while let Err(error) = self.store_outcome(due, outcome).await {
-            if began.elapsed() > SETTLE_TIME {
-                error!(log, "outcome of a notification not stored, it will be sent again"; "error" => error.to_string());
-                return;
+        // As long as the database does not answer, nobody else can claim it.
+        let stored = loop {
+            match self.store_outcome(due, outcome).await {
+                Ok(stored) => break stored,
+                Err(error) => warn!(log, "outcome of a notification not stored yet"; "error" => error.to_string()),
             }
             sleep(DATABASE_PAUSE).await;
-        }
+        };
         match outcome {
-            Outcome::Sent => info!(log, "notification sent"; "attempts" => due.attempts),
-            Outcome::Ended(reason) => info!(log, "notification ended"; "reason" => reason.as_str()),
+            Outcome::Sent => info!(log, "notification sent"; "attempts" => due.attempts, "stored" => stored),
+            Outcome::Ended(reason) => info!(log, "notification ended"; "reason" => reason.as_str(), "stored" => stored),
             Outcome::Again(_) => {}
         }
     }
 
-    async fn store_outcome(&self, due: &Due, outcome: Outcome) -> Result<(), DatabaseError> {
+    /// Returns whether it was stored: not if the user was deleted meanwhile, or another process has taken over.
+    async fn store_outcome(&self, due: &Due, outcome: Outcome) -> Result<bool, DatabaseError> {
         let now = Utc::now();
         let (status, reason) = match outcome {
-            Outcome::Again(blame) => return self.store.postpone(due.id, now + wait(due.attempts, blame)).await,
+            Outcome::Again(blame) => {
+                self.store.postpone(due, now + wait(due.attempts, blame)).await?;
+                return Ok(true);
+            }
             Outcome::Sent => (NotificationStatus::Sent, None),
             Outcome::Ended(reason @ (NotificationReason::UserDeleted | NotificationReason::OptedOut)) => {
                 (NotificationStatus::Suppressed, Some(reason))
             }
             Outcome::Ended(reason) => (NotificationStatus::Failed, Some(reason)),
         };
-        self.store.end(due.id, status, reason, now).await
+        self.store.end(due, status, reason, now).await
     }
 }
 
@@ -239,11 +277,23 @@ async fn in_turn(sending: impl Future<Output = Outcome>, place: OwnedSemaphorePe
     }
 }
 
+fn lock(outage: &Mutex<Outage>) -> MutexGuard<'_, Outage> {
+    outage.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reports an attempt that has broken off: its notification is due again when its claim ends.
+fn report(log: &Logger, ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!(log, "attempt to send broke off"; "error" => error.to_string());
+    }
+}
+
 /// How long to wait after so many attempts. Up to half shorter by chance: what failed together is not tried together.
 fn wait(attempts: i64, blame: Blame) -> TimeDelta {
     let max = match blame {
         Blame::Server => MAX_WAIT_FOR_SERVER,
         Blame::Message => MAX_WAIT,
+        Blame::Nobody => MAX_WAIT_IF_UNKNOWN,
     };
     let doublings = attempts.clamp(1, 16) - 1;
     let longest = (FIRST_WAIT * (1 << doublings)).min(max);
@@ -262,6 +312,8 @@ mod tests {
             (10, Blame::Message, 512),
             (11, Blame::Message, 600),
             (1000, Blame::Message, 600),
+            (13, Blame::Nobody, 4096),
+            (1000, Blame::Nobody, 7200),
             (5, Blame::Server, 16),
             (6, Blame::Server, 30),
             (1000, Blame::Server, 30),

@@ -2,10 +2,12 @@
 
 use lettre::message::Mailbox;
 
-use crate::outlets::{SmsUrl, SmtpUrl};
+use crate::outlets::sms::SmsUrl;
+use crate::outlets::smtp::SmtpUrl;
 
 /// Where messages are sent.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Settings {
     /// The mail server: smtps://USER:PASSWORD@HOST for TLS, smtp://HOST?tls=required for STARTTLS, or smtp://HOST. Without it
     /// each e-mail is a file in the data directory.
@@ -22,7 +24,7 @@ pub(crate) struct Settings {
     pub(crate) sms_url: Option<SmsUrl>,
 
     /// The sender of SMS: a phone number or a name.
-    #[arg(long, env = "SMS_FROM", value_name = "SENDER", default_value = "Orders")]
+    #[arg(long, env = "SMS_FROM", value_name = "SENDER", default_value = "Orders", value_parser = sms_sender)]
     pub(crate) sms_from: String,
 
     /// The maximum number of messages a second on each channel, sent by one instance.
@@ -37,5 +39,23 @@ fn messages(text: &str) -> Result<u32, String> {
 }
 
 fn mailbox(text: &str) -> Result<Mailbox, String> {
-    text.parse().map_err(|_| "expected an e-mail address, or a name and the address in angle brackets".to_owned())
+    let expected = || "expected an e-mail address in ASCII, or a name and the address in angle brackets".to_owned();
+    let mailbox: Mailbox = text.parse().map_err(|_| expected())?;
+    if mailbox.email.to_string().is_ascii() { Ok(mailbox) } else { Err(expected()) }
+}
+
+/// A wrong sender would be refused for each message, for good.
+fn sms_sender(text: &str) -> Result<String, String> {
+    let number = text
+        .strip_prefix('+')
+        .is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit()));
+    let name = (1..=11).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ')
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if number || name {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a phone number such as +14155550123, or a name of at most 11 letters, digits and spaces"
+            .to_owned())
+    }
 }

@@ -58,9 +58,9 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
         assert_eq!(store.list_before(7, filter(user, order, status), 20).await.unwrap(), []);
     }
     queue(&store, 1, 1, now).await;
-    claim(&store, 1, now).await;
-    store.postpone(1, now).await.unwrap();
-    store.end(1, Sent, None, now).await.unwrap();
+    let due = claim(&store, 1, now).await.remove(0);
+    store.postpone(&due, now).await.unwrap();
+    store.end(&due, Sent, None, now).await.unwrap();
     store.suppress_user("an event", 1, now).await.unwrap();
     service_testing::check_index_scans(&opened).await.unwrap();
 }
@@ -168,9 +168,21 @@ on_both_databases! {
         let now = Utc::now();
         queue(&store, 7, 8, now).await;
         let due = claim(&store, 1, now).await.remove(0);
-        store.postpone(due.id, now + TimeDelta::seconds(9)).await.unwrap();
+        store.postpone(&due, now + TimeDelta::seconds(9)).await.unwrap();
         assert_eq!(claim(&store, 1, now + TimeDelta::seconds(8)).await, []);
         assert_eq!(claim(&store, 1, now + TimeDelta::seconds(9)).await[0].attempts, 2);
+    }
+
+    async fn who_was_overtaken_changes_nothing(database: TestDatabase) {
+        let store = store(&database).await;
+        let now = Utc::now();
+        queue(&store, 7, 8, now).await;
+        let late = claim(&store, 1, now).await.remove(0);
+        let current = claim(&store, 1, now + LEASE).await.remove(0);
+        assert!(!store.end(&late, Failed, Some(NotificationReason::Refused), now).await.unwrap());
+        store.postpone(&late, now).await.unwrap();
+        assert_eq!(claim(&store, 1, now + LEASE).await, []);
+        assert!(store.end(&current, Sent, None, now).await.unwrap());
     }
 
     async fn an_end_is_final_and_leaves_no_data(database: TestDatabase) {
@@ -178,9 +190,9 @@ on_both_databases! {
         let now = Utc::now();
         queue(&store, 7, 8, now).await;
         let (due, later) = (claim(&store, 1, now).await.remove(0), now + TimeDelta::days(1));
-        store.end(due.id, Failed, Some(NotificationReason::Refused), now).await.unwrap();
-        store.end(due.id, Sent, None, later).await.unwrap();
-        store.postpone(due.id, now).await.unwrap();
+        assert!(store.end(&due, Failed, Some(NotificationReason::Refused), now).await.unwrap());
+        assert!(!store.end(&due, Sent, None, later).await.unwrap());
+        store.postpone(&due, now).await.unwrap();
         assert_eq!(claim(&store, 1, later).await, []);
         let ended = store.find(due.id.try_into().unwrap()).await.unwrap().unwrap();
         assert_eq!((ended.status, ended.reason), (Failed, Some(NotificationReason::Refused)));
@@ -215,7 +227,8 @@ on_both_databases! {
         for (user, order) in [(1, 1), (1, 2), (2, 1)] {
             queue(&store, user, order, Utc::now()).await;
         }
-        store.end(1, Sent, None, Utc::now()).await.unwrap();
+        let oldest = claim(&store, 1, Utc::now()).await.remove(0);
+        store.end(&oldest, Sent, None, Utc::now()).await.unwrap();
         for (user, order, status) in every_filter() {
             let expected: Vec<i64> = [(6, 2, 1), (5, 2, 1), (4, 1, 2), (3, 1, 2), (2, 1, 1), (1, 1, 1)]
                 .into_iter()

@@ -105,7 +105,8 @@ contract::string_enum! {
 }
 
 contract::string_enum! {
-    /// The status of a notification. `queued`: will be sent. `sent`: accepted by the mail server or the SMS provider, final.
+    /// The status of a notification. `queued`: will be sent. `sent`: accepted by the mail server or the
+    /// SMS provider, or written to a file where none is configured; final.
     /// `failed`: cannot be sent, final. `suppressed`: is not to be sent, final.
     pub enum NotificationStatus {
         Queued = "queued",
@@ -117,7 +118,8 @@ contract::string_enum! {
 
 contract::string_enum! {
     /// Why a notification is not sent. `user_deleted`: the user does not exist any more. `opted_out`: the user does not want
-    /// notifications on this channel. `refused`: the mail server or the SMS provider refused it for good. `expired`: it could
+    /// notifications on this channel. `refused`: the mail server or the SMS provider
+    /// refused it for good, or nothing can be sent to the address. `expired`: it could
     /// not be sent within 24 hours. `unwritable`: its text cannot be made, a bug.
     pub enum NotificationReason {
         UserDeleted = "user_deleted",

@@ -18,9 +18,12 @@ pub(crate) enum SendError {
     /// The server accepts no message now, whoever it is for.
     #[error("{0}")]
     Unavailable(String),
-    /// This message may be accepted later, or has been although no answer came.
+    /// This message may be accepted later.
     #[error("{0}")]
     Postponed(String),
+    /// Nobody knows: there was no answer, or one of a server in trouble.
+    #[error("{0}")]
+    Unknown(String),
     /// This message will never be accepted.
     #[error("{0}")]
     Refused(String),

@@ -31,6 +31,13 @@ pub(crate) struct SmsUrl {
     token: String,
 }
 
+impl SmsUrl {
+    /// Whether the token is sent without encryption.
+    pub(crate) fn exposes_token(&self) -> bool {
+        self.messages.scheme() == "http"
+    }
+}
+
 impl FromStr for SmsUrl {
     type Err = String;
 
@@ -60,7 +67,8 @@ impl FromStr for SmsUrl {
 impl fmt::Display for SmsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.messages.host_str().unwrap_or_default();
-        write!(f, "{}://{}@{host}", self.messages.scheme(), self.account)
+        let port = self.messages.port().map(|port| format!(":{port}")).unwrap_or_default();
+        write!(f, "{}://{}@{host}{port}", self.messages.scheme(), self.account)
     }
 }
 
@@ -99,7 +107,7 @@ impl SmsProvider {
     pub(super) async fn send(&self, to: &str, text: &str) -> Result<(), SendError> {
         let request = self.request(to, text).map_err(|error| SendError::Refused(error.to_string()))?;
         let response = timeout(TIMEOUT, self.http.request(request)).await;
-        let response = response.map_err(|_| SendError::Postponed("no response in time".to_owned()))?;
+        let response = response.map_err(|_| SendError::Unknown("no response in time".to_owned()))?;
         let status = response.map_err(unsent)?.status();
         let text = format!("status {}", status.as_u16());
         match status {
@@ -113,7 +121,7 @@ impl SmsProvider {
             _ if status.is_redirection() => Err(SendError::Unavailable(text)),
             StatusCode::REQUEST_TIMEOUT => Err(SendError::Postponed(text)),
             _ if status.is_client_error() => Err(SendError::Refused(text)),
-            _ => Err(SendError::Postponed(text)),
+            _ => Err(SendError::Unknown(text)),
         }
     }
 
@@ -133,7 +141,7 @@ fn unsent(error: Error) -> SendError {
     if error.is_connect() {
         SendError::Unavailable(format!("cannot connect: {cause}"))
     } else {
-        SendError::Postponed(format!("no response: {cause}"))
+        SendError::Unknown(format!("no response: {cause}"))
     }
 }
 

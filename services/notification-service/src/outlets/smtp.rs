@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lettre::Message;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
@@ -24,7 +24,7 @@ use super::outgoing::SendError;
 /// The maximum duration until a connection can take a message.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The maximum duration of a message's transaction: mail servers check a message before they accept it.
-pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(120);
+const SEND_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long an unused connection is kept. Servers wait for five minutes and more (RFC 5321, section 4.5.3.2).
 const MAX_IDLE: Duration = Duration::from_secs(30);
 /// The maximum number of unused connections.
@@ -54,6 +54,11 @@ enum Encryption {
 }
 
 impl SmtpUrl {
+    /// The host, without the brackets of an IPv6 address.
+    fn name(&self) -> &str {
+        self.host.trim_matches(['[', ']'])
+    }
+
     /// Whether there is a password, and no encryption.
     pub(crate) fn exposes_password(&self) -> bool {
         self.credentials.is_some() && self.encryption == Encryption::None
@@ -151,7 +156,7 @@ impl MailServer {
         };
         // After an error, or half way, the connection is dropped: what would be answered next is unknown.
         let sent = timeout(SEND_TIMEOUT, transfer(&mut connection, mail)).await;
-        sent.map_err(|_| SendError::Postponed("no answer in time".to_owned()))??;
+        sent.map_err(|_| SendError::Unknown("no answer in time".to_owned()))??;
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         if parked.len() < MAX_PARKED {
             parked.push((connection, Instant::now()));
@@ -171,9 +176,9 @@ impl MailServer {
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
-        let SmtpUrl { host, port, credentials, encryption, .. } = &self.url;
+        let SmtpUrl { port, credentials, encryption, .. } = &self.url;
         let from_the_start = self.tls.clone().filter(|_| *encryption == Encryption::FromTheStart);
-        let address = (host.trim_matches(['[', ']']), *port);
+        let address = (self.url.name(), *port);
         let mut connection =
             AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, from_the_start, None).await?;
         if let (Encryption::StartTls, Some(tls)) = (encryption, &self.tls) {
@@ -188,13 +193,15 @@ impl MailServer {
 }
 
 fn tls_parameters(url: &SmtpUrl) -> Result<TlsParameters> {
-    let mut builder = TlsParameters::builder(url.host.clone()).certificate_store(CertificateStore::WebpkiRoots);
+    let mut builder = TlsParameters::builder(url.name().to_owned()).certificate_store(CertificateStore::WebpkiRoots);
     if let Some(file) = &url.authorities {
         let cannot_read = || format!("cannot read the certificates in {}", file.display());
-        let pem = std::fs::read(file).with_context(cannot_read)?;
+        let pem = std::fs::read_to_string(file).with_context(cannot_read)?;
+        // Of anything else lettre makes an empty list, and no connection would work.
+        ensure!(pem.contains("-----BEGIN CERTIFICATE-----"), "there is no certificate in {}", file.display());
         builder = builder
             .certificate_store(CertificateStore::None)
-            .add_root_certificate(Certificate::from_pem(&pem).with_context(cannot_read)?);
+            .add_root_certificate(Certificate::from_pem(pem.as_bytes()).with_context(cannot_read)?);
     }
     builder.build_rustls().context("cannot set up TLS for the mail server")
 }
@@ -215,7 +222,13 @@ async fn transfer(connection: &mut AsyncSmtpConnection, mail: &Message) -> Resul
 
 fn of_this_message(error: Error) -> SendError {
     let text = describe(&error);
-    if error.is_permanent() { SendError::Refused(text) } else { SendError::Postponed(text) }
+    match error.status().map(u16::from) {
+        // The server closes; it asks for a login, or for another one.
+        Some(421 | 530 | 534 | 535 | 538) => SendError::Unavailable(text),
+        Some(_) if error.is_permanent() => SendError::Refused(text),
+        Some(_) => SendError::Postponed(text),
+        None => SendError::Unknown(text),
+    }
 }
 
 /// The error without what the server wrote: it may name the recipient.

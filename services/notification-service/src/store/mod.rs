@@ -26,6 +26,13 @@ macro_rules! is_queued {
     };
 }
 
+/// The condition of a row that whoever has claimed it with these attempts may change.
+macro_rules! is_claimed {
+    () => {
+        concat!("id = $1 AND attempts = $2 AND ", is_queued!())
+    };
+}
+
 /// The stored notifications.
 ///
 /// Every method fails with [`DatabaseError::Unavailable`] when the database does not answer, and with
@@ -156,35 +163,37 @@ impl NotificationStore {
         Ok(claimed)
     }
 
-    /// Lets a notification that was claimed be due again at `next`.
-    pub async fn postpone(&self, id: i64, next: DateTime<Utc>) -> Result<(), DatabaseError> {
+    /// Lets a claimed notification be due again at `next`; does nothing if it was claimed again since, or has ended.
+    pub async fn postpone(&self, claimed: &Due, next: DateTime<Utc>) -> Result<(), DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
-            let update =
-                sqlx::query(concat!("UPDATE notifications SET next_attempt_at = $2 WHERE id = $1 AND ", is_queued!()))
-                    .bind(id)
-                    .bind(next.trunc_subsecs(6));
+            let update = sqlx::query(concat!("UPDATE notifications SET next_attempt_at = $3 WHERE ", is_claimed!()))
+                .bind(claimed.id)
+                .bind(claimed.attempts)
+                .bind(next.trunc_subsecs(6));
             update.execute(pool).await.map(drop)
         })
     }
 
-    /// Gives a queued notification its final status.
+    /// Gives a claimed notification its final status; does nothing if it was claimed again since, or has ended. Returns
+    /// whether it did.
     pub async fn end(
         &self,
-        id: i64,
+        claimed: &Due,
         status: NotificationStatus,
         reason: Option<NotificationReason>,
         at: DateTime<Utc>,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<bool, DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
             let update = sqlx::query(concat!(
-                "UPDATE notifications SET status = $2, reason = $3, data = '', updated_at = $4 WHERE id = $1 AND ",
-                is_queued!()
+                "UPDATE notifications SET status = $3, reason = $4, data = '', updated_at = $5 WHERE ",
+                is_claimed!()
             ))
-            .bind(id)
+            .bind(claimed.id)
+            .bind(claimed.attempts)
             .bind(status.as_str())
             .bind(reason.map(NotificationReason::as_str))
             .bind(at.trunc_subsecs(6));
-            update.execute(pool).await.map(drop)
+            Ok(update.execute(pool).await?.rows_affected() > 0)
         })
     }
 

@@ -27,7 +27,7 @@ pub struct Service {
     pub document: &'static str,
     /// The checked-in AsyncAPI document of the events that it publishes, served byte for byte; `None` if it publishes none.
     pub events: Option<&'static str>,
-    /// Adds the flags of settings that only this service has, by [`clap::Args::augment_args`]; `None` if it has none. `serve`
+    /// Adds the flags of settings that only this service has, by [`clap::Args::augment_args`] of a structure with `#[group(skip)]`; `None` if it has none. `serve`
     /// reads them by [`Parts::settings`].
     pub settings: Option<AddSettings>,
     /// The steps of the schema, from [`migrations!`](crate::migrations); versions 2 and 5 of every schema

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 ///
 /// # Errors
 ///
-/// The file cannot be read.
+/// The file cannot be read, or has no certificate.
 pub fn client_config(authorities: Option<&Path>) -> io::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     match authorities {
@@ -21,6 +21,9 @@ pub fn client_config(authorities: Option<&Path>) -> io::Result<ClientConfig> {
         Some(file) => {
             for certificate in CertificateDer::pem_file_iter(file).map_err(io::Error::other)? {
                 roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
+            }
+            if roots.is_empty() {
+                return Err(io::Error::other(format!("there is no certificate in {}", file.display())));
             }
         }
     }
