@@ -137,7 +137,7 @@ class Together(Test):
             with self.subTest(language):
                 user = self.platform.create_user(name="Zoë Serinus 金丝雀")
                 welcome = self.mail_about(self.sent(user), user)
-                self.assertEqual(welcome["Subject"], "Welcome to Orders & Notifications Platform")
+                self.assertEqual(welcome["Subject"], "Welcome to the Orders & Notifications Platform")
                 for kind in ("plain", "html"):
                     self.assertIn(user.name, self.text(welcome, kind))
                 self.platform.set_contact(user, ["email"], language)
