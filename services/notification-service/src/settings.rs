@@ -59,3 +59,22 @@ fn sms_sender(text: &str) -> Result<String, String> {
             .to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_is_one_that_providers_accept() {
+        for good in ["+14155550123", "Orders", "My Shop 24"] {
+            assert_eq!(sms_sender(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "REPLACE-ME", "4155550123", "+1", "A name that is too long", "Größe"] {
+            assert!(sms_sender(bad).is_err(), "{bad}");
+        }
+        assert!(mailbox("Orders <orders@example.com>").is_ok() && mailbox("orders@example.com").is_ok());
+        assert!(mailbox("orders").is_err() && mailbox("größe@example.com").is_err());
+        assert!(messages("1").is_ok() && messages("1000").is_ok());
+        assert!(messages("0").is_err() && messages("1001").is_err() && messages("many").is_err());
+    }
+}

@@ -152,3 +152,20 @@ fn root_cause(mut error: &dyn std::error::Error) -> String {
     }
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_the_account_and_keeps_its_token() {
+        let url: SmsUrl = "https://AC1:s%2Fcret@sms.example:8443".parse().unwrap();
+        assert_eq!(url.messages.as_str(), "https://sms.example:8443/2010-04-01/Accounts/AC1/Messages.json");
+        assert_eq!((url.account.as_str(), url.token.as_str(), url.exposes_token()), ("AC1", "s/cret", false));
+        assert_eq!((url.to_string(), format!("{url:?}")), ("https://AC1@sms.example:8443".to_owned(), url.to_string()));
+        assert!("http://a:b@127.0.0.1:1".parse::<SmsUrl>().unwrap().exposes_token());
+        for wrong in ["", "sms.example", "ftp://a:b@host", "https://host", "https://a@host", "https://a:b@host/path"] {
+            assert!(wrong.parse::<SmsUrl>().unwrap_err().starts_with("expected https://"), "{wrong}");
+        }
+    }
+}

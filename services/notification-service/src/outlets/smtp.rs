@@ -239,3 +239,52 @@ fn describe(error: &Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_where_and_how_and_keeps_its_password() {
+        for (text, shown, credentials) in [
+            ("smtp://localhost", "smtp://localhost:25", None),
+            ("smtp://localhost:1025/", "smtp://localhost:1025", None),
+            ("smtp://[::1]?tls=required", "smtp://[::1]:587?tls=required", None),
+            ("smtps://mail.example", "smtps://mail.example:465", None),
+            ("smtps://me:s%40cret@mail.example:2465", "smtps://me@mail.example:2465", Some(("me", "s@cret"))),
+            (
+                "smtp://me%40a.example:secret@b.example?tls=required&cacertfile=/a",
+                "smtp://me@a.example@b.example:587?tls=required",
+                Some(("me@a.example", "secret")),
+            ),
+        ] {
+            let url: SmtpUrl = text.parse().unwrap();
+            assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));
+            let found = url.credentials.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
+            assert_eq!(found, credentials, "{text}");
+        }
+        assert_eq!("smtp://[::1]".parse::<SmtpUrl>().unwrap().name(), "::1");
+    }
+
+    #[test]
+    fn another_url_is_refused_without_repeating_it() {
+        for wrong in [
+            "",
+            "localhost",
+            "http://localhost",
+            "smtp://",
+            "smtp://host/path",
+            "smtp://host#part",
+            "smtp://host?tls=optional",
+            "smtp://host?tls=required&tls=required",
+            "smtps://host?tls=required",
+            "smtp://host?cacertfile=/a",
+            "smtps://host?cacertfile=",
+            "smtp://user@host",
+            "smtp://:secret@host",
+            "smtp://host:99999",
+        ] {
+            assert_eq!(wrong.parse::<SmtpUrl>().map(|_| ()), Err(EXPECTED.to_owned()), "{wrong}");
+        }
+    }
+}
