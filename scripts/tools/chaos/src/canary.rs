@@ -41,6 +41,11 @@ pub(crate) fn phone() -> String {
     format!("+{CANARY_DIGITS}")
 }
 
+/// Whether a canary is in `text`.
+pub(crate) fn is_in(text: &str) -> bool {
+    !occurrences(text.as_bytes(), 0).is_empty()
+}
+
 /// The directory of all logs of a run.
 #[derive(Debug)]
 pub(crate) struct Logs {

@@ -7,11 +7,17 @@
 
 mod abusive_clients;
 mod acknowledged;
+mod all_in_one;
 mod buyers;
 mod canary;
+mod customers;
 mod fuzz;
+mod journal;
+mod mail_server;
+mod messages;
 mod peer;
 mod platform;
+mod program;
 mod promises;
 mod report;
 mod run;

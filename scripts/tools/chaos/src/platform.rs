@@ -24,10 +24,12 @@ use crate::run::Run;
 pub(crate) const ORDER_SERVICE: &str = "order-service";
 pub(crate) const PRODUCT_SERVICE: &str = "product-service";
 pub(crate) const USER_SERVICE: &str = "user-service";
+pub(crate) const NOTIFICATION_SERVICE: &str = "notification-service";
 
 /// The paths of their collections.
 pub(crate) const ORDERS: &str = "/api/v1/orders";
 pub(crate) const USERS: &str = "/api/v1/users";
+pub(crate) const NOTIFICATIONS: &str = "/api/v1/notifications";
 
 /// The service that owns the collection at `path`.
 pub(crate) fn service_of(path: &str) -> &'static str {

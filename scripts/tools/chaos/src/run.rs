@@ -18,6 +18,8 @@ use crate::canary::Logs;
 
 /// How long a service may take until it serves.
 pub(crate) const START_TIME_LIMIT: Duration = Duration::from_secs(10);
+/// How long everything may take to be handled once nothing is broken.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
 
 /// The results of all runs in which services and PostgreSQL were killed, which promises 1 and 2 share.
 #[derive(Debug, Default)]

@@ -48,6 +48,12 @@ pub fn post(path: &str, idempotency_key: Option<&str>, body: &str) -> Vec<u8> {
     format!("POST {path} HTTP/1.1\r\n{key}{head}: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
+/// `PUT path` with JSON, as bytes to send.
+pub fn put(path: &str, body: &str) -> Vec<u8> {
+    let head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length";
+    format!("PUT {path} HTTP/1.1\r\n{head}: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
 /// One connection, opened when it is needed and kept alive until an exchange fails or the server closes it.
 #[derive(Debug)]
 pub struct Client {

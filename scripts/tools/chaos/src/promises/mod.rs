@@ -13,6 +13,7 @@ mod retries;
 mod rolling_restarts;
 mod soak;
 mod starters;
+mod told_once;
 
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
@@ -80,6 +81,12 @@ pub(crate) const PROMISES: &[Promise] = &[
         "every committed event has its effect exactly once",
         "the books of orders, events, reservations and stock agree; only poison is a dead letter",
         |run| Box::pin(events::test(run)),
+    ),
+    promise(
+        16,
+        "every confirmed order is told once",
+        "one notification, sent, and at least one e-mail; those of one order, and no others, share a Message-ID",
+        |run| Box::pin(told_once::test(run)),
     ),
     promise(12, "no personal data in logs", "0 occurrences", |run| Box::pin(personal_data::test(run))),
 ];

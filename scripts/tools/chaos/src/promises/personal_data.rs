@@ -9,7 +9,7 @@ use harness::proxy::Mode;
 use service_testing::KINDS;
 
 use crate::canary::{CANARY, email, name, phone};
-use crate::platform::{ORDERS, Platform, Setup, USER_SERVICE, USERS, unique};
+use crate::platform::{NOTIFICATIONS, ORDERS, Platform, Setup, USER_SERVICE, USERS, unique};
 use crate::run::Run;
 use crate::verdict::Verdict;
 
@@ -117,6 +117,9 @@ fn everywhere() -> Vec<Vec<u8>> {
         format!("{USERS}/{encoded}"),
         format!("{ORDERS}/{encoded}"),
         format!("{ORDERS}/{encoded}/cancel"),
+        format!("{NOTIFICATIONS}?user_id={encoded}"),
+        format!("{NOTIFICATIONS}?page_token={encoded}"),
+        format!("{NOTIFICATIONS}/{encoded}"),
         format!("/{encoded}"),
         format!("/{CANARY}/{encoded}//{encoded}"),
         format!("/docs/{CANARY}"),

@@ -5,11 +5,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::customers::Placed;
-use super::journal::Written;
-
-/// How many pieces of each product there are at first.
-pub(super) const STOCK: i64 = 10_000_000;
+use crate::customers::{Placed, STOCK};
+use crate::journal::Written;
 
 /// What the services say at the end.
 #[derive(Debug, Default)]
@@ -56,7 +53,7 @@ impl Books {
     fn check_orders(&mut self, placed: &[Placed], found: &Found) {
         let statuses: HashMap<_, _> =
             found.orders.iter().map(|order| (order["id"].as_i64(), &order["status"])).collect();
-        for Placed { order_id, status } in placed {
+        for Placed { order_id, status, .. } in placed {
             match (statuses.get(&Some(*order_id)), status) {
                 (None, _) => self.wrong.push(format!("order {order_id} is lost")),
                 (Some(found), Some(status)) if **found != **status => {
@@ -192,7 +189,10 @@ mod tests {
     /// Three orders of two pieces each, one in each state, as they should end.
     fn agreeing() -> (Vec<Placed>, Found) {
         let statuses = ["created", "confirmed", "cancelled"];
-        let placed = (1..).zip(statuses).map(|(order_id, status)| Placed { order_id, status: Some(status) }).collect();
+        let placed = (1..)
+            .zip(statuses)
+            .map(|(order_id, status)| Placed { order_id, status: Some(status), confirmed: false })
+            .collect();
         let order = |(id, status)| json!({"id": id, "status": status, "items": [{"product_id": 7, "quantity": 2}]});
         let by_orders: Vec<_> = (1..4)
             .map(|number| written("order.created", number))

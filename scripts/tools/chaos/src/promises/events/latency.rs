@@ -7,9 +7,10 @@ use harness::http::{Client, get, post};
 use harness::measurements::Latencies;
 use tokio::time::sleep;
 
-use super::customers::{Market, Ordered, Placed};
-use super::stage::{RECOVERY, Stage};
+use super::stage::Stage;
+use crate::customers::{Market, Ordered, Placed};
 use crate::platform::ORDERS;
+use crate::run::RECOVERY;
 
 /// How many orders a measurement needs.
 pub(super) const IDLE: usize = 100;
@@ -30,7 +31,7 @@ pub(super) async fn measure(stage: &Stage, market: &Market, number: usize) -> Re
         let begin = Instant::now();
         ensure!(reply.status == 201, "an order was answered with {}", reply.status);
         let order_id = reply.json()["order_id"].as_i64().context("an order has an id")?;
-        ordered.placed.push(Placed { order_id, status: Some("created") });
+        ordered.placed.push(Placed { order_id, status: Some("created"), confirmed: false });
         let path = format!("/api/v1/reservations/{}", look.reservation_of(order_id).await?);
         while products.send(&get(&path)).await?.json()["status"] != "bound" {
             ensure!(begin.elapsed() < RECOVERY, "the reservation of order {order_id} is not bound");

@@ -1,11 +1,8 @@
 //! Promise 15: every committed event has its effect exactly once, whatever is killed.
 
 mod books;
-mod customers;
 mod faults;
-mod journal;
 mod latency;
-mod messages;
 mod outcome;
 mod separate;
 mod shop;

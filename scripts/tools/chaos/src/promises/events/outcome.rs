@@ -7,8 +7,8 @@ use std::time::Duration;
 use harness::measurements::{Counts, Latencies, ms, short};
 
 use super::books::Books;
-use super::customers::Ordered;
 use super::faults::Step;
+use crate::customers::Ordered;
 
 /// The figures.
 #[derive(Debug, Default)]

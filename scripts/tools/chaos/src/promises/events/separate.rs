@@ -7,14 +7,13 @@ use service_testing::{Broker, Kind};
 use tokio::task::block_in_place;
 
 use super::books::Books;
-use super::customers::{Customers, Market, Ordered};
 use super::faults::Step;
 use super::latency::{self, IDLE};
-use super::messages::{dead_letters, poison, repeat};
 use super::outcome::Outcome;
 use super::shop::Shop;
-use super::stage::{RECOVERY, duplicates, recognised};
-use crate::run::Run;
+use crate::customers::{Customers, Market, Ordered, create_products};
+use crate::messages::{dead_letters, duplicates, poison, recognised, repeat};
+use crate::run::{RECOVERY, Run};
 
 /// How many orders are placed before the queue of product-service exists.
 const EARLY: usize = 30;
@@ -26,7 +25,7 @@ pub(super) async fn play(run: &Run, kind: Kind, broker: &mut Broker, steps: &[St
     let mut random = run.random(1500 + kind as u64);
     let mut shop = Shop::open(run, kind, broker).await?;
     shop.stage.begin().await?;
-    let products = shop.stage.create_products().await?;
+    let products = create_products(shop.stage.products).await?;
     let market = Market { orders: shop.stage.orders, users: (1..100).collect(), products };
     let mut outcome = Outcome::default();
 

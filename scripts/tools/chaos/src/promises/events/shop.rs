@@ -1,25 +1,24 @@
 //! Two instances each of order-service and product-service, a broker between them, and what can be broken.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use harness::http::Client;
 use harness::process::Instance;
 use harness::proxy::{Mode, Proxy, Target};
 use harness::topology::Service;
-use service_runtime::events::{EventsUrl, RabbitMq, Transport};
+use service_runtime::events::{Queue, Subscription, Transport};
 use service_testing::{Broker, Kind};
-use slog::{Discard, Logger, o};
-use tokio::task::block_in_place;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::sleep;
 
 use super::faults::{Fault, Side, Step};
-use super::journal::Journal;
-use super::messages::QUEUE;
-use super::stage::{RECOVERY, Stage};
+use super::stage::Stage;
+use crate::journal::Journal;
+use crate::messages::{QUEUE, rabbit_mq};
 use crate::platform::{Databases, ORDER_SERVICE, PRODUCT_SERVICE, USER_SERVICE, service};
-use crate::run::Run;
+use crate::program::ahead;
+use crate::run::{RECOVERY, Run};
 use crate::stub_user_service::StubUserService;
 
 /// The separate programs. Everything that restarts has an address that stays.
@@ -29,6 +28,9 @@ pub(super) struct Shop<'a> {
     vhost: String,
     /// Directly to the broker.
     pub(super) transport: Transport,
+    /// Consumes what product-service does not, in place of a service that does not run: an event that any service of the
+    /// platform consumes is published only once there is a queue for it.
+    _others: JoinSet<()>,
     databases: Databases,
     users: StubUserService,
     orders: Replicas,
@@ -62,9 +64,20 @@ impl<'a> Shop<'a> {
             order_journal: journal(ORDER_SERVICE),
             product_journal: journal(PRODUCT_SERVICE),
         };
-        let transport = connect(url);
+        let transport = rabbit_mq(url);
+        let mut deliveries = transport.subscribe(Subscription {
+            queue: Queue::Shared("notification-service.events".to_owned()),
+            types: vec!["order.completed".to_owned()],
+        });
+        let mut others = JoinSet::new();
+        others.spawn(async move {
+            while let Some(delivery) = deliveries.next().await {
+                delivery.ack();
+            }
+        });
         let users = StubUserService::start().await?;
-        let mut shop = Self { run, broker, vhost, transport, databases, users, orders, products, stage };
+        let mut shop =
+            Self { run, broker, vhost, transport, _others: others, databases, users, orders, products, stage };
         for side in [Side::Products, Side::Orders] {
             for replica in 0..2 {
                 shop.start(side, replica).await?;
@@ -198,14 +211,6 @@ impl<'a> Shop<'a> {
     }
 }
 
-/// What makes the clock of an instance ten minutes fast, but not the one that it measures durations with.
-fn ahead() -> Result<[(String, String); 3]> {
-    let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
-    ensure!(Path::new(&library).exists(), "{library} is missing; on Debian: apt-get install libfaketime");
-    let values = [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+10m"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
-    Ok(values.map(|(name, value)| (name.to_owned(), value.to_owned())))
-}
-
 impl Replicas {
     async fn none(name: &str, broker: &Broker) -> Result<Self> {
         let url = broker.url();
@@ -226,10 +231,6 @@ impl Replicas {
     fn aim(&self) {
         self.front.set_targets(self.addresses().map(Target::Tcp).collect());
     }
-}
-
-fn connect(url: EventsUrl) -> Transport {
-    Transport::RabbitMq(RabbitMq::new(url, "chaos", &Logger::root(Discard, o!())))
 }
 
 fn management(broker: &Broker) -> Result<SocketAddr> {

@@ -5,21 +5,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use harness::http::{Client, Reply, get, post};
+use harness::http::{Client, Reply, get};
 use tokio::time::sleep;
 
-use super::books::{Found, STOCK};
-use super::journal::{Journal, Written};
+use super::books::Found;
 use crate::acknowledged::list;
-use crate::platform::{ORDERS, unique};
+use crate::journal::{Journal, Written};
+use crate::platform::ORDERS;
 
-/// How many products there are.
-const PRODUCTS: usize = 20;
 /// How often to look whether all is handled.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// How long everything may take to be handled once nothing is broken.
-pub(super) const RECOVERY: Duration = Duration::from_secs(60);
 
 /// order-service and product-service.
 #[derive(Clone, Debug)]
@@ -48,21 +44,6 @@ impl Stage {
     pub(super) async fn begin(&self) -> Result<()> {
         self.order_journal.begin().await?;
         self.product_journal.begin().await
-    }
-
-    pub(super) async fn create_products(&self) -> Result<Vec<i64>> {
-        let mut client = Client::new(self.products, TIME_LIMIT);
-        let mut products = Vec::new();
-        for _ in 0..PRODUCTS {
-            let price = r#"{"amount":1998,"currency":"EUR"}"#;
-            let sku = unique();
-            let body =
-                format!(r#"{{"sku":"E{sku}","name":"Mug","category":"kitchen","price":{price},"stock":{STOCK}}}"#);
-            let reply = client.send(&post("/api/v1/products", None, &body)).await?;
-            ensure!(reply.status == 201, "creating a product was answered with {}", reply.status);
-            products.push(reply.json()["id"].as_i64().context("a product has an id")?);
-        }
-        Ok(products)
     }
 
     /// Waits until every event is published and handled, and returns how long that took; an error if it takes longer than
@@ -155,26 +136,4 @@ async fn read(client: &mut Client, path: &str) -> Result<Reply> {
     let reply = client.send(&get(path)).await?;
     ensure!(reply.status < 500, "{path} was answered with {}", reply.status);
     Ok(reply)
-}
-
-/// How many events the instances at `addresses` have recognised as handled already.
-pub(super) async fn duplicates(addresses: &[SocketAddr]) -> Result<u64> {
-    let mut sum = 0;
-    for address in addresses {
-        let reply = Client::new(*address, TIME_LIMIT).send(&get("/metrics")).await?;
-        let metrics = String::from_utf8_lossy(&reply.body).into_owned();
-        let line = metrics.lines().find_map(|line| line.strip_prefix("events_duplicate_total "));
-        sum += line.context("no metric events_duplicate_total")?.trim().parse::<u64>()?;
-    }
-    Ok(sum)
-}
-
-/// Waits until the instances at `addresses` have recognised `number` events. Returns how many they have.
-pub(super) async fn recognised(addresses: &[SocketAddr], number: u64) -> Result<u64> {
-    let time_limit = RECOVERY + Duration::from_millis(5) * u32::try_from(number)?;
-    let begin = Instant::now();
-    while duplicates(addresses).await? < number && begin.elapsed() < time_limit {
-        sleep(LOOK_INTERVAL).await;
-    }
-    duplicates(addresses).await
 }

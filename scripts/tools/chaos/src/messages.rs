@@ -1,22 +1,39 @@
 //! What the test itself publishes: poison, and every event a second time.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use service_runtime::events::{Outgoing, Published, Transport};
+use anyhow::{Context, Result, ensure};
+use harness::http::{Client, get};
+use service_runtime::events::{Embedded, EventsUrl, Outgoing, Published, RabbitMq, Transport};
+use slog::{Discard, Logger, o};
 use tokio::time::sleep;
 
-use super::journal::Written;
+use crate::journal::Written;
+use crate::run::RECOVERY;
 
 /// The queue of product-service.
-pub(super) const QUEUE: &str = "product-service.events";
+pub(crate) const QUEUE: &str = "product-service.events";
 /// How many events are published at a time.
 const BATCH: usize = 256;
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// How often to look what is recognised.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The virtual host of a broker at `url`.
+pub(crate) fn rabbit_mq(url: EventsUrl) -> Transport {
+    Transport::RabbitMq(RabbitMq::new(url, "chaos", &Logger::root(Discard, o!())))
+}
+
+/// The queues in `file`, while the program that they belong to does not run.
+pub(crate) async fn embedded(file: &Path) -> Result<Transport> {
+    Ok(Transport::Embedded(Embedded::open(file, &Logger::root(Discard, o!())).await?))
+}
 
 /// Publishes what product-service can never handle. Returns the ids.
-pub(super) async fn poison(transport: &Transport, random: &mut fastrand::Rng) -> Result<BTreeSet<String>> {
+pub(crate) async fn poison(transport: &Transport, random: &mut fastrand::Rng) -> Result<BTreeSet<String>> {
     let event = |random: &mut fastrand::Rng, envelope: &dyn Fn(&str) -> String| {
         let event_id = format!("00000000-0000-7000-9000-{:012x}", random.u64(..1 << 48));
         let envelope = envelope(&event_id);
@@ -38,7 +55,7 @@ pub(super) async fn poison(transport: &Transport, random: &mut fastrand::Rng) ->
 }
 
 /// Publishes `events` again.
-pub(super) async fn repeat(transport: &Transport, events: Vec<Written>) -> Result<()> {
+pub(crate) async fn repeat(transport: &Transport, events: Vec<Written>) -> Result<()> {
     for batch in events.chunks(BATCH) {
         let batch = batch.iter().cloned().map(|Written { id, kind, envelope }| Outgoing {
             event_id: id,
@@ -52,9 +69,31 @@ pub(super) async fn repeat(transport: &Transport, events: Vec<Written>) -> Resul
 }
 
 /// The ids of the dead letters.
-pub(super) async fn dead_letters(transport: &Transport) -> Result<BTreeSet<String>> {
+pub(crate) async fn dead_letters(transport: &Transport) -> Result<BTreeSet<String>> {
     let letters = transport.dead_letters(QUEUE, 1000).await?;
     Ok(letters.into_iter().map(|letter| letter.event_id).collect())
+}
+
+/// How many events the instances at `addresses` have recognised as handled already.
+pub(crate) async fn duplicates(addresses: &[SocketAddr]) -> Result<u64> {
+    let mut sum = 0;
+    for address in addresses {
+        let reply = Client::new(*address, TIME_LIMIT).send(&get("/metrics")).await?;
+        let metrics = String::from_utf8_lossy(&reply.body).into_owned();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("events_duplicate_total "));
+        sum += line.context("no metric events_duplicate_total")?.trim().parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+/// Waits until the instances at `addresses` have recognised `number` events. Returns how many they have.
+pub(crate) async fn recognised(addresses: &[SocketAddr], number: u64) -> Result<u64> {
+    let time_limit = RECOVERY + Duration::from_millis(5) * u32::try_from(number)?;
+    let begin = Instant::now();
+    while duplicates(addresses).await? < number && begin.elapsed() < time_limit {
+        sleep(LOOK_INTERVAL).await;
+    }
+    duplicates(addresses).await
 }
 
 /// Publishes `events`, those that are not stored again.

@@ -20,29 +20,29 @@ const KEEP_ON_POSTGRES: &str = "
 
 /// An event that was written.
 #[derive(Clone, Debug)]
-pub(super) struct Written {
-    pub(super) id: String,
-    pub(super) kind: String,
-    pub(super) envelope: String,
+pub(crate) struct Written {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) envelope: String,
 }
 
 impl Written {
     /// What it says.
-    pub(super) fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         serde_json::from_str::<Value>(&self.envelope).map(|mut event| event["data"].take()).unwrap_or_default()
     }
 }
 
 /// The database of a service.
 #[derive(Clone, Debug)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     kind: Kind,
     url: String,
 }
 
 /// An open connection to it.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(crate) enum Look {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
@@ -51,52 +51,65 @@ pub(super) enum Look {
 type Row = (String, String, String);
 
 impl Journal {
-    pub(super) fn new(kind: Kind, url: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, url: impl Into<String>) -> Self {
         Self { kind, url: url.into() }
     }
 
     /// Begins to keep every event.
-    pub(super) async fn begin(&self) -> Result<()> {
+    pub(crate) async fn begin(&self) -> Result<()> {
         let mut look = self.look().await?;
         look.run(KEEP_ON_SQLITE, KEEP_ON_POSTGRES).await?;
         Ok(look.end().await?)
     }
 
     /// Every event that was written since.
-    pub(super) async fn written(&self) -> Result<Vec<Written>> {
+    pub(crate) async fn written(&self) -> Result<Vec<Written>> {
         let rows = self.rows("SELECT event_id, type, envelope FROM journal ORDER BY event_id").await?;
         Ok(rows.into_iter().map(|(id, kind, envelope)| Written { id, kind, envelope }).collect())
     }
 
     /// How many events wait to be published.
-    pub(super) async fn waiting(&self) -> Result<usize> {
+    pub(crate) async fn waiting(&self) -> Result<usize> {
         self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM outbox").await
     }
 
     /// The ids of these.
-    pub(super) async fn waiting_ids(&self) -> Result<HashSet<String>> {
+    pub(crate) async fn waiting_ids(&self) -> Result<HashSet<String>> {
         let rows = self.rows("SELECT event_id, '', '' FROM outbox").await?;
         Ok(rows.into_iter().map(|(id, ..)| id).collect())
     }
 
     /// How many events were written that another service handles.
-    pub(super) async fn consumed(&self) -> Result<usize> {
+    pub(crate) async fn consumed(&self) -> Result<usize> {
         self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM journal WHERE type <> 'order.completed'").await
     }
 
     /// How many events were handled.
-    pub(super) async fn number_handled(&self) -> Result<usize> {
+    pub(crate) async fn number_handled(&self) -> Result<usize> {
         self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM inbox").await
     }
 
     /// The ids of the events that were handled.
-    pub(super) async fn handled(&self) -> Result<HashSet<String>> {
+    pub(crate) async fn handled(&self) -> Result<HashSet<String>> {
         let rows = self.rows("SELECT event_id, '', '' FROM inbox").await?;
         Ok(rows.into_iter().map(|(id, ..)| id).collect())
     }
 
+    /// What notification-service keeps of every message, as text.
+    pub(crate) async fn notifications(&self) -> Result<Vec<String>> {
+        let sql = "SELECT event_id || ' ' || event_type || ' ' || user_id, data, COALESCE(traceparent, '')
+                   FROM notifications";
+        Ok(self.rows(sql).await?.into_iter().map(|(id, data, trace)| format!("{id} {data} {trace}")).collect())
+    }
+
+    /// How many messages are being sent, or wait for another attempt.
+    pub(crate) async fn begun(&self) -> Result<usize> {
+        self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM notifications WHERE status = 'queued' AND attempts > 0")
+            .await
+    }
+
     /// Of reservations with the status `held`: id and items. Those of orders that were not placed expire later.
-    pub(super) async fn held(&self) -> Result<Vec<(String, Value)>> {
+    pub(crate) async fn held(&self) -> Result<Vec<(String, Value)>> {
         let rows = self.rows("SELECT id, items, '' FROM reservations WHERE status = 'held'").await?;
         Ok(rows.into_iter().map(|(id, items, _)| (id, serde_json::from_str(&items).unwrap_or_default())).collect())
     }
@@ -115,7 +128,7 @@ impl Journal {
     }
 
     /// Opens the database.
-    pub(super) async fn look(&self) -> Result<Look> {
+    pub(crate) async fn look(&self) -> Result<Look> {
         Ok(match self.kind {
             Kind::Sqlite => Look::Sqlite(SqliteConnection::connect(&self.url).await?),
             Kind::Postgres => Look::Postgres(PgConnection::connect(&self.url).await?),
@@ -125,7 +138,7 @@ impl Journal {
 
 impl Look {
     /// The id of the reservation of an order.
-    pub(super) async fn reservation_of(&mut self, order_id: i64) -> Result<String> {
+    pub(crate) async fn reservation_of(&mut self, order_id: i64) -> Result<String> {
         let sql = "SELECT reservation_id FROM orders WHERE id = $1";
         let (id,) = match self {
             Self::Sqlite(connection) => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
-use harness::http::{Client, post};
+use anyhow::{Context, Result, bail, ensure};
+use harness::http::{Client, post, put};
 use harness::measurements::Counts;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -21,26 +21,33 @@ const ATTEMPT_TIME_LIMIT: Duration = Duration::from_secs(3);
 /// The time limit of a request, retries across repeated kills included.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
+/// How many products there are.
+const PRODUCTS: usize = 20;
+/// How many pieces of each there are at first.
+pub(crate) const STOCK: i64 = 10_000_000;
+
 /// An order as its customer knows it.
 #[derive(Clone, Debug)]
-pub(super) struct Placed {
-    pub(super) order_id: i64,
+pub(crate) struct Placed {
+    pub(crate) order_id: i64,
     /// `None`: the last request was given up.
-    pub(super) status: Option<&'static str>,
+    pub(crate) status: Option<&'static str>,
+    /// Whether it was confirmed, whatever became of it later.
+    pub(crate) confirmed: bool,
 }
 
 /// What customers did.
 #[derive(Debug, Default)]
-pub(super) struct Ordered {
-    pub(super) placed: Vec<Placed>,
+pub(crate) struct Ordered {
+    pub(crate) placed: Vec<Placed>,
     /// The failures of all attempts, which were repeated.
-    pub(super) failures: Counts,
+    pub(crate) failures: Counts,
     /// The last failure of each request that was given up.
-    pub(super) given_up: Counts,
+    pub(crate) given_up: Counts,
 }
 
 impl Ordered {
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.placed.extend(other.placed);
         self.failures.merge(other.failures);
         self.given_up.merge(other.given_up);
@@ -49,15 +56,30 @@ impl Ordered {
 
 /// Where customers buy, who they are, and what there is.
 #[derive(Clone, Debug)]
-pub(super) struct Market {
-    pub(super) orders: SocketAddr,
-    pub(super) users: Vec<i64>,
-    pub(super) products: Vec<i64>,
+pub(crate) struct Market {
+    pub(crate) orders: SocketAddr,
+    pub(crate) users: Vec<i64>,
+    pub(crate) products: Vec<i64>,
+}
+
+/// Creates what customers buy, at the product-service at `address`.
+pub(crate) async fn create_products(address: SocketAddr) -> Result<Vec<i64>> {
+    let mut client = Client::new(address, TIME_LIMIT);
+    let mut products = Vec::new();
+    for _ in 0..PRODUCTS {
+        let price = r#"{"amount":1998,"currency":"EUR"}"#;
+        let sku = unique();
+        let body = format!(r#"{{"sku":"E{sku}","name":"Mug","category":"kitchen","price":{price},"stock":{STOCK}}}"#);
+        let reply = client.send(&post("/api/v1/products", None, &body)).await?;
+        ensure!(reply.status == 201, "creating a product was answered with {}", reply.status);
+        products.push(reply.json()["id"].as_i64().context("a product has an id")?);
+    }
+    Ok(products)
 }
 
 /// Running customers; they end when this is dropped.
 #[derive(Debug)]
-pub(super) struct Customers {
+pub(crate) struct Customers {
     shared: Arc<Shared>,
     tasks: JoinSet<Ordered>,
 }
@@ -72,7 +94,7 @@ struct Shared {
 
 impl Customers {
     /// Customers that place `number` orders in all, about `rate` a second; as fast as they can if that is `None`.
-    pub(super) fn start(market: Market, number: usize, rate: Option<u32>, random: &mut fastrand::Rng) -> Self {
+    pub(crate) fn start(market: Market, number: usize, rate: Option<u32>, random: &mut fastrand::Rng) -> Self {
         let shared = Arc::new(Shared { market, left: AtomicUsize::new(number), placed: AtomicUsize::new(0) });
         let pause = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * CONCURRENT as u32 / rate);
         let mut tasks = JoinSet::new();
@@ -82,12 +104,12 @@ impl Customers {
         Self { shared, tasks }
     }
 
-    pub(super) fn placed(&self) -> usize {
+    pub(crate) fn placed(&self) -> usize {
         self.shared.placed.load(Ordering::Relaxed)
     }
 
     /// Waits until `more` further orders are placed.
-    pub(super) async fn progress(&self, more: usize) -> Result<()> {
+    pub(crate) async fn progress(&self, more: usize) -> Result<()> {
         let (begin, goal) = (Instant::now(), self.placed() + more);
         while self.placed() < goal {
             ensure!(begin.elapsed() < TIME_LIMIT, "{} of {goal} orders are placed", self.placed());
@@ -97,7 +119,7 @@ impl Customers {
     }
 
     /// Waits until all orders are placed.
-    pub(super) async fn all(mut self) -> Result<Ordered> {
+    pub(crate) async fn all(mut self) -> Result<Ordered> {
         let mut all = Ordered::default();
         while let Some(ordered) = self.tasks.join_next().await {
             all.merge(ordered?);
@@ -106,7 +128,7 @@ impl Customers {
     }
 
     /// Lets each customer finish what it does, and begin nothing more.
-    pub(super) async fn stop(self) -> Result<Ordered> {
+    pub(crate) async fn stop(self) -> Result<Ordered> {
         self.shared.left.store(0, Ordering::Relaxed);
         self.all().await
     }
@@ -147,13 +169,14 @@ async fn order(client: &mut Client, shared: &Shared, random: &mut fastrand::Rng,
     let Some(order_id) = reply.json()["order_id"].as_i64() else { bail!("an order: no id in the answer") };
     shared.placed.fetch_add(1, Ordering::Relaxed);
     let at = placed.len();
-    placed.push(Placed { order_id, status: Some("created") });
+    placed.push(Placed { order_id, status: Some("created"), confirmed: false });
     for &status in plan(random) {
         placed[at].status = None;
         if let Err(failure) = until_answered(client, &step(order_id, status), 200, TIME_LIMIT, random, failures).await {
             bail!("{status}: {failure}");
         }
         placed[at].status = Some(status);
+        placed[at].confirmed |= status == "confirmed";
     }
     Ok(())
 }
@@ -174,7 +197,5 @@ fn step(order_id: i64, status: &str) -> Vec<u8> {
     if status == "cancelled" {
         return post(&format!("{ORDERS}/{order_id}/cancel"), None, "");
     }
-    let body = format!(r#"{{"status":"{status}"}}"#);
-    let head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length";
-    format!("PUT {ORDERS}/{order_id}/status HTTP/1.1\r\n{head}: {}\r\n\r\n{body}", body.len()).into_bytes()
+    put(&format!("{ORDERS}/{order_id}/status"), &format!(r#"{{"status":"{status}"}}"#))
 }
