@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// So many failures in a row are the server's, not of the messages.
+/// So many messages that failed in a row are not to blame.
 const FAILURES: u32 = 3;
 /// The first pause; it doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -13,6 +13,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Outage {
     failures: u32,
+    /// The message that failed last.
+    last: Option<i64>,
     paused_until: Option<Instant>,
 }
 
@@ -22,10 +24,10 @@ impl Outage {
         *self = Self::default();
     }
 
-    /// The server did not work at the time `now`. What was already under way during a pause says nothing new. Returns the
-    /// pause that begins.
-    pub(crate) fn failed(&mut self, now: Instant) -> Option<Duration> {
-        if self.paused_until.is_some_and(|until| now < until) {
+    /// The server did not work at the time `now` for the message with this id. What was already under way during a pause says
+    /// nothing new, and neither does a message that fails again: it may be to blame after all. Returns the pause that begins.
+    pub(crate) fn failed(&mut self, message: i64, now: Instant) -> Option<Duration> {
+        if self.paused_until.is_some_and(|until| now < until) || self.last.replace(message) == Some(message) {
             return None;
         }
         self.failures = self.failures.saturating_add(1);
@@ -53,11 +55,11 @@ mod tests {
     #[test]
     fn a_channel_pauses_from_the_third_failure_in_a_row_and_longer_each_time() {
         let (mut outage, mut now) = (Outage::default(), Instant::now());
-        assert_eq!((outage.failed(now), outage.failed(now)), (None, None));
-        for expected in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(outage.failed(now), Some(Duration::from_secs(expected)));
+        assert_eq!((outage.failed(1, now), outage.failed(2, now)), (None, None));
+        for (message, expected) in (3..).zip([1, 2, 4, 8, 16, 30, 30]) {
+            assert_eq!(outage.failed(message, now), Some(Duration::from_secs(expected)));
             // What was under way.
-            assert_eq!(outage.failed(now), None);
+            assert_eq!(outage.failed(0, now), None);
             now = outage.paused_until(now).unwrap();
             assert!(outage.paused_until(now).is_none() && outage.is_tried());
         }
@@ -67,8 +69,17 @@ mod tests {
     fn a_failure_between_successes_pauses_nothing() {
         let (mut outage, now) = (Outage::default(), Instant::now());
         for _ in 0..10 {
-            assert_eq!((outage.failed(now), outage.failed(now)), (None, None));
+            assert_eq!((outage.failed(1, now), outage.failed(2, now)), (None, None));
             outage.answered();
+        }
+        assert!(!outage.is_tried());
+    }
+
+    #[test]
+    fn one_message_that_fails_again_and_again_pauses_nothing() {
+        let (mut outage, now) = (Outage::default(), Instant::now());
+        for _ in 0..10 {
+            assert_eq!(outage.failed(7, now), None);
         }
         assert!(!outage.is_tried());
     }

@@ -171,7 +171,7 @@ impl Sender {
         let recipient = match self.users.recipient(due.user_id, self.channel, scope).await {
             Err(NoRecipient::Unknown(error)) => {
                 warn!(scope.log, "notification not sent yet"; "error" => format!("user-service: {error}"));
-                self.fail(&self.lookup_outage, &scope.log);
+                self.fail(&self.lookup_outage, due, &scope.log);
                 return Outcome::Again(Blame::Server);
             }
             known => {
@@ -209,14 +209,14 @@ impl Sender {
             lock(&self.outage).answered();
         } else {
             call.fail(label);
-            self.fail(&self.outage, &scope.log);
+            self.fail(&self.outage, due, &scope.log);
         }
         outcome
     }
 
     /// Takes a failure for which no message is to blame.
-    fn fail(&self, outage: &Mutex<Outage>, log: &Logger) {
-        let pause = lock(outage).failed(Instant::now());
+    fn fail(&self, outage: &Mutex<Outage>, due: &Due, log: &Logger) {
+        let pause = lock(outage).failed(due.id, Instant::now());
         if let Some(pause) = pause {
             warn!(log, "channel paused"; "seconds" => pause.as_secs());
         }
