@@ -38,6 +38,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("scripts/steps/compose.py", "an outage of user-service as order-service sees it"),
     ("scripts/steps/tests/", "tests of the scripts, on examples"),
     ("scripts/observability/test_observability.py", "an outage of user-service as order-service sees it"),
+    ("scripts/notifications/", "users that order, and are notified"),
     ("scripts/proxy/test_proxy.py", "an order needs a user"),
     ("scripts/outside-tools/", "scenarios of other generators' clients: an order needs a user"),
     ("scripts/power_cuts/power_cuts.py", "an order needs a user"),
