@@ -154,14 +154,19 @@ test('the policy of the page forbids requests to another origin', async () => {
   await assert.rejects(opened, /connect-src forbids/);
 });
 
+/** Chooses another document than the first, which the site shows at first. */
+async function choose(page, title) {
+  await page.getByRole('button', { name: 'Notification Service' }).click();
+  await page.getByRole('option', { name: title, exact: true }).click();
+}
+
 test('the site shows the documents of all services', async (t) => {
   const site = await serveSite();
   t.after(site.stop);
   await openPage(site.url, async (page) => {
-    await page.getByRole('heading', { name: 'Order Service' }).waitFor();
+    await page.getByRole('heading', { name: 'Notification Service' }).waitFor();
     await screenshot(page, 'site-light-wide');
-    await page.getByRole('button', { name: 'Order Service' }).click();
-    await page.getByRole('option', { name: 'User Service', exact: true }).click();
+    await choose(page, 'User Service');
     await goTo(page, 'Create a user');
     await page.getByText('--request POST').waitFor();
     assert.equal(await page.getByRole('button', { name: /Test Request/ }).count(), 0);
@@ -173,7 +178,8 @@ test('the site has a console if the web server forwards requests', async (t) => 
   const site = await serveSite({ upstreams: services.docs });
   t.after(site.stop);
   const requested = await openPage(site.url, async (page) => {
-    await page.getByRole('heading', { name: 'Order Service' }).waitFor();
+    await page.getByRole('heading', { name: 'Notification Service' }).waitFor();
+    await choose(page, 'Order Service');
     await goTo(page, 'List orders');
     const response = await send(page, 'get /api/v1/orders');
     await response.getByText('200 OK').waitFor();
