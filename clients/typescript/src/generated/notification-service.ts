@@ -205,13 +205,13 @@ export interface components {
             next_page?: string;
         };
         /**
-         * @description Why a notification is not sent. `user_deleted`: the user does not exist any more. `opted_out`: the user does not want notifications on this channel. `refused`: the mail server or the SMS provider refused it for good. `expired`: it could not be sent within 24 hours. `unwritable`: its text cannot be made, a bug.
+         * @description Why a notification is not sent. `user_deleted`: the user does not exist any more. `opted_out`: the user does not want notifications on this channel. `refused`: the mail server or the SMS provider refused it for good, or nothing can be sent to the address. `expired`: it could not be sent within 24 hours. `unwritable`: its text cannot be made, a bug.
          * @example user_deleted
          * @enum {string}
          */
         NotificationReason: "user_deleted" | "opted_out" | "refused" | "expired" | "unwritable";
         /**
-         * @description The status of a notification. `queued`: will be sent. `sent`: accepted by the mail server or the SMS provider, final. `failed`: cannot be sent, final. `suppressed`: is not to be sent, final.
+         * @description The status of a notification. `queued`: will be sent. `sent`: accepted by the mail server or the SMS provider, or written to a file where none is configured; final. `failed`: cannot be sent, final. `suppressed`: is not to be sent, final.
          * @example queued
          * @enum {string}
          */
