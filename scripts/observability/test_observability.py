@@ -185,7 +185,7 @@ class Observability(unittest.TestCase):
         seen = lambda samples: any(s["metric"]["error_code"] == "user_service_unavailable" for s in samples)
         self.until(errors, seen, self.place_order)
         is_open = lambda samples: samples and samples[0]["value"][1] == "1"
-        self.until('dependency_circuit_open{dependency="user-service"}', is_open, self.place_order)
+        self.until('dependency_circuit_open{job="order-service", dependency="user-service"}', is_open, self.place_order)
         self.until('up{job="user-service"}', lambda samples: samples and samples[0]["value"][1] == "0")
         for title, query in queries():
             with self.subTest(title):
