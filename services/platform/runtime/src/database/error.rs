@@ -27,7 +27,7 @@ impl DatabaseError {
         sqlx::Error::Decode(Box::new(error))
     }
 
-    pub(super) fn no_answer_within(time_limit: Duration) -> Self {
+    pub(crate) fn no_answer_within(time_limit: Duration) -> Self {
         Self::Unavailable(format!("no answer within {} ms", time_limit.as_millis()))
     }
 

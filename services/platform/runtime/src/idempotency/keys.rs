@@ -1,6 +1,7 @@
 //! Creation under an `Idempotency-Key`.
 
 use std::future::Future;
+use std::time::{Duration, Instant};
 
 use contract::answer::Created;
 use contract::error_code::{IDEMPOTENCY_KEY_IN_USE, IDEMPOTENCY_KEY_REUSED};
@@ -14,6 +15,12 @@ use crate::database::{Batches, Database, DatabaseError};
 use super::claim::{Claim, KeysInUse, fingerprint};
 use super::table::{MEMORY, StoredResponse, look_up};
 use crate::purge::Purge;
+
+/// How long a creation and the lookup after its failure may take in all: a failure of the database is answered within a
+/// second.
+const TIME_LIMIT: Duration = Duration::from_millis(850);
+/// How long the lookup may take, however long the creation took.
+const MIN_LOOKUP_TIME: Duration = Duration::from_millis(50);
 
 /// Why a request with a key is refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -76,13 +83,17 @@ impl Keys {
         if let Some(stored) = self.stored_response(claim.as_ref()).await? {
             return Ok(replayed(stored, log));
         }
+        let began = Instant::now();
         let error = match create(claim.clone()).await {
             Ok(created) => return Ok(created),
             Err(error) => error,
         };
         // The same request, on another instance or given up by its client, may have succeeded meanwhile, and this one have
-        // failed for that very reason: the value is taken, the version is old, or nothing is left.
-        match self.stored_response(claim.as_ref()).await? {
+        // failed for that very reason: the value is taken, the version is old, or nothing is left. A database that has not
+        // answered is not waited for once more.
+        let limit = TIME_LIMIT.saturating_sub(began.elapsed()).max(MIN_LOOKUP_TIME);
+        let stored = tokio::time::timeout(limit, self.stored_response(claim.as_ref())).await;
+        match stored.unwrap_or_else(|_| Err(DatabaseError::no_answer_within(limit).into()))? {
             Some(stored) => Ok(replayed(stored, log)),
             None => Err(error),
         }
