@@ -77,7 +77,7 @@ async fn separate(run: &Run, kind: Kind, broker: &mut Broker, extent: Extent) ->
 
 async fn together(run: &Run, extent: Extent) -> Result<Outcome> {
     let mail = MailServer::start().await?;
-    let site = Site::Together(AllInOne::start(run, settings(&mail)).await?);
+    let site = Site::AllInOne(AllInOne::start(run, settings(&mail)).await?);
     play(run, site, &mail, extent, run.random(1610)).await
 }
 

@@ -19,7 +19,7 @@ use crate::program::{Program, ahead};
 
 /// The services, however they run.
 pub(super) enum Site<'a> {
-    Together(AllInOne<'a>),
+    AllInOne(AllInOne<'a>),
     Separate(Separate<'a>),
 }
 
@@ -36,7 +36,7 @@ impl<'a> Site<'a> {
     /// Where the service `name` is.
     pub(super) fn address(&self, name: &str) -> SocketAddr {
         match self {
-            Self::Together(process) => process.address(name),
+            Self::AllInOne(process) => process.address(name),
             Self::Separate(separate) => separate.addresses[name],
         }
     }
@@ -44,7 +44,7 @@ impl<'a> Site<'a> {
     /// A look into the database of the service `name`.
     pub(super) fn journal(&self, name: &str) -> Journal {
         match self {
-            Self::Together(process) => process.journal(name),
+            Self::AllInOne(process) => process.journal(name),
             Self::Separate(Separate { kind, databases, .. }) => Journal::new(*kind, databases.url(name)),
         }
     }
@@ -52,7 +52,7 @@ impl<'a> Site<'a> {
     /// The queues of events; the all-in-one program must not run.
     pub(super) async fn events(&self) -> Result<Transport> {
         match self {
-            Self::Together(process) => process.events().await,
+            Self::AllInOne(process) => process.events().await,
             Self::Separate(separate) => Ok(rabbit_mq(separate.events.clone())),
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Site<'a> {
                 sleep(pause).await;
                 block_in_place(|| postgres.restart())?;
             }
-            (Victim::Broker | Victim::Postgres, Self::Together(_)) => {}
+            (Victim::Broker | Victim::Postgres, Self::AllInOne(_)) => {}
         }
         Ok(())
     }
@@ -117,13 +117,13 @@ impl<'a> Site<'a> {
     }
 
     fn tellers(&mut self) -> impl Iterator<Item = &mut Program<'a>> {
-        let together = matches!(self, Self::Together(_));
+        let together = matches!(self, Self::AllInOne(_));
         self.programs().iter_mut().filter(move |program| together || program.name() == NOTIFICATION_SERVICE)
     }
 
     fn programs(&mut self) -> &mut [Program<'a>] {
         match self {
-            Self::Together(process) => slice::from_mut(&mut process.program),
+            Self::AllInOne(process) => slice::from_mut(&mut process.program),
             Self::Separate(separate) => &mut separate.programs,
         }
     }
