@@ -10,7 +10,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = httpmock::MockServer::start();
-//! # let example = r##"{"id":1,"user_id":1,"product_id":1,"quantity":2,"items":[{"product_id":1,"name":"Blue mug","quantity":2,"unit_price":{"amount":1998,"currency":"EUR"},"subtotal":{"amount":3996,"currency":"EUR"}}],"total":{"amount":3996,"currency":"EUR"},"status":"created","created_at":"2026-01-01T12:00:00.123456Z","updated_at":"2026-01-01T12:00:00.123456Z"}"##;
+//! # let example = r##"{"id":1,"user_id":1,"product_id":1,"quantity":2,"items":[{"product_id":1,"name":"Blue mug","quantity":2,"unit_price":{"amount":1998,"currency":"EUR"},"subtotal":{"amount":3996,"currency":"EUR"}}],"total":{"amount":3996,"currency":"EUR"},"status":"created","payment_due_at":"2026-01-01T12:15:00.123456Z","created_at":"2026-01-01T12:00:00.123456Z","updated_at":"2026-01-01T12:00:00.123456Z"}"##;
 //! # server.mock(|when, then| { when.path("/api/v1/orders/1"); then.status(200).body(example); });
 //! # let base_url = server.base_url();
 //! use order_client::{Client, Error, error_codes};

@@ -106,7 +106,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Path to a file that contains the full json body."),
             )
             .about(
-                "Place an order\n\nChecks with user-service that the user exists, reserves the items at product-service, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.\n\nOrder one or more products with `items`, or one with `product_id` and `quantity`. Names and prices are those of the moment in which the items are reserved. With `expected_total` nothing is ordered at another total.\n\nThe order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case.\n\nWhere the platform runs without a product-service, products are not checked, items have neither name nor price, and `expected_total` has no effect.",
+                "Place an order\n\nChecks with user-service that the user exists, reserves the items at product-service, stores the order with the status `created`, and returns a receipt: the order's id and status. Read the whole order at the path in `Location`.\n\nOrder one or more products with `items`, or one with `product_id` and `quantity`. Names and prices are those of the moment in which the items are reserved. With `expected_total` nothing is ordered at another total.\n\nPayment follows by itself: payment-service charges the total to the `payment_method`, and the order becomes `confirmed`, or `cancelled` if that fails or nothing is paid until `payment_due_at`. An order without prices is not paid, and stays `created` until its status is set.\n\nThe order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case.\n\nWhere the platform runs without a product-service, products are not checked, items have neither name nor price, and `expected_total` has no effect.",
             )
     }
     pub fn cli_order_view() -> ::clap::Command {
@@ -130,7 +130,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("The order's id."),
             )
             .about(
-                "Cancel an order\n\nMoves the order to `cancelled` unless it is completed, and makes its items available to others again. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.",
+                "Cancel an order\n\nMoves the order to `cancelled` unless it is completed, makes its items available to others again, and has refunded what was paid. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.",
             )
     }
     pub fn cli_order_set_status() -> ::clap::Command {
@@ -168,7 +168,7 @@ impl<T: CliConfig> Cli<T> {
                     .help("Path to a file that contains the full json body."),
             )
             .about(
-                "Set an order's status\n\nMoves the order to the given status if its current one allows it: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the current status again changes nothing and succeeds, so the request is safe to repeat.\n\nOf two concurrent requests that contradict each other, one succeeds and the other is refused.",
+                "Set an order's status\n\nMoves the order to the given status if its current one allows it: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the current status again changes nothing and succeeds, so the request is safe to repeat.\n\nOf two concurrent requests that contradict each other, one succeeds and the other is refused. The same holds between a request and a payment. An order that is confirmed by a request is cancelled if its payment fails later.",
             )
     }
     pub fn cli_health() -> ::clap::Command {

@@ -19,6 +19,7 @@ impl<T: CliConfig> Cli<T> {
             CliCommand::ProductReplace => Self::cli_product_replace(),
             CliCommand::ProductDelete => Self::cli_product_delete(),
             CliCommand::ProductChangeStock => Self::cli_product_change_stock(),
+            CliCommand::ReservationList => Self::cli_reservation_list(),
             CliCommand::ReservationCreate => Self::cli_reservation_create(),
             CliCommand::ReservationView => Self::cli_reservation_view(),
             CliCommand::ReservationRelease => Self::cli_reservation_release(),
@@ -274,6 +275,19 @@ impl<T: CliConfig> Cli<T> {
                 "Change a product's stock\n\nAdds pieces to what is in stock, or takes pieces away with a negative number. What is reserved cannot be taken away. Makes a new version of the product.\n\nSend an `Idempotency-Key`: a repeated request without one changes the stock again.",
             )
     }
+    pub fn cli_reservation_list() -> ::clap::Command {
+        ::clap::Command::new("")
+            .arg(
+                ::clap::Arg::new("limit")
+                    .long("limit")
+                    .value_parser(::clap::value_parser!(::std::num::NonZeroU32))
+                    .required(false)
+                    .help("The maximum number of reservations to print; all if absent."),
+            )
+            .about(
+                "List reservations\n\nReturns reservations by ascending id, one page at a time. To get the next page, pass `next_page` as `page_token`; the last page has no `next_page`. No reservation appears twice; one made while you page may be missing.",
+            )
+    }
     pub fn cli_reservation_create() -> ::clap::Command {
         ::clap::Command::new("")
             .arg(
@@ -348,6 +362,7 @@ impl<T: CliConfig> Cli<T> {
             CliCommand::ProductChangeStock => {
                 self.execute_product_change_stock(matches).await
             }
+            CliCommand::ReservationList => self.execute_reservation_list(matches).await,
             CliCommand::ReservationCreate => {
                 self.execute_reservation_create(matches).await
             }
@@ -592,6 +607,38 @@ impl<T: CliConfig> Cli<T> {
             }
         }
     }
+    pub async fn execute_reservation_list(
+        &self,
+        matches: &::clap::ArgMatches,
+    ) -> anyhow::Result<()> {
+        let mut request = self.client.reservation_list();
+        if let Some(value) = matches.get_one::<::std::num::NonZeroU32>("limit") {
+            request = request.limit(u64::from(value.get()).min(1000));
+        }
+        self.config.execute_reservation_list(matches, &mut request)?;
+        self.config.list_start::<types::ReservationPage>();
+        let mut stream = futures::StreamExt::take(
+            request.stream(),
+            matches
+                .get_one::<std::num::NonZeroU32>("limit")
+                .map_or(usize::MAX, |x| x.get() as usize),
+        );
+        loop {
+            match futures::TryStreamExt::try_next(&mut stream).await {
+                Err(r) => {
+                    self.config.list_end_error(&r);
+                    return Err(anyhow::Error::new(r));
+                }
+                Ok(None) => {
+                    self.config.list_end_success::<types::ReservationPage>();
+                    return Ok(());
+                }
+                Ok(Some(value)) => {
+                    self.config.list_item(&value);
+                }
+            }
+        }
+    }
     pub async fn execute_reservation_create(
         &self,
         matches: &::clap::ArgMatches,
@@ -768,6 +815,13 @@ pub trait CliConfig {
     ) -> anyhow::Result<()> {
         Ok(())
     }
+    fn execute_reservation_list(
+        &self,
+        matches: &::clap::ArgMatches,
+        request: &mut builder::ReservationList,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
     fn execute_reservation_create(
         &self,
         matches: &::clap::ArgMatches,
@@ -813,6 +867,7 @@ pub enum CliCommand {
     ProductReplace,
     ProductDelete,
     ProductChangeStock,
+    ReservationList,
     ReservationCreate,
     ReservationView,
     ReservationRelease,
@@ -825,8 +880,9 @@ impl CliCommand {
             CliCommand::CategoryList, CliCommand::ProductList, CliCommand::ProductCreate,
             CliCommand::ProductView, CliCommand::ProductReplace,
             CliCommand::ProductDelete, CliCommand::ProductChangeStock,
-            CliCommand::ReservationCreate, CliCommand::ReservationView,
-            CliCommand::ReservationRelease, CliCommand::Health, CliCommand::Ready,
+            CliCommand::ReservationList, CliCommand::ReservationCreate,
+            CliCommand::ReservationView, CliCommand::ReservationRelease,
+            CliCommand::Health, CliCommand::Ready,
         ]
             .into_iter()
     }
@@ -839,6 +895,7 @@ impl CliCommand {
             CliCommand::ProductReplace => "product_replace",
             CliCommand::ProductDelete => "product_delete",
             CliCommand::ProductChangeStock => "product_change_stock",
+            CliCommand::ReservationList => "reservation_list",
             CliCommand::ReservationCreate => "reservation_create",
             CliCommand::ReservationView => "reservation_view",
             CliCommand::ReservationRelease => "reservation_release",
@@ -915,6 +972,14 @@ impl CliCommand {
                     group: "The catalogue: create, read, list, search, replace and delete products, change their stock, and list categories.",
                     verb: "change-stock",
                     body: &[("quantity-change", true)],
+                }
+            }
+            Self::ReservationList => {
+                crate::entry::Entry {
+                    noun: "reservation",
+                    group: "Pieces of products set aside for an order. For the platform's own services.",
+                    verb: "list",
+                    body: &[],
                 }
             }
             Self::ReservationCreate => {

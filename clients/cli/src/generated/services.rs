@@ -8,10 +8,16 @@ pub(crate) mod product_service;
 pub(crate) mod order_service;
 #[allow(clippy::all, clippy::unwrap_used, dead_code, elided_lifetimes_in_paths, unreachable_pub, unused_imports, unused_variables)]
 pub(crate) mod notification_service;
+#[allow(clippy::all, clippy::unwrap_used, dead_code, elided_lifetimes_in_paths, unreachable_pub, unused_imports, unused_variables)]
+pub(crate) mod payment_provider;
+#[allow(clippy::all, clippy::unwrap_used, dead_code, elided_lifetimes_in_paths, unreachable_pub, unused_imports, unused_variables)]
+pub(crate) mod payment_service;
 
 crate::service::services! {
     UserService user_service user_client "user-service" "user-service-url" "USER_SERVICE_URL" "http://127.0.0.1:8001",
     ProductService product_service product_client "product-service" "product-service-url" "PRODUCT_SERVICE_URL" "http://127.0.0.1:8002",
     OrderService order_service order_client "order-service" "order-service-url" "ORDER_SERVICE_URL" "http://127.0.0.1:8003",
     NotificationService notification_service notification_client "notification-service" "notification-service-url" "NOTIFICATION_SERVICE_URL" "http://127.0.0.1:8005",
+    PaymentProvider payment_provider payment_provider_client "payment-provider" "payment-provider-url" "PAYMENT_PROVIDER_URL" "http://127.0.0.1:8006",
+    PaymentService payment_service payment_client "payment-service" "payment-service-url" "PAYMENT_SERVICE_URL" "http://127.0.0.1:8004",
 }

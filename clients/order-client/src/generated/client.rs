@@ -61,7 +61,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///Why an order was cancelled. `requested`: somebody asked for it. `payment_failed`: the payment was declined. `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this order.
+    ///Why an order was cancelled. `requested`: somebody asked for it, or had it refunded. `payment_failed`: the payment was declined. `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this order.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -429,6 +429,11 @@ pub mod types {
         ///What is ordered, in the order of the request.
         #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
         pub items: ::std::vec::Vec<OrderItem>,
+        ///Until when it has to be paid, or it is cancelled; absent unless it is `created` and was placed with prices.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub payment_due_at: ::std::option::Option<
+            ::chrono::DateTime<::chrono::offset::Utc>,
+        >,
         ///The product of the first item; use `items`.
         pub product_id: ProductId,
         ///The quantity of the first item; use `items`.
@@ -608,7 +613,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///The status of an order. `created`: placed. `confirmed`: accepted. `completed`: fulfilled, final. `cancelled`: final.
+    ///The status of an order. `created`: placed. `confirmed`: accepted, and paid if it has prices. `completed`: fulfilled, final. `cancelled`: final.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,
@@ -1220,6 +1225,10 @@ pub mod types {
                 ::std::vec::Vec<super::OrderItem>,
                 ::std::string::String,
             >,
+            payment_due_at: ::std::result::Result<
+                ::std::option::Option<::chrono::DateTime<::chrono::offset::Utc>>,
+                ::std::string::String,
+            >,
             product_id: ::std::result::Result<super::ProductId, ::std::string::String>,
             quantity: ::std::result::Result<super::Quantity, ::std::string::String>,
             status: ::std::result::Result<super::OrderStatus, ::std::string::String>,
@@ -1240,6 +1249,7 @@ pub mod types {
                     created_at: Err("no value supplied for created_at".to_string()),
                     id: Err("no value supplied for id".to_string()),
                     items: Ok(Default::default()),
+                    payment_due_at: Ok(Default::default()),
                     product_id: Err("no value supplied for product_id".to_string()),
                     quantity: Err("no value supplied for quantity".to_string()),
                     status: Err("no value supplied for status".to_string()),
@@ -1297,6 +1307,22 @@ pub mod types {
                     .try_into()
                     .map_err(|e| {
                         format!("error converting supplied value for items: {e}")
+                    });
+                self
+            }
+            pub fn payment_due_at<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::std::option::Option<::chrono::DateTime<::chrono::offset::Utc>>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.payment_due_at = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!(
+                            "error converting supplied value for payment_due_at: {e}"
+                        )
                     });
                 self
             }
@@ -1383,6 +1409,7 @@ pub mod types {
                     created_at: value.created_at?,
                     id: value.id?,
                     items: value.items?,
+                    payment_due_at: value.payment_due_at?,
                     product_id: value.product_id?,
                     quantity: value.quantity?,
                     status: value.status?,
@@ -1399,6 +1426,7 @@ pub mod types {
                     created_at: Ok(value.created_at),
                     id: Ok(value.id),
                     items: Ok(value.items),
+                    payment_due_at: Ok(value.payment_due_at),
                     product_id: Ok(value.product_id),
                     quantity: Ok(value.quantity),
                     status: Ok(value.status),
@@ -1967,7 +1995,7 @@ Any request may state in the header `Request-Timeout-Ms` how many milliseconds (
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
-Version: 0.4.0*/
+Version: 0.5.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
@@ -2009,7 +2037,7 @@ impl Client {
 }
 impl ClientInfo<client_policy::Policy> for Client {
     fn api_version() -> &'static str {
-        "0.4.0"
+        "0.5.0"
     }
     fn baseurl(&self) -> &str {
         self.baseurl.as_str()
@@ -2052,6 +2080,8 @@ Checks with user-service that the user exists, reserves the items at product-ser
 
 Order one or more products with `items`, or one with `product_id` and `quantity`. Names and prices are those of the moment in which the items are reserved. With `expected_total` nothing is ordered at another total.
 
+Payment follows by itself: payment-service charges the total to the `payment_method`, and the order becomes `confirmed`, or `cancelled` if that fails or nothing is paid until `payment_due_at`. An order without prices is not paid, and stays `created` until its status is set.
+
 The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case.
 
 Where the platform runs without a product-service, products are not checked, items have neither name nor price, and `expected_total` has no effect.
@@ -2090,7 +2120,7 @@ let response = client.order_view()
     }
     /**Cancel an order
 
-Moves the order to `cancelled` unless it is completed, and makes its items available to others again. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
+Moves the order to `cancelled` unless it is completed, makes its items available to others again, and has refunded what was paid. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
 
 Sends a `POST` request to `/api/v1/orders/{order_id}/cancel`
 
@@ -2109,7 +2139,7 @@ let response = client.order_cancel()
 
 Moves the order to the given status if its current one allows it: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the current status again changes nothing and succeeds, so the request is safe to repeat.
 
-Of two concurrent requests that contradict each other, one succeeds and the other is refused.
+Of two concurrent requests that contradict each other, one succeeds and the other is refused. The same holds between a request and a payment. An order that is confirmed by a request is cancelled if its payment fails later.
 
 Sends a `PUT` request to `/api/v1/orders/{order_id}/status`
 

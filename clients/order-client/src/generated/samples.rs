@@ -81,6 +81,7 @@ pub fn order_list() -> types::OrderPage {
         "currency": "EUR"
       },
       "status": "created",
+      "payment_due_at": "2026-01-01T12:15:00.123456Z",
       "created_at": "2026-01-01T12:00:00.123456Z",
       "updated_at": "2026-01-01T12:00:00.123456Z"
     }
@@ -147,6 +148,7 @@ pub fn order_view() -> types::Order {
     "currency": "EUR"
   },
   "status": "created",
+  "payment_due_at": "2026-01-01T12:15:00.123456Z",
   "created_at": "2026-01-01T12:00:00.123456Z",
   "updated_at": "2026-01-01T12:00:00.123456Z"
 }"##).expect("checked when it was generated")

@@ -56,7 +56,7 @@ pub mod types {
             value.parse()
         }
     }
-    ///Why an order was cancelled. `requested`: somebody asked for it. `payment_failed`: the payment was declined. `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this order.
+    ///Why an order was cancelled. `requested`: somebody asked for it, or had it refunded. `payment_failed`: the payment was declined. `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this order.
     #[derive(
         ::serde::Deserialize,
         ::serde::Serialize,

@@ -493,6 +493,60 @@ pub mod types {
             Default::default()
         }
     }
+    ///The id of an order of order-service.
+    #[derive(
+        ::serde::Deserialize,
+        ::serde::Serialize,
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        Ord,
+        PartialEq,
+        PartialOrd
+    )]
+    #[serde(transparent)]
+    pub struct OrderId(pub ::std::num::NonZeroU64);
+    impl ::std::ops::Deref for OrderId {
+        type Target = ::std::num::NonZeroU64;
+        fn deref(&self) -> &::std::num::NonZeroU64 {
+            &self.0
+        }
+    }
+    impl ::std::convert::From<OrderId> for ::std::num::NonZeroU64 {
+        fn from(value: OrderId) -> Self {
+            value.0
+        }
+    }
+    impl ::std::convert::From<::std::num::NonZeroU64> for OrderId {
+        fn from(value: ::std::num::NonZeroU64) -> Self {
+            Self(value)
+        }
+    }
+    impl ::std::fmt::Display for OrderId {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+    impl ::std::str::FromStr for OrderId {
+        type Err = <::std::num::NonZeroU64 as ::std::str::FromStr>::Err;
+        fn from_str(value: &str) -> ::std::result::Result<Self, Self::Err> {
+            Ok(Self(value.parse()?))
+        }
+    }
+    impl ::std::convert::TryFrom<&str> for OrderId {
+        type Error = <::std::num::NonZeroU64 as ::std::str::FromStr>::Err;
+        fn try_from(value: &str) -> ::std::result::Result<Self, Self::Error> {
+            value.parse()
+        }
+    }
+    impl ::std::convert::TryFrom<String> for OrderId {
+        type Error = <::std::num::NonZeroU64 as ::std::str::FromStr>::Err;
+        fn try_from(value: String) -> ::std::result::Result<Self, Self::Error> {
+            value.parse()
+        }
+    }
     ///The maximum number of items on a page. If absent, 100 on the first page, and that of the page before on any other.
     #[derive(
         ::serde::Deserialize,
@@ -1118,6 +1172,7 @@ pub mod types {
     }
     /**A reservation.
 
+- `order_id`: The order that it is kept for; absent until `order.created` or a later event of the order names it.
 - `reservation_id`: Its id.
 - `status`: Its status.*/
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -1129,6 +1184,9 @@ pub mod types {
         pub expires_at: ::std::option::Option<::chrono::DateTime<::chrono::offset::Utc>>,
         ///What is reserved, by ascending product id.
         pub items: ::std::vec::Vec<ReservedItem>,
+        ///The order that it is kept for; absent until `order.created` or a later event of the order names it.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub order_id: ::std::option::Option<OrderId>,
         ///Its id.
         pub reservation_id: ReservationId,
         ///Its status.
@@ -1239,6 +1297,20 @@ pub mod types {
     }
     impl ReservationItem {
         pub fn builder() -> builder::ReservationItem {
+            Default::default()
+        }
+    }
+    ///A page of reservations.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+    pub struct ReservationPage {
+        ///The reservations, by ascending id.
+        pub items: ::std::vec::Vec<Reservation>,
+        ///The `page_token` of the next page; absent on the last one.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub next_page: ::std::option::Option<::std::string::String>,
+    }
+    impl ReservationPage {
+        pub fn builder() -> builder::ReservationPage {
             Default::default()
         }
     }
@@ -2318,6 +2390,10 @@ pub mod types {
                 ::std::vec::Vec<super::ReservedItem>,
                 ::std::string::String,
             >,
+            order_id: ::std::result::Result<
+                ::std::option::Option<super::OrderId>,
+                ::std::string::String,
+            >,
             reservation_id: ::std::result::Result<
                 super::ReservationId,
                 ::std::string::String,
@@ -2333,6 +2409,7 @@ pub mod types {
                     created_at: Err("no value supplied for created_at".to_string()),
                     expires_at: Ok(Default::default()),
                     items: Err("no value supplied for items".to_string()),
+                    order_id: Ok(Default::default()),
                     reservation_id: Err(
                         "no value supplied for reservation_id".to_string(),
                     ),
@@ -2379,6 +2456,18 @@ pub mod types {
                     });
                 self
             }
+            pub fn order_id<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<super::OrderId>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.order_id = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for order_id: {e}")
+                    });
+                self
+            }
             pub fn reservation_id<T>(mut self, value: T) -> Self
             where
                 T: ::std::convert::TryInto<super::ReservationId>,
@@ -2415,6 +2504,7 @@ pub mod types {
                     created_at: value.created_at?,
                     expires_at: value.expires_at?,
                     items: value.items?,
+                    order_id: value.order_id?,
                     reservation_id: value.reservation_id?,
                     status: value.status?,
                 })
@@ -2426,6 +2516,7 @@ pub mod types {
                     created_at: Ok(value.created_at),
                     expires_at: Ok(value.expires_at),
                     items: Ok(value.items),
+                    order_id: Ok(value.order_id),
                     reservation_id: Ok(value.reservation_id),
                     status: Ok(value.status),
                 }
@@ -2554,6 +2645,70 @@ pub mod types {
                 Self {
                     product_id: Ok(value.product_id),
                     quantity: Ok(value.quantity),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct ReservationPage {
+            items: ::std::result::Result<
+                ::std::vec::Vec<super::Reservation>,
+                ::std::string::String,
+            >,
+            next_page: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for ReservationPage {
+            fn default() -> Self {
+                Self {
+                    items: Err("no value supplied for items".to_string()),
+                    next_page: Ok(Default::default()),
+                }
+            }
+        }
+        impl ReservationPage {
+            pub fn items<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::vec::Vec<super::Reservation>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.items = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for items: {e}")
+                    });
+                self
+            }
+            pub fn next_page<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.next_page = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for next_page: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<ReservationPage> for super::ReservationPage {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: ReservationPage,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                Ok(Self {
+                    items: value.items?,
+                    next_page: value.next_page?,
+                })
+            }
+        }
+        impl ::std::convert::From<super::ReservationPage> for ReservationPage {
+            fn from(value: super::ReservationPage) -> Self {
+                Self {
+                    items: Ok(value.items),
+                    next_page: Ok(value.next_page),
                 }
             }
         }
@@ -2743,7 +2898,7 @@ Any request may state in the header `Request-Timeout-Ms` how many milliseconds (
 
 Before version 1.0.0 this contract may change; from then on it only grows within `/api/v1`.
 
-Version: 0.2.0*/
+Version: 0.3.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
@@ -2785,7 +2940,7 @@ impl Client {
 }
 impl ClientInfo<client_policy::Policy> for Client {
     fn api_version() -> &'static str {
-        "0.2.0"
+        "0.3.0"
     }
     fn baseurl(&self) -> &str {
         self.baseurl.as_str()
@@ -2948,6 +3103,25 @@ let response = client.product_change_stock()
 ```*/
     pub fn product_change_stock(&self) -> builder::ProductChangeStock<'_> {
         builder::ProductChangeStock::new(self)
+    }
+    /**List reservations
+
+Returns reservations by ascending id, one page at a time. To get the next page, pass `next_page` as `page_token`; the last page has no `next_page`. No reservation appears twice; one made while you page may be missing.
+
+Sends a `GET` request to `/api/v1/reservations`
+
+Arguments:
+- `limit`: The maximum number of reservations on a page; a page of large ones has fewer. If absent, 100 on the first page, and that of the page before with a `page_token`.
+- `page_token`: The `next_page` of the previous page.
+```text
+let response = client.reservation_list()
+    .limit(limit)
+    .page_token(page_token)
+    .send()
+    .await;
+```*/
+    pub fn reservation_list(&self) -> builder::ReservationList<'_> {
+        builder::ReservationList::new(self)
     }
     /**Reserve products
 
@@ -4060,6 +4234,153 @@ pub mod builder {
             }
         }
     }
+    /**Builder for [`Client::reservation_list`]
+
+[`Client::reservation_list`]: super::Client::reservation_list*/
+    #[derive(Debug, Clone)]
+    pub struct ReservationList<'a> {
+        client: &'a super::Client,
+        limit: Result<Option<types::PageLimit>, String>,
+        page_token: Result<Option<::std::string::String>, String>,
+    }
+    impl<'a> ReservationList<'a> {
+        pub fn new(client: &'a super::Client) -> Self {
+            Self {
+                client: client,
+                limit: Ok(None),
+                page_token: Ok(None),
+            }
+        }
+        pub fn limit<V>(mut self, value: V) -> Self
+        where
+            V: std::convert::TryInto<types::PageLimit>,
+        {
+            self.limit = value
+                .try_into()
+                .map(Some)
+                .map_err(|_| "conversion to `PageLimit` for limit failed".to_string());
+            self
+        }
+        pub fn page_token<V>(mut self, value: V) -> Self
+        where
+            V: std::convert::TryInto<::std::string::String>,
+        {
+            self.page_token = value
+                .try_into()
+                .map(Some)
+                .map_err(|_| {
+                    "conversion to `:: std :: string :: String` for page_token failed"
+                        .to_string()
+                });
+            self
+        }
+        ///Sends a `GET` request to `/api/v1/reservations`
+        pub async fn send(
+            self,
+        ) -> Result<ResponseValue<types::ReservationPage>, Error<types::Error>> {
+            let Self { client, limit, page_token } = self;
+            let limit = limit.map_err(Error::InvalidRequest)?;
+            let page_token = page_token.map_err(Error::InvalidRequest)?;
+            let url = format!("{}/api/v1/reservations", client.baseurl,);
+            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+            header_map
+                .append(
+                    ::reqwest::header::HeaderName::from_static("api-version"),
+                    ::reqwest::header::HeaderValue::from_static(
+                        super::Client::api_version(),
+                    ),
+                );
+            #[allow(unused_mut)]
+            let mut request = client
+                .client
+                .get(url)
+                .header(
+                    ::reqwest::header::ACCEPT,
+                    ::reqwest::header::HeaderValue::from_static("application/json"),
+                )
+                .query(&progenitor_client::QueryParam::new("limit", &limit))
+                .query(&progenitor_client::QueryParam::new("page_token", &page_token))
+                .headers(header_map)
+                .build()?;
+            let info = OperationInfo {
+                operation_id: "reservation_list",
+            };
+            client.pre(&mut request, &info).await?;
+            let result = client.exec(request, &info).await;
+            client.post(&result, &info).await?;
+            let response = result?;
+            match response.status().as_u16() {
+                200u16 => ResponseValue::from_response(response).await,
+                400u16 => {
+                    Err(
+                        Error::ErrorResponse(
+                            ResponseValue::from_response(response).await?,
+                        ),
+                    )
+                }
+                500u16 => {
+                    Err(
+                        Error::ErrorResponse(
+                            ResponseValue::from_response(response).await?,
+                        ),
+                    )
+                }
+                503u16 => {
+                    Err(
+                        Error::ErrorResponse(
+                            ResponseValue::from_response(response).await?,
+                        ),
+                    )
+                }
+                _ => Err(Error::UnexpectedResponse(response)),
+            }
+        }
+        ///Streams `GET` requests to `/api/v1/reservations`
+        pub fn stream(
+            self,
+        ) -> impl futures::Stream<
+            Item = Result<types::Reservation, Error<types::Error>>,
+        > + Unpin + 'a {
+            use ::futures::StreamExt;
+            use ::futures::TryFutureExt;
+            use ::futures::TryStreamExt;
+            let next = Self {
+                page_token: Ok(None),
+                ..self.clone()
+            };
+            self.send()
+                .map_ok(move |page| {
+                    let page = page.into_inner();
+                    let first = futures::stream::iter(page.items).map(Ok);
+                    let rest = futures::stream::try_unfold(
+                            (page.next_page, next),
+                            |(next_page, next)| async {
+                                if next_page.is_none() {
+                                    Ok(None)
+                                } else {
+                                    Self {
+                                        page_token: Ok(next_page),
+                                        ..next.clone()
+                                    }
+                                        .send()
+                                        .map_ok(|page| {
+                                            let page = page.into_inner();
+                                            Some((
+                                                futures::stream::iter(page.items).map(Ok),
+                                                (page.next_page, next),
+                                            ))
+                                        })
+                                        .await
+                                }
+                            },
+                        )
+                        .try_flatten();
+                    first.chain(rest)
+                })
+                .try_flatten_stream()
+                .boxed()
+        }
+    }
     /**Builder for [`Client::reservation_create`]
 
 [`Client::reservation_create`]: super::Client::reservation_create*/
@@ -4524,6 +4845,7 @@ macro_rules! integers {
 }
 
 integers! {
+    OrderId in 1..=9007199254740991,
     PageLimit in 1..=1000,
     ProductCount in 1..=9007199254740991,
     ProductId in 1..=9007199254740991,

@@ -738,6 +738,84 @@ pub mod operations {
             )
         }
     }
+    pub struct ReservationListWhen(::httpmock::When);
+    impl ReservationListWhen {
+        pub fn new(inner: ::httpmock::When) -> Self {
+            Self(
+                inner
+                    .method(::httpmock::Method::GET)
+                    .path_matches(regex::Regex::new("^/api/v1/reservations$").unwrap()),
+            )
+        }
+        pub fn into_inner(self) -> ::httpmock::When {
+            self.0
+        }
+        pub fn limit<'a, T>(self, value: T) -> Self
+        where
+            T: Into<Option<&'a types::PageLimit>>,
+        {
+            if let Some(value) = value.into() {
+                Self(self.0.query_param("limit", value.to_string()))
+            } else {
+                Self(self.0.query_param_missing("limit"))
+            }
+        }
+        pub fn page_token<'a, T>(self, value: T) -> Self
+        where
+            T: Into<Option<&'a str>>,
+        {
+            if let Some(value) = value.into() {
+                Self(self.0.query_param("page_token", value.to_string()))
+            } else {
+                Self(self.0.query_param_missing("page_token"))
+            }
+        }
+    }
+    pub struct ReservationListThen(::httpmock::Then);
+    impl ReservationListThen {
+        pub fn new(inner: ::httpmock::Then) -> Self {
+            Self(inner)
+        }
+        pub fn into_inner(self) -> ::httpmock::Then {
+            self.0
+        }
+        pub fn ok(self, value: &types::ReservationPage) -> Self {
+            Self(
+                self
+                    .0
+                    .status(200u16)
+                    .header("content-type", "application/json")
+                    .json_body_obj(value),
+            )
+        }
+        pub fn bad_request(self, value: &types::Error) -> Self {
+            Self(
+                self
+                    .0
+                    .status(400u16)
+                    .header("content-type", "application/json")
+                    .json_body_obj(value),
+            )
+        }
+        pub fn internal_server_error(self, value: &types::Error) -> Self {
+            Self(
+                self
+                    .0
+                    .status(500u16)
+                    .header("content-type", "application/json")
+                    .json_body_obj(value),
+            )
+        }
+        pub fn service_unavailable(self, value: &types::Error) -> Self {
+            Self(
+                self
+                    .0
+                    .status(503u16)
+                    .header("content-type", "application/json")
+                    .json_body_obj(value),
+            )
+        }
+    }
     pub struct ReservationCreateWhen(::httpmock::When);
     impl ReservationCreateWhen {
         pub fn new(inner: ::httpmock::When) -> Self {
@@ -1097,6 +1175,9 @@ pub trait MockServerExt {
             operations::ProductChangeStockWhen,
             operations::ProductChangeStockThen,
         );
+    fn reservation_list<F>(&self, config_fn: F) -> ::httpmock::Mock<'_>
+    where
+        F: FnOnce(operations::ReservationListWhen, operations::ReservationListThen);
     fn reservation_create<F>(&self, config_fn: F) -> ::httpmock::Mock<'_>
     where
         F: FnOnce(operations::ReservationCreateWhen, operations::ReservationCreateThen);
@@ -1194,6 +1275,17 @@ impl MockServerExt for ::httpmock::MockServer {
             config_fn(
                 operations::ProductChangeStockWhen::new(when),
                 operations::ProductChangeStockThen::new(then),
+            )
+        })
+    }
+    fn reservation_list<F>(&self, config_fn: F) -> ::httpmock::Mock<'_>
+    where
+        F: FnOnce(operations::ReservationListWhen, operations::ReservationListThen),
+    {
+        self.mock(|when, then| {
+            config_fn(
+                operations::ReservationListWhen::new(when),
+                operations::ReservationListThen::new(then),
             )
         })
     }

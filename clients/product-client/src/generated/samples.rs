@@ -157,6 +157,48 @@ pub fn reservation_create() -> types::Reservation {
 }"##).expect("checked when it was generated")
 }
 
+/// The successful answer of `reservation_list`.
+pub fn reservation_list() -> types::ReservationPage {
+    serde_json::from_str(r##"{
+  "items": [
+    {
+      "reservation_id": "4c1b9a30-7d5e-4b0a-8a1c-3e6f2d9b0c55",
+      "status": "held",
+      "items": [
+        {
+          "product_id": 1,
+          "quantity": 1,
+          "name": "Blue mug",
+          "unit_price": {
+            "amount": 1998,
+            "currency": "EUR"
+          }
+        }
+      ],
+      "expires_at": "2026-11-28T12:15:00.000000Z",
+      "created_at": "2026-11-28T12:00:00.000000Z"
+    },
+    {
+      "reservation_id": "5f0c0d5e-6b0e-4c39-9a51-2f1f0d4b7c11",
+      "status": "held",
+      "items": [
+        {
+          "product_id": 1,
+          "quantity": 2,
+          "name": "Blue mug",
+          "unit_price": {
+            "amount": 1998,
+            "currency": "EUR"
+          }
+        }
+      ],
+      "expires_at": "2026-11-28T12:15:00.000000Z",
+      "created_at": "2026-11-28T12:00:00.000000Z"
+    }
+  ]
+}"##).expect("checked when it was generated")
+}
+
 /// The successful answer of `reservation_release`.
 pub fn reservation_release() -> types::Reservation {
     serde_json::from_str(r##"{

@@ -57,6 +57,10 @@ pub trait OrderServiceApi {
     /// Order one or more products with `items`, or one with `product_id` and `quantity`. Names and prices are those of the
     /// moment in which the items are reserved. With `expected_total` nothing is ordered at another total.
     ///
+    /// Payment follows by itself: payment-service charges the total to the `payment_method`, and the order becomes
+    /// `confirmed`, or `cancelled` if that fails or nothing is paid until `payment_due_at`. An order without prices is not
+    /// paid, and stays `created` until its status is set.
+    ///
     /// The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`,
     /// `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the
     /// request is safe to repeat in every case.
@@ -96,7 +100,8 @@ pub trait OrderServiceApi {
     /// `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the current status again
     /// changes nothing and succeeds, so the request is safe to repeat.
     ///
-    /// Of two concurrent requests that contradict each other, one succeeds and the other is refused.
+    /// Of two concurrent requests that contradict each other, one succeeds and the other is refused. The same holds between
+    /// a request and a payment. An order that is confirmed by a request is cancelled if its payment fails later.
     #[endpoint { method = PUT, path = "/api/v1/orders/{order_id}/status", tags = ["orders"] }]
     async fn order_set_status(
         rqctx: RequestContext<Self::Context>,
@@ -106,8 +111,9 @@ pub trait OrderServiceApi {
 
     /// Cancel an order
     ///
-    /// Moves the order to `cancelled` unless it is completed, and makes its items available to others again. Cancelling a
-    /// cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
+    /// Moves the order to `cancelled` unless it is completed, makes its items available to others again, and has refunded
+    /// what was paid. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The
+    /// request has no body.
     #[endpoint { method = POST, path = "/api/v1/orders/{order_id}/cancel", tags = ["orders"] }]
     async fn order_cancel(
         rqctx: RequestContext<Self::Context>,
@@ -136,7 +142,8 @@ contract::string_type! {
 }
 
 contract::string_enum! {
-    /// The status of an order. `created`: placed. `confirmed`: accepted. `completed`: fulfilled, final. `cancelled`: final.
+    /// The status of an order. `created`: placed. `confirmed`: accepted, and paid if it has prices. `completed`: fulfilled,
+    /// final. `cancelled`: final.
     pub enum OrderStatus {
         Created = "created",
         Confirmed = "confirmed",
@@ -146,7 +153,8 @@ contract::string_enum! {
 }
 
 contract::string_enum! {
-    /// Why an order was cancelled. `requested`: somebody asked for it. `payment_failed`: the payment was declined.
+    /// Why an order was cancelled. `requested`: somebody asked for it, or had it refunded. `payment_failed`: the payment was
+    /// declined.
     /// `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this
     /// order.
     pub enum CancellationReason {
@@ -179,6 +187,10 @@ pub struct Order {
     pub total: Option<Money>,
     /// The current status.
     pub status: OrderStatus,
+    /// Until when it has to be paid, or it is cancelled; absent unless it is `created` and was placed with prices.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Timestamp")]
+    pub payment_due_at: Option<Timestamp>,
     /// Why it was cancelled; absent unless it was, and if it was before reasons were recorded.
     #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CancellationReason")]

@@ -143,7 +143,7 @@ pub fn service_contract() -> Contract {
     Contract {
         service: "order-service",
         port: 8003,
-        version: semver::Version::new(0, 4, 0),
+        version: semver::Version::new(0, 5, 0),
         summary: "Owns the orders of the Orders & Notifications Platform.",
         repeating: "Every request but `order_create` is safe to repeat: after a 503 wait for the seconds in `Retry-After` \
                     and try again. `order_create` is safe to repeat if it carries an `Idempotency-Key`. Without one, \

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dropshot::{
-    ApiEndpointBodyContentType, Body, ExclusiveExtractor, ExtractorMetadata, HttpError, Path, Query, RequestContext,
-    ServerContext, SharedExtractor, TypedBody,
+    ApiEndpointBodyContentType, Body, ExclusiveExtractor, ExtensionMode, ExtractorMetadata, HttpError, Path, Query,
+    RequestContext, ServerContext, SharedExtractor, TypedBody,
 };
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -55,6 +55,26 @@ impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> ExclusiveExtracto
 
     fn metadata(content_type: ApiEndpointBodyContentType) -> ExtractorMetadata {
         <TypedBody<T> as ExclusiveExtractor>::metadata(content_type)
+    }
+}
+
+/// A request body as it was sent, whatever it is: for what is signed. It is in no document.
+///
+/// The errors are `payload_too_large`, `request_timeout` and `invalid_request`, as of [`JsonBody`].
+#[derive(Debug)]
+pub struct RawBody(pub Vec<u8>);
+
+#[async_trait]
+impl ExclusiveExtractor for RawBody {
+    async fn from_request<Context: ServerContext>(
+        _: &RequestContext<Context>,
+        request: hyper::Request<Body>,
+    ) -> Result<Self, HttpError> {
+        in_turn(read(request).await).await.map(Self)
+    }
+
+    fn metadata(_: ApiEndpointBodyContentType) -> ExtractorMetadata {
+        ExtractorMetadata { extension_mode: ExtensionMode::None, parameters: Vec::new() }
     }
 }
 

@@ -2,12 +2,7 @@
 
 use contract::event::{EventType, Events};
 
-use crate::{ProductId, ReservationId};
-
-contract::integer_type! {
-    /// The id of an order of order-service.
-    pub struct OrderId in 1..=contract::constrained::MAX_SAFE_INTEGER, example 1;
-}
+use crate::{OrderId, ProductId, ReservationId};
 
 contract::string_enum! {
     /// What happened to a product. `created`: it is new. `replaced`: it was edited. `stock_changed`: somebody changed its

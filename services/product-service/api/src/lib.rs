@@ -19,7 +19,7 @@ use contract::precondition::{Conditional, IfMatch, IfNoneMatch};
 use contract::version::{Tagged, TaggedChanged, TaggedCreated};
 use dropshot::{HttpError, HttpResponseDeleted, HttpResponseOk, RequestContext};
 
-pub use events::{OrderId, ProductChange, ProductChanged, StockRejected, StockReleased, StockReserved};
+pub use events::{ProductChange, ProductChanged, StockRejected, StockReleased, StockReserved};
 pub use operations::{
     INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, RESERVATION_ID_TAKEN, RESERVATION_NOT_FOUND, RESERVATION_RELEASED,
     SKU_TAKEN, STOCK_TOO_LARGE, service_contract,
@@ -30,8 +30,8 @@ pub use product::{
     StockChange,
 };
 pub use reservation::{
-    Quantity, Reservation, ReservationCreate, ReservationId, ReservationItem, ReservationPath, ReservationStatus,
-    ReservedItem,
+    OrderId, Quantity, Reservation, ReservationCreate, ReservationId, ReservationItem, ReservationListQuery,
+    ReservationPage, ReservationPath, ReservationStatus, ReservedItem,
 };
 
 /// The operations of product-service.
@@ -146,6 +146,16 @@ pub trait ProductServiceApi {
         rqctx: RequestContext<Self::Context>,
         body: JsonBody<ReservationCreate>,
     ) -> Result<Answer<Created<Reservation>>, HttpError>;
+
+    /// List reservations
+    ///
+    /// Returns reservations by ascending id, one page at a time. To get the next page, pass `next_page` as `page_token`; the
+    /// last page has no `next_page`. No reservation appears twice; one made while you page may be missing.
+    #[endpoint { method = GET, path = "/api/v1/reservations", tags = ["reservations"] }]
+    async fn reservation_list(
+        rqctx: RequestContext<Self::Context>,
+        query: QueryParams<ReservationListQuery>,
+    ) -> Result<Answer<HttpResponseOk<ReservationPage>>, HttpError>;
 
     /// Read a reservation
     ///

@@ -9,8 +9,8 @@ use dropshot::ErrorStatusCode;
 
 use crate::events::events;
 use crate::{
-    CategorySummary, Product, ProductCreate, ProductPage, ProductReplace, Reservation, ReservationCreate, StockChange,
-    product_service_api_mod,
+    CategorySummary, Product, ProductCreate, ProductPage, ProductReplace, Reservation, ReservationCreate,
+    ReservationPage, StockChange, product_service_api_mod,
 };
 
 /// No product has the id.
@@ -83,7 +83,7 @@ pub fn service_contract() -> Contract {
     Contract {
         service: "product-service",
         port: 8002,
-        version: semver::Version::new(0, 2, 0),
+        version: semver::Version::new(0, 3, 0),
         summary: "Owns the catalogue of the Orders & Notifications Platform: products, prices and stock.",
         repeating: "Requests with `GET` and `DELETE`, and those about reservations, are safe to repeat: after a 503 wait for \
                     the seconds in `Retry-After` and try again. `product_create` and `product_change_stock` are safe to \
@@ -138,6 +138,11 @@ fn operations() -> Vec<Operation> {
             .fails(BODY)
             .fails(&[INVALID_REQUEST, PRODUCT_NOT_FOUND, INSUFFICIENT_STOCK])
             .fails(&[RESERVATION_ID_TAKEN, RESERVATION_RELEASED]),
+        Operation::new("reservation_list", "A page of reservations.")
+            .answers::<ReservationPage>()
+            .paginated()
+            .fails(READ)
+            .fails(&[INVALID_REQUEST, INVALID_PAGE_TOKEN]),
         Operation::new("reservation_view", "The reservation.")
             .answers::<Reservation>()
             .fails(READ)

@@ -2,6 +2,7 @@
 
 use contract::items::each_once;
 use contract::money::Money;
+use contract::page::PageLimit;
 use contract::time::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,6 +17,11 @@ contract::string_type! {
         expected: "a UUID in lower case",
         example: "5f0c0d5e-6b0e-4c39-9a51-2f1f0d4b7c11",
     }
+}
+
+contract::integer_type! {
+    /// The id of an order of order-service.
+    pub struct OrderId in 1..=contract::constrained::MAX_SAFE_INTEGER, example 1;
 }
 
 contract::integer_type! {
@@ -64,6 +70,10 @@ pub struct Reservation {
     pub reservation_id: ReservationId,
     /// Its status.
     pub status: ReservationStatus,
+    /// The order that it is kept for; absent until `order.created` or a later event of the order names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OrderId")]
+    pub order_id: Option<OrderId>,
     /// What is reserved, by ascending product id.
     pub items: Vec<ReservedItem>,
     /// When it expires; absent unless it is held.
@@ -93,6 +103,41 @@ pub struct ReservedItem {
 pub struct ReservationPath {
     /// The reservation's id.
     pub reservation_id: ReservationId,
+}
+
+/// The page of a list of reservations.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReservationListQuery {
+    /// The maximum number of reservations on a page; a page of large ones has fewer. If absent, 100 on the first page, and
+    /// that of the page before with a `page_token`.
+    pub limit: Option<PageLimit>,
+    /// The `next_page` of the previous page.
+    #[schemars(with = "String")]
+    #[serde(default)]
+    pub page_token: Option<String>,
+}
+
+/// A page of reservations.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationPage {
+    /// The reservations, by ascending id.
+    pub items: Vec<Reservation>,
+    /// The `page_token` of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = "next_page_example")]
+    pub next_page: Option<String>,
+}
+
+impl Reservation {
+    /// About how many bytes it has.
+    pub fn approximate_bytes(&self) -> usize {
+        self.items.iter().map(|item| 128 + item.name.as_str().len()).sum::<usize>() + 256
+    }
+}
+
+fn next_page_example() -> &'static str {
+    "WyJyZXNlcnZhdGlvbnMiLHsiYWZ0ZXIiOiI0YzFiOWEzMC03ZDVlLTRiMGEtOGExYy0zZTZmMmQ5YjBjNTUiLCJsaW1pdCI6MX1d48GvLQ"
 }
 
 fn each_product_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ReservationItem>, D::Error> {
