@@ -7,15 +7,13 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use notification_service_api::{Channel, Notification, NotificationId, NotificationReason, NotificationStatus};
-use service_runtime::database::{Batches, Database, DatabaseError, Pool, read_by_id};
+use service_runtime::database::{Batches, ClaimSql, Database, DatabaseError, ListSql, Pool, read_by_id};
 use service_runtime::events::Inbox;
 use service_runtime::with_pool;
-use sqlx::{Postgres, QueryBuilder, Sqlite};
 
 pub use list::Filter;
 pub use row::Due;
 
-use list::ListSql;
 use row::{DueRow, NotificationRow, columns, due, notification};
 
 /// The condition that a row found by another column is queued: without the index of what is queued, which PostgreSQL would
@@ -149,8 +147,8 @@ impl NotificationStore {
         let rows: Vec<DueRow> = with_pool!(self.database.writer(), |pool| async {
             let mut query =
                 Pool::query_for(pool, "UPDATE notifications SET attempts = attempts + 1, next_attempt_at = ");
-            query.push_bind(now + lease).push(" WHERE id ");
-            Claim::push_one_of(&mut query, |query| {
+            query.push_bind(now + lease).push(" WHERE id");
+            ClaimSql::push_one_of(&mut query, |query| {
                 query.push("SELECT id FROM notifications WHERE status = 'queued' AND channel = ");
                 query.push_bind(channel.as_str()).push(" AND next_attempt_at <= ").push_bind(now);
                 query.push(" ORDER BY next_attempt_at LIMIT ").push(limit);
@@ -223,36 +221,12 @@ impl NotificationStore {
     ) -> Result<Vec<Notification>, DatabaseError> {
         let rows: Vec<NotificationRow> = with_pool!(self.database.reader(), |pool| async {
             let mut query = Pool::query_for(pool, concat!("SELECT ", columns!(), " FROM notifications"));
-            ListSql::push_list(&mut query, before, filter);
+            ListSql::push_list(&mut query, before, filter.columns());
             // Not bound: PostgreSQL would make a new plan for every page of an unknown length.
             query.push(" LIMIT ").push(limit);
             query.build_query_as().fetch_all(pool).await
         })?;
         Ok(rows.into_iter().map(notification).collect::<sqlx::Result<_>>()?)
-    }
-}
-
-/// How a statement changes the rows that a query finds, and passes over those that another process changes at this moment.
-trait Claim: sqlx::Database + Sized {
-    /// Adds the condition that a value is among those that `push_query` adds.
-    fn push_one_of(query: &mut QueryBuilder<Self>, push_query: impl FnOnce(&mut QueryBuilder<Self>));
-}
-
-/// An array, not a list: that could become a join, which reads the whole table.
-impl Claim for Postgres {
-    fn push_one_of(query: &mut QueryBuilder<Self>, push_query: impl FnOnce(&mut QueryBuilder<Self>)) {
-        query.push("= ANY (ARRAY(");
-        push_query(query);
-        query.push(" FOR UPDATE SKIP LOCKED))");
-    }
-}
-
-/// There is one writer at a time.
-impl Claim for Sqlite {
-    fn push_one_of(query: &mut QueryBuilder<Self>, push_query: impl FnOnce(&mut QueryBuilder<Self>)) {
-        query.push("IN (");
-        push_query(query);
-        query.push(")");
     }
 }
 

@@ -1,9 +1,10 @@
 //! Statements shared by concurrent requests.
 
 use std::future::Future;
+use std::ops::Range;
 use std::time::Duration;
 
-use super::error::DatabaseError;
+use super::error::{DatabaseError, fail_all};
 use super::handle::Database;
 use crate::coalesce::Coalescer;
 
@@ -47,6 +48,28 @@ impl<I: Send + 'static, T: Send + 'static> Batches<I, T> {
             Err(_) => Err(DatabaseError::no_answer_within(self.time_limit)),
         }
     }
+}
+
+/// Runs the items of a batch, which `run` gets by their positions: all by one transaction or, if that is refused, by halves,
+/// until the bad item fails alone. Returns an outcome for each of the `count` items, in their order.
+pub async fn by_halves<T, F>(count: usize, run: impl Fn(Range<usize>) -> F) -> Vec<Result<T, DatabaseError>>
+where
+    F: Future<Output = Result<Vec<T>, DatabaseError>>,
+{
+    let mut outcomes = Vec::with_capacity(count);
+    let mut parts: Vec<_> = std::iter::once(0..count).collect();
+    while let Some(part) = parts.pop() {
+        match run(part.clone()).await {
+            Ok(part) => outcomes.extend(part.into_iter().map(Ok)),
+            // Nothing was written.
+            Err(error) if error.is_refusal() && part.len() > 1 => {
+                let middle = part.start + part.len() / 2;
+                parts.extend([middle..part.end, part.start..middle]);
+            }
+            Err(error) => outcomes.extend(fail_all(part.len(), &error)),
+        }
+    }
+    outcomes
 }
 
 impl<I, T> Clone for Batches<I, T> {

@@ -20,6 +20,7 @@
 
 mod batch_connection;
 mod batches;
+mod claim;
 mod connection_health;
 mod connection_metrics;
 mod durations;
@@ -27,6 +28,7 @@ mod error;
 mod handle;
 mod in_list;
 mod inline_reads;
+mod list;
 mod migrate;
 mod pool;
 mod postgres;
@@ -38,10 +40,12 @@ mod start_wait;
 mod url;
 
 pub use batch_connection::{BatchConnection, ConnectionCache};
-pub use batches::Batches;
+pub use batches::{Batches, by_halves};
+pub use claim::ClaimSql;
 pub use error::{DatabaseError, fail_all};
 pub use handle::Database;
 pub use in_list::InList;
+pub use list::{ListSql, ListValue};
 pub use migrate::{Migration, Migrations};
 pub use pool::{Connections, Pool};
 pub use read_by_id::read_by_id;
