@@ -12,8 +12,8 @@ use dropshot::{
 use product_service_api::{
     CategoryListQuery, CategorySummary, INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, Product, ProductCreate, ProductId,
     ProductListQuery, ProductPage, ProductPath, ProductReplace, ProductServiceApi, RESERVATION_ID_TAKEN,
-    RESERVATION_NOT_FOUND, RESERVATION_RELEASED, Reservation, ReservationCreate, ReservationPath, SKU_TAKEN,
-    STOCK_TOO_LARGE, StockChange, product_service_api_mod,
+    RESERVATION_NOT_FOUND, RESERVATION_RELEASED, Reservation, ReservationCreate, ReservationListQuery, ReservationPage,
+    ReservationPath, SKU_TAKEN, STOCK_TOO_LARGE, StockChange, product_service_api_mod,
 };
 use service_runtime::database::DatabaseError;
 use service_runtime::guard::{self, Guard};
@@ -57,6 +57,7 @@ impl From<ReservationError> for HttpError {
             ReservationError::Refused(refusal) => refusal,
             // Another process gave the id to another reservation at the same time.
             ReservationError::Database(DatabaseError::UniqueViolation) => Refusal::IdTaken,
+            ReservationError::Page(error) => return error.into(),
             ReservationError::Database(error) => return error.into(),
         };
         match refusal {
@@ -165,6 +166,17 @@ impl ProductServiceApi for ProductService {
             let location = format!("/api/v1/reservations/{id}");
             Created::new(&reservation, location).map_err(|error| INTERNAL_ERROR.with_cause(error))
         })
+        .await
+    }
+
+    async fn reservation_list(
+        rqctx: RequestContext<Context>,
+        QueryParams(query): QueryParams<ReservationListQuery>,
+    ) -> Result<Answer<HttpResponseOk<ReservationPage>>, HttpError> {
+        guard::handle(
+            &rqctx,
+            |catalogue, _| async move { Ok(HttpResponseOk(catalogue.reservations.list(query).await?)) },
+        )
         .await
     }
 

@@ -32,6 +32,7 @@ pub const SERVICE: Service = Service {
         "0001_create_products",
         "0003_index_idempotency_keys_by_location",
         "0004_create_reservations",
+        "0006_add_order_to_reservations",
     ],
     serve: |mut parts| {
         let outbox = parts.outbox()?;

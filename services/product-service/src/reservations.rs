@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use contract::page::PageLimit;
 use futures::future::join_all;
-use product_service_api::{Reservation, ReservationCreate, ReservationId};
+use product_service_api::{Reservation, ReservationCreate, ReservationId, ReservationListQuery, ReservationPage};
+use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
+use service_runtime::page::{PageError, PageState, page_of};
 use slog::{Logger, info, warn};
 
 use crate::store::{Refusal, ReservationStore};
@@ -21,7 +24,21 @@ pub(crate) enum ReservationError {
     #[error("{0:?}")]
     Refused(Refusal),
     #[error(transparent)]
+    Page(#[from] PageError),
+    #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// The state in a page token: where the next page starts.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NextReservations {
+    after: String,
+    limit: PageLimit,
+}
+
+impl PageState for NextReservations {
+    const LIST: &'static str = "reservations";
 }
 
 /// The reservations and their rules.
@@ -41,6 +58,19 @@ impl Reservations {
 
     pub(crate) async fn view(&self, id: &ReservationId) -> Result<Reservation, ReservationError> {
         self.store.find(id).await?.ok_or(ReservationError::Refused(Refusal::NotFound))
+    }
+
+    pub(crate) async fn list(&self, query: ReservationListQuery) -> Result<ReservationPage, ReservationError> {
+        let from = match &query.page_token {
+            Some(token) => NextReservations::from_token(token)?,
+            // Every id is above the empty text.
+            None => NextReservations { after: String::new(), limit: PageLimit::default() },
+        };
+        let limit = query.limit.unwrap_or(from.limit);
+        let rows = self.store.list_after(&from.after, limit.get() + 1).await?;
+        let next = |last: &Reservation| NextReservations { after: last.reservation_id.as_str().to_owned(), limit };
+        let (items, next_page) = page_of(rows, limit, Reservation::approximate_bytes, next)?;
+        Ok(ReservationPage { items, next_page })
     }
 
     pub(crate) async fn release(&self, id: ReservationId) -> Result<Reservation, ReservationError> {

@@ -98,6 +98,28 @@ on_both_databases! {
         }
     }
 
+    async fn a_list_of_reservations_has_each_once_whatever_the_limit(database: TestDatabase) {
+        let (client, _server) = start(&database).await;
+        let product = create(&client, "A").await;
+        change_stock(&client, &product, 3).await.unwrap();
+        let mut reserved = Vec::new();
+        for _ in 0..3 {
+            reserved.push(reserve(&client, &product, 1).await.unwrap().into_inner());
+        }
+        reserved.sort_by(|one, other| one.reservation_id.as_str().cmp(other.reservation_id.as_str()));
+        for limit in [1_usize, 2, 3] {
+            let mut page = client.reservation_list().limit(limit as u64).send().await.unwrap().into_inner();
+            let mut listed = page.items;
+            while listed.len() < reserved.len() {
+                let token = page.next_page.unwrap();
+                page = client.reservation_list().page_token(token).send().await.unwrap().into_inner();
+                assert!(page.items.len() <= limit, "{} > {limit}", page.items.len());
+                listed.append(&mut page.items);
+            }
+            assert_eq!((listed, page.next_page), (reserved.clone(), None), "limit {limit}");
+        }
+    }
+
     async fn of_many_editors_with_one_etag_one_succeeds(database: TestDatabase) {
         let (client, _server) = start(&database).await;
         let product = create(&client, "A").await;

@@ -84,6 +84,8 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
     let mug = product(&products, "A", 10).await;
     let made = reserve(&store, &[(&mug, 1)]).await.unwrap();
     assert!(store.find(&made.reservation_id).await.unwrap().is_some());
+    assert_eq!(store.list_after("", 1001).await.unwrap().len(), 1);
+    assert_eq!(store.list_after(made.reservation_id.as_str(), 2).await.unwrap(), []);
     release(&store, &made.reservation_id).await.unwrap();
     let later = Utc::now() + TimeDelta::days(15);
     for id in store.due(later, 500).await.unwrap() {
@@ -182,10 +184,34 @@ on_both_databases! {
             store.follow(event(&made, step), Utc::now()).await.unwrap();
             let settled = store.find(id).await.unwrap().unwrap();
             assert_eq!((settled.status, settled.expires_at), (to, None));
+            assert_eq!(settled.order_id, Some(1.try_into().unwrap()));
             assert_eq!(stock(&products, &mug).await, expected, "{to:?}");
         }
         let released = release(&store, id).await;
         assert_eq!(store.find(id).await.unwrap(), released.ok());
+    }
+
+    async fn a_list_has_every_reservation_by_its_id(database: TestDatabase) {
+        let opened = open(&database.url).await;
+        let (products, store) = stores(&opened);
+        let mug = product(&products, "A", 10).await;
+        let mut all = Vec::new();
+        for _ in 0..5 {
+            all.push(reserve(&store, &[(&mug, 1)]).await.unwrap());
+        }
+        store.follow(event(&all[0], placed(&all[0])), Utc::now()).await.unwrap();
+        release(&store, &all[1].reservation_id).await.unwrap();
+        for made in &mut all {
+            *made = store.find(&made.reservation_id).await.unwrap().unwrap();
+        }
+        all.sort_by(|one, other| one.reservation_id.as_str().cmp(other.reservation_id.as_str()));
+        assert_eq!(store.list_after("", 10).await.unwrap(), all);
+        let mut paged: Vec<Reservation> = Vec::new();
+        for _ in 0..=all.len() {
+            let after = paged.last().map_or("", |last| last.reservation_id.as_str()).to_owned();
+            paged.extend(store.list_after(&after, 1).await.unwrap());
+        }
+        assert_eq!(paged, all);
     }
 
     async fn what_is_due_is_swept(database: TestDatabase) {

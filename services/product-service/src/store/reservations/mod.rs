@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use chrono::{DateTime, SubsecRound, Utc};
 use contract::money::{Currency, Money};
 use product_service_api::{
-    ProductId, ProductName, Reservation, ReservationCreate, ReservationId, ReservationStatus, StockRejected,
+    OrderId, ProductId, ProductName, Reservation, ReservationCreate, ReservationId, ReservationStatus, StockRejected,
     StockReleased, StockReserved,
 };
 use serde::Serialize;
@@ -113,25 +113,37 @@ impl ReservationStore {
         })?;
         Ok(rows.into_iter().next().map(entry).transpose()?.map(|entry| entry.reservation))
     }
+
+    /// At most `limit` reservations with ids above `after`, by ascending id.
+    pub async fn list_after(&self, after: &str, limit: i64) -> Result<Vec<Reservation>, DatabaseError> {
+        let rows: Vec<ReservationRow> = with_pool!(self.database.reader(), |pool| async {
+            let mut query = Pool::query_for(pool, concat!(select!(), " > "));
+            // The limit is not bound: PostgreSQL would make a new plan for every page of an unknown length.
+            query.push_bind(after.to_owned()).push(" ORDER BY id LIMIT ").push(limit);
+            query.build_query_as().fetch_all(pool).await
+        })?;
+        Ok(rows.into_iter().map(|row| Ok(entry(row)?.reservation)).collect::<sqlx::Result<_>>()?)
+    }
 }
 
 /// The beginning of a statement that reads [`ReservationRow`]s, up to its condition.
 macro_rules! select {
     () => {
-        "SELECT id, status, items, due_at, created_at FROM reservations WHERE id"
+        "SELECT id, status, order_id, items, due_at, created_at FROM reservations WHERE id"
     };
 }
 use select;
 
-type ReservationRow = (String, String, String, Option<DateTime<Utc>>, DateTime<Utc>);
+type ReservationRow = (String, String, Option<i64>, String, Option<DateTime<Utc>>, DateTime<Utc>);
 
 /// The reservation in a row.
-fn entry((id, status, items, due_at, created_at): ReservationRow) -> sqlx::Result<Entry> {
+fn entry((id, status, order_id, items, due_at, created_at): ReservationRow) -> sqlx::Result<Entry> {
     let known = ReservationStatus::ALL.into_iter().find(|known| known.as_str() == status);
     let status = known.ok_or_else(|| DatabaseError::decode_error(std::io::Error::other("unknown status")))?;
     let reservation = Reservation {
         reservation_id: ReservationId::from_stored(id),
         status,
+        order_id: order_id.map(TryInto::try_into).transpose().map_err(DatabaseError::decode_error)?,
         items: serde_json::from_str(&items).map_err(DatabaseError::decode_error)?,
         expires_at: due_at.filter(|_| status == ReservationStatus::Held).map(Into::into),
         created_at: created_at.into(),
@@ -301,11 +313,11 @@ const POSTGRES: Statements = Statements {
          ), published AS (",
         insert_events!(postgres, "$1 -> 'events'"),
         ")
-         INSERT INTO reservations (id, status, items, due_at, created_at)
-         SELECT id, status, items, due_at, created_at
+         INSERT INTO reservations (id, status, order_id, items, due_at, created_at)
+         SELECT id, status, order_id, items, due_at, created_at
          FROM jsonb_to_recordset($1 -> 'reservations')
-              AS new (id text, status text, items text, due_at timestamptz, created_at timestamptz)
-         ON CONFLICT (id) DO UPDATE SET status = excluded.status, due_at = excluded.due_at
+              AS new (id text, status text, order_id bigint, items text, due_at timestamptz, created_at timestamptz)
+         ON CONFLICT (id) DO UPDATE SET status = excluded.status, order_id = excluded.order_id, due_at = excluded.due_at
          WHERE ($1 -> 'read')::boolean AND reservations.items = excluded.items"
     )],
 };
@@ -318,10 +330,11 @@ const SQLITE: Statements = Statements {
         "UPDATE stock SET on_hand = value ->> 0, reserved = value ->> 1
          FROM json_each($1, '$.stock') WHERE product_id = CAST(key AS INTEGER)",
         insert_events!(sqlite, "$1, '$.events'"),
-        "INSERT INTO reservations (id, status, items, due_at, created_at)
-         SELECT value ->> 'id', value ->> 'status', value ->> 'items', value ->> 'due_at', value ->> 'created_at'
+        "INSERT INTO reservations (id, status, order_id, items, due_at, created_at)
+         SELECT value ->> 'id', value ->> 'status', value ->> 'order_id', value ->> 'items', value ->> 'due_at',
+                value ->> 'created_at'
          FROM json_each($1, '$.reservations') WHERE true
-         ON CONFLICT (id) DO UPDATE SET status = excluded.status, due_at = excluded.due_at
+         ON CONFLICT (id) DO UPDATE SET status = excluded.status, order_id = excluded.order_id, due_at = excluded.due_at
          WHERE $1 ->> 'read' AND reservations.items = excluded.items",
     ],
 };
@@ -342,6 +355,7 @@ struct New<'a> {
 struct NewRow<'a> {
     id: &'a str,
     status: &'static str,
+    order_id: Option<OrderId>,
     items: String,
     due_at: Option<String>,
     created_at: String,
@@ -384,6 +398,7 @@ impl<'a> NewRow<'a> {
         Ok(Self {
             id: reservation.reservation_id.as_str(),
             status: reservation.status.as_str(),
+            order_id: reservation.order_id,
             items: serde_json::to_string(&reservation.items)?,
             // As sqlx writes a time to SQLite, where times are compared as text.
             due_at: due_at.map(|time| time.to_rfc3339()),

@@ -180,24 +180,36 @@ impl Plan {
         }
         let id = &event.reservation_id;
         let status = self.reservations.get(id.as_str()).map(|entry| entry.reservation.status);
-        match (&event.step, status) {
+        let outcome = match (&event.step, status) {
             (OrderStep::Placed(items), None) => Some(self.reserve_again(id, items, at)),
             // Only an event that is older than the reservations which are removed can come so late.
             (OrderStep::Confirmed, None) => Some(ReservationOutcome::Rejected(Vec::new())),
             (OrderStep::Placed(_), Some(Held | Expired)) => {
                 Some(self.keep(id, Bound, at).err().unwrap_or(ReservationOutcome::Reserved))
             }
-            (OrderStep::Confirmed, Some(Held | Expired | Bound)) => self.keep(id, Committed, at).err(),
+            // Of a released one too: the order must not stay confirmed without its stock. For one that was cancelled, which
+            // is told before, this changes nothing.
+            (OrderStep::Confirmed, Some(Held | Expired | Bound | Released)) => self.keep(id, Committed, at).err(),
             (OrderStep::Cancelled, Some(status @ (Held | Expired | Bound | Committed))) => {
                 let _ = self.settle(id, Released, at);
                 (status != Expired).then_some(ReservationOutcome::Released)
             }
             // A later step has come first, or the same by a request.
             (OrderStep::Cancelled, None) | (_, Some(Bound | Committed | Released)) => None,
+        };
+        self.name_order(id, event.order_id);
+        outcome
+    }
+
+    /// Notes which order a reservation is kept for.
+    fn name_order(&mut self, id: &ReservationId, order_id: OrderId) {
+        let Some(entry) = self.reservations.get_mut(id.as_str()) else { return };
+        if entry.reservation.order_id.replace(order_id) != Some(order_id) {
+            self.changed_reservations.insert(id.as_str().to_owned());
         }
     }
 
-    /// Settles a reservation that is held or may have expired.
+    /// Settles a reservation for its order, or returns that it is rejected.
     fn keep(&mut self, id: &ReservationId, to: ReservationStatus, at: DateTime<Utc>) -> Result<(), ReservationOutcome> {
         let short = |plan: &Self| {
             let items = plan.reservations.get(id.as_str()).map(|entry| entry.reservation.items.clone());
@@ -240,6 +252,7 @@ impl Plan {
         let reservation = Reservation {
             reservation_id: new.reservation_id.clone(),
             status: Held,
+            order_id: None,
             items,
             expires_at: Some(due_at.into()),
             created_at: at.into(),

@@ -27,6 +27,13 @@ fn settle(plan: &mut Plan, number: u32, to: ReservationStatus) -> Result<Reserva
     plan.settle(&id(number), to, NOW)
 }
 
+/// What is published when the event with this id tells the reservation 1 what happened to the order 7.
+fn follow(plan: &mut Plan, event_id: &str, step: OrderStep) -> Option<ReservationOutcome> {
+    let order_id = 7.try_into().unwrap();
+    let event = OrderEvent { event_id: event_id.into(), traceparent: None, order_id, reservation_id: id(1), step };
+    plan.follow(&event, NOW)
+}
+
 /// On hand and reserved of the product 1.
 fn first(plan: &Plan) -> (i64, i64) {
     let stock = &plan.stock[&1.try_into().unwrap()];
@@ -146,4 +153,48 @@ fn pieces_of_a_deleted_product_go_nowhere() {
     settle(&mut plan, 1, Expired).unwrap();
     assert_eq!(settle(&mut plan, 1, Bound), Err(Refusal::Released));
     assert!(settle(&mut plan, 1, Released).is_ok());
+}
+
+#[test]
+fn a_reservation_names_its_order_from_the_first_event_on() {
+    for from in [Held, Expired, Released] {
+        for step in [OrderStep::Placed(Vec::new()), OrderStep::Confirmed, OrderStep::Cancelled] {
+            let mut plan = plan();
+            let made = plan.apply(&reserve(1, &[(1, 4)])).unwrap().unwrap();
+            assert_eq!(made.order_id, None);
+            if from != Held {
+                settle(&mut plan, 1, from).unwrap();
+            }
+            plan.changed_reservations.clear();
+            let name = format!("{step:?} of one that is {from:?}");
+            follow(&mut plan, "first", step);
+            let named = &plan.reservations[id(1).as_str()].reservation;
+            assert_eq!(named.order_id, Some(7.try_into().unwrap()), "{name}");
+            assert_eq!(Vec::from_iter(&plan.changed_reservations), [id(1).as_str()], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_reservation_that_is_made_again_names_its_order() {
+    let mut plan = plan();
+    let item = ReservationItem { product_id: 1.try_into().unwrap(), quantity: 4.try_into().unwrap() };
+    assert_eq!(follow(&mut plan, "placed", OrderStep::Placed(vec![item])), Some(ReservationOutcome::Reserved));
+    assert_eq!(plan.reservations[id(1).as_str()].reservation.order_id, Some(7.try_into().unwrap()));
+}
+
+#[test]
+fn an_order_that_is_confirmed_without_its_stock_is_rejected() {
+    for (left, short) in [(10, Vec::new()), (3, vec![1.try_into().unwrap()])] {
+        let mut plan = plan();
+        plan.apply(&reserve(1, &[(1, 4)])).unwrap();
+        settle(&mut plan, 1, Released).unwrap();
+        plan.apply(&reserve(2, &[(2, 10)])).unwrap();
+        plan.stock.get_mut(&1.try_into().unwrap()).unwrap().on_hand = left;
+        assert_eq!(follow(&mut plan, "placed", OrderStep::Placed(Vec::new())), None);
+        let rejected = Some(ReservationOutcome::Rejected(short));
+        assert_eq!(follow(&mut plan, "confirmed", OrderStep::Confirmed), rejected);
+        assert_eq!(follow(&mut plan, "confirmed", OrderStep::Confirmed), None, "the same event");
+        assert_eq!(first(&plan), (left, 0));
+    }
 }
