@@ -29,9 +29,13 @@ pub(crate) fn print(servers: &[Server], config: &Config, first_start: bool) {
 /// Commands that show what the platform does.
 fn example(servers: &[Server], config: &Config, first_start: bool) -> String {
     let url = |name: &str| servers.iter().find(|server| server.service_name() == name).map(Server::url);
-    let (Some(users), Some(products), Some(orders), Some(notifications)) =
-        (url("user-service"), url("product-service"), url("order-service"), url("notification-service"))
-    else {
+    let (Some(users), Some(products), Some(orders), Some(payments), Some(notifications)) = (
+        url("user-service"),
+        url("product-service"),
+        url("order-service"),
+        url("payment-service"),
+        url("notification-service"),
+    ) else {
         return String::new();
     };
     let email = example_email(first_start);
@@ -43,16 +47,18 @@ fn example(servers: &[Server], config: &Config, first_start: bool) -> String {
     let items = r#"[{"product_id": 1, "quantity": 2}, {"product_id": 2, "quantity": 1}]"#;
     format!(
         "
-Try it: list products, create a user, order two products for user 1, read order 1, confirm it, list what user 1 was sent.
+Try it: list products, create a user, order two products for user 1, read order 1 (it is paid by itself, and confirmed a
+moment later), list its payments, list what user 1 was sent.
 
   curl -i '{products}/api/v1/products?search=blue'
   curl -i {users}/api/v1/users {json} -d '{{\"email\": \"{email}\", \"name\": \"John Doe\"}}'
   curl -i {orders}/api/v1/orders {json} -d '{{\"user_id\": 1, \"items\": {items}}}'
   curl -i {orders}/api/v1/orders/1
-  curl -i -X PUT {orders}/api/v1/orders/1/status {json} -d '{{\"status\": \"confirmed\"}}'
+  curl -i '{payments}/api/v1/payments?order_id=1'
   curl -i '{notifications}/api/v1/notifications?user_id=1'
 {note}
 Messages are files in {messages}, or are sent to where SMTP_URL and SMS_URL say.
+No money moves unless Stripe is configured.
 "
     )
 }

@@ -15,7 +15,7 @@ use service_runtime::database::DatabaseUrl;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, SqliteConnection};
 
 /// How long a service may take to do what follows from an event.
-const EVENTS_TIME_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const EVENTS_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Makes the requests of golden examples to a service.
 #[derive(Debug)]

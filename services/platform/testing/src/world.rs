@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use contract::examples::{self, DeclaredError, DependencyFault, ErrorExample, EventStep, Example, State, Step};
@@ -15,7 +15,7 @@ use service_runtime::server::Server;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
-use crate::golden::Replay;
+use crate::golden::{EVENTS_TIME_LIMIT, Replay};
 use crate::{CapturedLog, Kind, TestCarrier, TestDatabase, call_patiently, publish};
 
 /// The timeout of calls that get no response.
@@ -138,11 +138,13 @@ impl World {
 impl Running {
     /// Brings about what `example` requires first: requests to this service or to those that it calls, and events.
     pub async fn prepare(&self, example: &Example) -> Result<()> {
+        let mut follows_event = false;
         for step in &example.given {
             let step = match step {
                 Step::Request(step) => step,
                 Step::Event(step) => {
                     self.handle(step).await?;
+                    follows_event = true;
                     continue;
                 }
             };
@@ -153,7 +155,12 @@ impl Running {
                     _ => bail!("{name} is not called, or not up"),
                 },
             };
-            replay.prepare(step).await?;
+            let began = Instant::now();
+            while let Err(error) = replay.prepare(step).await {
+                // What follows from an event may take a while.
+                ensure!(follows_event && began.elapsed() < EVENTS_TIME_LIMIT, error);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
         Ok(())
     }

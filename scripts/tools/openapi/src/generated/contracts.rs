@@ -11,4 +11,6 @@ pub(crate) const CONTRACTS: &[Named] = &[
     ("product-service", product_service_api::service_contract),
     ("order-service", order_service_api::service_contract),
     ("notification-service", notification_service_api::service_contract),
+    ("payment-provider", payment_provider_api::service_contract),
+    ("payment-service", payment_service_api::service_contract),
 ];

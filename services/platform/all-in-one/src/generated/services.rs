@@ -7,4 +7,6 @@ pub(crate) const SERVICES: &[service_runtime::Service] = &[
     product_service::SERVICE,
     order_service::SERVICE,
     notification_service::SERVICE,
+    payment_provider::SERVICE,
+    payment_service::SERVICE,
 ];

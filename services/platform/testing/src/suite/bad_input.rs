@@ -75,6 +75,8 @@ async fn bodies(running: &Running, example: &Example) -> Result<()> {
             bad.extend([json!({text: null}), json!(0)].map(|wrong| with(name, wrong)));
         }
     }
+    // Some changes are none to an empty object.
+    bad.retain(|body| *body != text);
     for body in bad {
         let response =
             running.replay.request(&example.operation, &Request { body: None, ..example.request.clone() })?;
