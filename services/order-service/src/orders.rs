@@ -1,13 +1,11 @@
 //! The rules about orders: who may place one, of what, and how its status moves.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use contract::answer::Created;
 use contract::idempotency::IdempotencyKey;
 use contract::money::Money;
 use contract::page::PageLimit;
-use order_service_api::{
-    CancellationReason, Order, OrderCreate, OrderId, OrderItem, OrderListQuery, OrderPage, OrderReceipt, OrderStatus,
-};
+use order_service_api::{Order, OrderCreate, OrderId, OrderItem, OrderListQuery, OrderPage, OrderReceipt, OrderStatus};
 use serde::{Deserialize, Serialize};
 use service_runtime::database::DatabaseError;
 use service_runtime::dependency::{LookupError, Lookups};
@@ -20,7 +18,7 @@ use crate::dependencies::products::ReserveError;
 use crate::dependencies::users::UserLookup;
 use crate::items::{NoTotal, add_up, ordered_items, without_prices};
 use crate::reservations::{Hold, Reservations};
-use crate::status::predecessors;
+use crate::status::{Step, predecessors};
 use crate::store::{Filter, NewOrder, OrderStore, StatusChange};
 
 /// The rule that a request breaks, or why it cannot be evaluated.
@@ -81,6 +79,8 @@ pub(crate) struct Orders {
     users: Lookups<UserLookup>,
     /// `None` where no product-service is configured.
     reservations: Option<Reservations>,
+    /// How long an order may wait to be paid.
+    payment_timeout: TimeDelta,
 }
 
 impl Orders {
@@ -89,8 +89,9 @@ impl Orders {
         keys: Keys,
         users: Lookups<UserLookup>,
         reservations: Option<Reservations>,
+        payment_timeout: TimeDelta,
     ) -> Self {
-        Self { store, keys, users, reservations }
+        Self { store, keys, users, reservations, payment_timeout }
     }
 
     /// Places an order if user-service says that its user exists, and product-service reserves its items. A repeated
@@ -123,15 +124,17 @@ impl Orders {
             // From here on the order's event decides: without an answer of the database, the order may exist. The
             // reservation of one that does not exist expires.
             let reservation_id = hold.map(Hold::keep);
+            let now = Utc::now();
             let new = NewOrder {
                 user_id: order.user_id,
+                payment_due_at: total.as_ref().map(|_| now + self.payment_timeout),
                 items,
                 total,
                 reservation_id,
                 payment_method: order.payment_method.clone(),
                 traceparent: Some(request.trace.traceparent()),
             };
-            let stored = self.store.insert(new, Utc::now(), claim).await;
+            let stored = self.store.insert(new, now, claim).await;
             if let (Some(reservations), Err(error), Some(id)) = (&self.reservations, &stored, reservation_id)
                 && error.is_refusal()
             {
@@ -156,11 +159,11 @@ impl Orders {
         to: OrderStatus,
         request: &RequestScope,
     ) -> Result<Settled, OrderError> {
-        let reason = (to == OrderStatus::Cancelled).then_some(CancellationReason::Requested);
         let traceparent = request.trace.traceparent();
         loop {
-            let change = StatusChange { id, to, reason, at: Utc::now(), traceparent: Some(&traceparent) };
-            if let Some(order) = self.store.change(change, predecessors(to)).await? {
+            let (step, traceparent) = (Step::Requested(to), Some(traceparent.clone()));
+            let change = StatusChange { id, step, at: Utc::now(), traceparent, event_id: None };
+            if let Some(order) = self.store.change(change).await? {
                 return Ok(Settled { order, moved: true });
             }
             let order = self.view(id).await?;

@@ -73,6 +73,7 @@ async fn insert(store: OrderStore, user_id: i64) -> Placed {
         total: None,
         reservation_id: None,
         payment_method: None,
+        payment_due_at: None,
         traceparent: None,
     };
     store.insert(order, Utc::now(), None).await

@@ -4,14 +4,17 @@
 
 use httpmock::MockServer;
 use order_service::SERVICE;
+use payment_events::samples::{PAYMENT_COMPLETED, PAYMENT_FAILED, PAYMENT_REFUNDED};
 use product_client::mock::MockServerExt as _;
 use product_client::samples;
 use product_events::samples::STOCK_REJECTED;
 use serde_json::{Value, json};
 use service_runtime::events::Transport;
 use service_runtime::server::Server;
+use service_runtime::with_pool;
 use service_testing::{CapturedLog, Listener, TestCarrier, TestDatabase, config_of, on_both_databases, publish};
 use user_client::mock::MockServerExt as _;
+use uuid::Uuid;
 
 /// order-service, and mocks of what it calls: every user exists, and product 1 can be reserved.
 struct Running {
@@ -56,6 +59,13 @@ impl Running {
 /// The example of `stock.rejected`, as it is sent.
 fn stock_rejected() -> Value {
     serde_json::from_str(STOCK_REJECTED).unwrap()
+}
+
+/// The example `text` of an event of payment-service, as it is sent, with an id of its own.
+fn payment_event(text: &str) -> Value {
+    let mut event: Value = serde_json::from_str(text).unwrap();
+    event["id"] = json!(Uuid::new_v4());
+    event
 }
 
 /// The examples in `events.json` of the API crate, by type.
@@ -122,5 +132,59 @@ on_both_databases! {
         }
         assert!(running.log.text().contains("completed order has no stock"), "{}", running.log.text());
         assert_eq!(running.order().await["status"], "completed");
+    }
+
+    async fn a_payment_of_the_total_confirms_an_order(database: TestDatabase) {
+        let carrier = TestCarrier::embedded();
+        let transport = carrier.open().await;
+        let mut listener = Listener::new(&transport, &["order.confirmed", "order.cancelled"]).await;
+        let running = start(&database, transport.clone()).await;
+        running.place().await;
+        let mut wrong = payment_event(PAYMENT_COMPLETED);
+        wrong["data"]["amount"]["amount"] = json!(3995);
+        publish(&transport, &wrong).await;
+        while !running.log.text().contains("payment is not the total of its order") {
+            tokio::task::yield_now().await;
+        }
+        let paid = payment_event(PAYMENT_COMPLETED);
+        publish(&transport, &paid).await;
+        let confirmed = listener.next().await;
+        assert_eq!((&confirmed["type"], &confirmed["data"]["total"]), (&json!("order.confirmed"), &paid["data"]["amount"]));
+        let trace = |event: &Value| event["traceparent"].as_str().unwrap()[3..35].to_owned();
+        assert_eq!(trace(&confirmed), trace(&paid));
+        // Given back in part, and then wholly.
+        let mut part = payment_event(PAYMENT_REFUNDED);
+        part["data"]["remaining"]["amount"] = json!(1);
+        publish(&transport, &part).await;
+        publish(&transport, &payment_event(PAYMENT_REFUNDED)).await;
+        let cancelled = listener.next().await;
+        assert_eq!(cancelled["data"]["reason"], "requested");
+    }
+
+    async fn a_failed_payment_cancels_an_order(database: TestDatabase) {
+        let carrier = TestCarrier::embedded();
+        let transport = carrier.open().await;
+        let mut listener = Listener::new(&transport, &["order.cancelled"]).await;
+        let running = start(&database, transport.clone()).await;
+        running.place().await;
+        publish(&transport, &payment_event(PAYMENT_FAILED)).await;
+        assert_eq!(listener.next().await["data"]["reason"], "payment_failed");
+    }
+
+    async fn an_order_that_nobody_pays_is_cancelled_in_time(database: TestDatabase) {
+        let carrier = TestCarrier::embedded();
+        let transport = carrier.open().await;
+        let mut listener = Listener::new(&transport, &["order.cancelled"]).await;
+        let running = start(&database, transport).await;
+        running.place().await;
+        // As if its time were over.
+        let opened = SERVICE.open(&database.url, 1).await.unwrap();
+        with_pool!(opened.writer(), |pool| async {
+            sqlx::query("UPDATE orders SET payment_due_at = created_at").execute(pool).await.map(drop)
+        })
+        .unwrap();
+        assert_eq!(listener.next().await["data"]["reason"], "payment_timeout");
+        let metrics = reqwest::get(format!("{}/metrics", running.server.url())).await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("\norders_overdue_seconds "), "{metrics}");
     }
 }

@@ -4,10 +4,11 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use contract::money::Money;
 use futures::future::join_all;
 use order_service::SERVICE;
+use order_service::status::Step;
 use order_service::store::{Filter, NewOrder, OrderStore, StatusChange};
 use order_service_api::{CancellationReason, Order, OrderId, OrderItem, OrderReceipt, OrderStatus, UserId};
 use serde_json::json;
@@ -44,6 +45,7 @@ fn order(user_id: i64, quantity: i64) -> NewOrder {
         total: None,
         reservation_id: None,
         payment_method: None,
+        payment_due_at: None,
         traceparent: None,
     }
 }
@@ -55,7 +57,6 @@ fn item(product_id: i64, quantity: i64) -> OrderItem {
 
 /// An order of two items with prices, reserved.
 fn reserved(user_id: i64) -> NewOrder {
-    let eur = |amount: i64| Money { amount: amount.try_into().unwrap(), currency: "EUR".parse().unwrap() };
     let priced = |product_id: i64, name: &str, quantity: i64, amount: i64| OrderItem {
         name: Some(name.parse().unwrap()),
         unit_price: Some(eur(amount)),
@@ -67,6 +68,7 @@ fn reserved(user_id: i64) -> NewOrder {
         total: Some(eur(3996)),
         reservation_id: Some(Uuid::new_v4()),
         payment_method: Some("tok_ok".parse().unwrap()),
+        payment_due_at: Some(Utc::now() + TimeDelta::minutes(15)),
         ..order(user_id, 2)
     }
 }
@@ -94,14 +96,22 @@ async fn refuse_quantity_13(database: &Database) {
     }
 }
 
-/// The move of an order to a status; if it is cancelled, because somebody asked for it.
-fn to(id: OrderId, to: OrderStatus, at: DateTime<Utc>) -> StatusChange<'static> {
-    let reason = (to == Cancelled).then_some(CancellationReason::Requested);
-    StatusChange { id, to, reason, at, traceparent: None }
+/// The move of an order to a status, because somebody asked for it.
+fn to(id: OrderId, to: OrderStatus, at: DateTime<Utc>) -> StatusChange {
+    StatusChange { id, step: Step::Requested(to), at, traceparent: None, event_id: None }
+}
+
+/// What the event with this id does to an order.
+fn by_event(event_id: &str, id: OrderId, step: Step) -> StatusChange {
+    StatusChange { id, step, at: Utc::now(), traceparent: None, event_id: Some(event_id.to_owned()) }
+}
+
+fn eur(amount: i64) -> Money {
+    Money { amount: amount.try_into().unwrap(), currency: "EUR".parse().unwrap() }
 }
 
 async fn confirm(store: &OrderStore, order: &Order) {
-    let confirmed = store.change(to(order.id, Confirmed, Utc::now()), &[OrderStatus::Created]).await.unwrap();
+    let confirmed = store.change(to(order.id, Confirmed, Utc::now())).await.unwrap();
     assert!(confirmed.is_some());
 }
 
@@ -120,14 +130,18 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
         assert_eq!(store.list_before(i64::MAX, Filter { user_id, status }, 20).await.unwrap(), []);
     }
     assert_eq!(store.find(id).await.unwrap(), None);
-    assert_eq!(store.change(to(id, Confirmed, Utc::now()), &[OrderStatus::Created]).await.unwrap(), None);
+    assert_eq!(store.change(to(id, Confirmed, Utc::now())).await.unwrap(), None);
     let new = order(1, 2);
     let claim = claim(&keys, "key", &new);
     assert_eq!(keys.stored_response::<OrderReceipt>(Some(&claim)).await.unwrap().map(|answer| answer.body), None);
     let (placed, _) = store.insert(new, Utc::now(), Some(claim.clone())).await.unwrap();
     store.insert(reserved(1), Utc::now(), None).await.unwrap();
-    let from = [OrderStatus::Created, Confirmed];
-    store.change_by_event("an id", to(placed.id, Cancelled, Utc::now()), &from).await.unwrap().unwrap();
+    store.change(by_event("an id", placed.id, Step::OutOfStock)).await.unwrap().unwrap();
+    // Confirmed by somebody, and then paid.
+    let (paid, _) = store.insert(reserved(1), Utc::now(), None).await.unwrap();
+    confirm(&store, &paid).await;
+    assert_eq!(store.change(by_event("another id", paid.id, Step::Paid(eur(3996)))).await.unwrap(), None);
+    assert_eq!(store.overdue(Utc::now(), 500).await.unwrap(), []);
     let mut purge = keys.purge();
     assert_eq!(purge.run(Utc::now()).await.unwrap(), 0);
     assert_eq!(purge.run(Utc::now()).await.unwrap(), 0);
@@ -212,10 +226,10 @@ on_both_databases! {
         let orders: Vec<Order> = placed.into_iter().map(|placed| placed.unwrap().0).collect();
         confirm(&store, &orders[0]).await;
         // It is not created any more.
-        let again = store.change(to(orders[0].id, Confirmed, Utc::now()), &[OrderStatus::Created]).await.unwrap();
+        let again = store.change(to(orders[0].id, Confirmed, Utc::now())).await.unwrap();
         assert_eq!(again, None);
-        store.change(to(orders[0].id, Completed, Utc::now()), &[Confirmed]).await.unwrap().unwrap();
-        store.change(to(orders[1].id, Cancelled, Utc::now()), &[OrderStatus::Created]).await.unwrap().unwrap();
+        store.change(to(orders[0].id, Completed, Utc::now())).await.unwrap().unwrap();
+        store.change(to(orders[1].id, Cancelled, Utc::now())).await.unwrap().unwrap();
         let events = outbox(&opened).await;
         let types: Vec<&str> = types_and_data(&events).iter().map(|(name, _)| *name).collect();
         assert_eq!(types, ["order.created", "order.created", "order.confirmed", "order.completed", "order.cancelled"]);
@@ -228,17 +242,82 @@ on_both_databases! {
         let opened = SERVICE.open(&database.url, 10).await.unwrap();
         let store = store_in(opened.clone());
         let order = insert(&store, 1).await;
-        let change = || to(order.id, Confirmed, Utc::now());
-        let from = [OrderStatus::Created];
+        let change = || by_event("an id", order.id, Step::Requested(Confirmed));
         // Both at once, and once more.
-        let (one, other) = tokio::join!(
-            store.change_by_event("an id", change(), &from),
-            store.change_by_event("an id", change(), &from),
-        );
+        let (one, other) = tokio::join!(store.change(change()), store.change(change()));
         assert_eq!(usize::from(one.unwrap().is_some()) + usize::from(other.unwrap().is_some()), 1);
-        assert_eq!(store.change_by_event("an id", change(), &[Confirmed]).await.unwrap(), None);
-        assert!(store.change_by_event("another id", change(), &[Confirmed]).await.unwrap().is_some());
+        assert_eq!(store.change(by_event("an id", order.id, Step::OutOfStock)).await.unwrap(), None);
+        assert!(store.change(by_event("another id", order.id, Step::OutOfStock)).await.unwrap().is_some());
         assert_eq!(outbox(&opened).await.len(), 3);
+    }
+
+    async fn an_order_is_confirmed_by_a_payment_of_its_total(database: TestDatabase) {
+        let store = store(&database).await;
+        let (order, _) = store.insert(reserved(1), Utc::now(), None).await.unwrap();
+        assert!(order.payment_due_at.is_some());
+        let jpy = Money { currency: "JPY".parse().unwrap(), ..eur(3996) };
+        for (number, wrong) in [eur(3995), eur(3997), eur(0), jpy].into_iter().enumerate() {
+            let paid = by_event(&format!("wrong {number}"), order.id, Step::Paid(wrong));
+            assert_eq!(store.change(paid).await.unwrap(), None);
+        }
+        let paid = store.change(by_event("right", order.id, Step::Paid(eur(3996)))).await.unwrap().unwrap();
+        assert_eq!((paid.status, paid.payment_due_at), (Confirmed, None));
+    }
+
+    async fn a_failed_payment_cancels_unless_another_is_completed(database: TestDatabase) {
+        let store = store(&database).await;
+        let place = async || store.insert(reserved(1), Utc::now(), None).await.unwrap().0.id;
+        let [unpaid, by_hand, paid, by_hand_and_paid] = [place().await, place().await, place().await, place().await];
+        for id in [by_hand, by_hand_and_paid] {
+            store.change(to(id, Confirmed, Utc::now())).await.unwrap().unwrap();
+        }
+        store.change(by_event("paid", paid, Step::Paid(eur(3996)))).await.unwrap().unwrap();
+        assert_eq!(store.change(by_event("paid too", by_hand_and_paid, Step::Paid(eur(3996)))).await.unwrap(), None);
+        for (id, is_cancelled) in [(unpaid, true), (by_hand, true), (paid, false), (by_hand_and_paid, false)] {
+            let failed = store.change(by_event(&format!("failed {id}"), id, Step::PaymentFailed)).await.unwrap();
+            assert_eq!(failed.is_some(), is_cancelled, "{id}");
+            let reason = is_cancelled.then_some(CancellationReason::PaymentFailed);
+            assert_eq!(store.find(id).await.unwrap().unwrap().cancellation_reason, reason);
+        }
+    }
+
+    async fn what_happens_to_an_order_at_once_happens_in_turn(database: TestDatabase) {
+        let opened = SERVICE.open(&database.url, 10).await.unwrap();
+        let store = store_in(opened.clone());
+        for _ in 0..10 {
+            let (order, _) = store.insert(reserved(1), Utc::now(), None).await.unwrap();
+            let id = order.id;
+            let event = |name: &str| format!("{name} {id}");
+            // They share a batch: it is paid, and then its stock is lost.
+            let (paid, lost, overdue) = tokio::join!(
+                store.change(by_event(&event("paid"), id, Step::Paid(eur(3996)))),
+                store.change(by_event(&event("lost"), id, Step::OutOfStock)),
+                store.change(by_event(&event("overdue"), id, Step::Overdue)),
+            );
+            assert_eq!((paid.unwrap().unwrap().status, lost.unwrap().unwrap().status), (Confirmed, Cancelled));
+            assert_eq!(overdue.unwrap(), None);
+        }
+        let events = outbox(&opened).await;
+        let of_type = |name| events.iter().filter(|event| event["type"] == name).count();
+        assert_eq!((of_type("order.confirmed"), of_type("order.cancelled")), (10, 10));
+    }
+
+    async fn only_created_orders_with_a_due_time_become_overdue(database: TestDatabase) {
+        let store = store(&database).await;
+        let now = Utc::now();
+        let due = |minutes| NewOrder { payment_due_at: Some(now + TimeDelta::minutes(minutes)), ..reserved(1) };
+        let mut ids = Vec::new();
+        for new in [due(-1), due(-2), due(1), order(1, 2), due(-3)] {
+            ids.push(store.insert(new, now, None).await.unwrap().0.id);
+        }
+        store.change(to(ids[4], Confirmed, now)).await.unwrap().unwrap();
+        assert_eq!(store.overdue(now, 500).await.unwrap(), [ids[1], ids[0]]);
+        assert_eq!(store.overdue(now, 1).await.unwrap(), [ids[1]]);
+        assert_eq!(store.unpaid().await.unwrap().0, 3);
+        let change = StatusChange { step: Step::Overdue, ..to(ids[1], Cancelled, now) };
+        let overdue = store.change(change).await.unwrap().unwrap();
+        assert_eq!(overdue.cancellation_reason, Some(CancellationReason::PaymentTimeout));
+        assert_eq!(store.overdue(now, 500).await.unwrap(), [ids[0]]);
     }
 
     async fn times_keep_their_zeros_at_the_end(database: TestDatabase) {
@@ -252,26 +331,26 @@ on_both_databases! {
     async fn a_status_changes_only_from_an_allowed_status(database: TestDatabase) {
         let store = store(&database).await;
         let order = insert(&store, 1).await;
-        let later = DateTime::<Utc>::from(order.created_at) + chrono::TimeDelta::seconds(5);
-        let updated = store.change(to(order.id, Confirmed, later), &[OrderStatus::Created]).await.unwrap().unwrap();
+        let later = DateTime::<Utc>::from(order.created_at) + TimeDelta::seconds(5);
+        let updated = store.change(to(order.id, Confirmed, later)).await.unwrap().unwrap();
         assert_eq!((updated.status, updated.created_at, updated.updated_at), (Confirmed, order.created_at, later.into()));
-        assert_eq!(store.change(to(order.id, Confirmed, later), &[OrderStatus::Created]).await.unwrap(), None);
-        assert_eq!(store.change(to(order.id, OrderStatus::Created, later), &[]).await.unwrap(), None);
-        let cancelled = store.change(to(order.id, Cancelled, later), &[OrderStatus::Created, Confirmed]).await.unwrap();
+        assert_eq!(store.change(to(order.id, Confirmed, later)).await.unwrap(), None);
+        assert_eq!(store.change(to(order.id, OrderStatus::Created, later)).await.unwrap(), None);
+        let cancelled = store.change(to(order.id, Cancelled, later)).await.unwrap();
         assert_eq!(cancelled.unwrap().status, Cancelled);
         let absent = 99.try_into().unwrap();
-        assert_eq!(store.change(to(absent, Confirmed, later), &[OrderStatus::Created]).await.unwrap(), None);
+        assert_eq!(store.change(to(absent, Confirmed, later)).await.unwrap(), None);
     }
 
     async fn an_update_is_never_before_the_last_one(database: TestDatabase) {
         let store = store(&database).await;
         let order = insert(&store, 1).await;
         // The clock was set back by an hour, and then not at all.
-        let earlier = DateTime::<Utc>::from(order.created_at) - chrono::TimeDelta::hours(1);
-        let updated = store.change(to(order.id, Confirmed, earlier), &[OrderStatus::Created]).await.unwrap();
+        let earlier = DateTime::<Utc>::from(order.created_at) - TimeDelta::hours(1);
+        let updated = store.change(to(order.id, Confirmed, earlier)).await.unwrap();
         assert_eq!(updated.map(|order| (order.status, order.updated_at)), Some((Confirmed, order.created_at)));
-        let later = DateTime::<Utc>::from(order.created_at) + chrono::TimeDelta::microseconds(1);
-        let updated = store.change(to(order.id, Completed, later), &[Confirmed]).await.unwrap();
+        let later = DateTime::<Utc>::from(order.created_at) + TimeDelta::microseconds(1);
+        let updated = store.change(to(order.id, Completed, later)).await.unwrap();
         assert_eq!(updated.map(|order| (order.status, order.updated_at)), Some((Completed, later.into())));
     }
 
@@ -281,8 +360,8 @@ on_both_databases! {
             let order = insert(&store, 1).await;
             confirm(&store, &order).await;
             let (cancelled, completed) = tokio::join!(
-                store.change(to(order.id, Cancelled, Utc::now()), &[OrderStatus::Created, Confirmed]),
-                store.change(to(order.id, Completed, Utc::now()), &[Confirmed]),
+                store.change(to(order.id, Cancelled, Utc::now())),
+                store.change(to(order.id, Completed, Utc::now())),
             );
             let succeeded: Vec<Order> = [cancelled.unwrap(), completed.unwrap()].into_iter().flatten().collect();
             assert_eq!(succeeded.len(), 1, "{succeeded:?}");

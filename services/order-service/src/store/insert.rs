@@ -1,6 +1,6 @@
 //! Storing new orders, many by one transaction.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use contract::answer::Created;
 use contract::money::Money;
 use order_service_api::{
@@ -9,7 +9,7 @@ use order_service_api::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use service_runtime::database::{Connections, Database, DatabaseError, fail_all};
+use service_runtime::database::{Connections, Database, DatabaseError, by_halves};
 use service_runtime::events::{NewEvent, Outbox};
 use service_runtime::idempotency::Claim;
 use service_runtime::{insert_events, with_batch_connection};
@@ -17,6 +17,7 @@ use sqlx::types::Json;
 use sqlx::{Connection, Database as Sql, Decode, Encode, Executor, FromRow, IntoArguments, Type};
 use uuid::Uuid;
 
+use super::row::time_text;
 use crate::receipt::receipt;
 
 /// An order to store.
@@ -32,6 +33,8 @@ pub struct NewOrder {
     pub reservation_id: Option<Uuid>,
     /// How it is to be paid.
     pub payment_method: Option<PaymentMethod>,
+    /// Until when, if it has a total.
+    pub payment_due_at: Option<DateTime<Utc>>,
     /// Where in a trace it is placed, for its event.
     pub traceparent: Option<String>,
 }
@@ -54,20 +57,7 @@ pub(super) async fn insert_all(
     outbox: &Outbox,
     orders: Vec<Insert>,
 ) -> Vec<Result<Placed, DatabaseError>> {
-    let mut outcomes = Vec::with_capacity(orders.len());
-    let mut parts = vec![orders.as_slice()];
-    while let Some(part) = parts.pop() {
-        match all_or_none(&database, outbox, part).await {
-            Ok(placed) => outcomes.extend(placed.into_iter().map(Ok)),
-            // Nothing was written.
-            Err(error) if error.is_refusal() && part.len() > 1 => {
-                let (first, second) = part.split_at(part.len() / 2);
-                parts.extend([second, first]);
-            }
-            Err(error) => outcomes.extend(fail_all(part.len(), &error)),
-        }
-    }
-    outcomes
+    by_halves(orders.len(), |part| all_or_none(&database, outbox, &orders[part])).await
 }
 
 /// Stores all of `orders` with their events, or none.
@@ -143,12 +133,13 @@ const POSTGRES: Statements = Statements {
     write: &[concat!(
         "WITH placed AS (
              INSERT INTO orders (id, user_id, product_id, quantity, status, created_at, updated_at, total_amount, currency,
-                                 reservation_id, payment_method) OVERRIDING SYSTEM VALUE
+                                 reservation_id, payment_method, payment_due_at) OVERRIDING SYSTEM VALUE
              SELECT id, user_id, product_id, quantity, $2, created_at, created_at, total_amount, currency,
-                    reservation_id, payment_method
+                    reservation_id, payment_method, payment_due_at
              FROM jsonb_to_recordset($1::jsonb -> 'orders')
                   AS new (id bigint, user_id bigint, product_id bigint, quantity bigint, created_at timestamptz,
-                          total_amount bigint, currency text, reservation_id text, payment_method text)
+                          total_amount bigint, currency text, reservation_id text, payment_method text,
+                          payment_due_at timestamptz)
          ), listed AS (
              INSERT INTO order_items (order_id, line, product_id, name, quantity, unit_amount)
              SELECT order_id, line, product_id, name, quantity, unit_amount
@@ -169,10 +160,10 @@ const SQLITE: Statements = Statements {
                ) SELECT id FROM drawn",
     write: &[
         "INSERT INTO orders (id, user_id, product_id, quantity, status, created_at, updated_at, total_amount, currency,
-                             reservation_id, payment_method)
+                             reservation_id, payment_method, payment_due_at)
          SELECT value ->> 'id', value ->> 'user_id', value ->> 'product_id', value ->> 'quantity', $2,
                 value ->> 'created_at', value ->> 'created_at', value ->> 'total_amount', value ->> 'currency',
-                value ->> 'reservation_id', value ->> 'payment_method'
+                value ->> 'reservation_id', value ->> 'payment_method', value ->> 'payment_due_at'
          FROM json_each($1, '$.orders')",
         "INSERT INTO order_items (order_id, line, product_id, name, quantity, unit_amount)
          SELECT value ->> 'order_id', value ->> 'line', value ->> 'product_id', value ->> 'name',
@@ -202,6 +193,7 @@ struct NewRow<'a> {
     currency: Option<&'a str>,
     reservation_id: Option<String>,
     payment_method: Option<&'a str>,
+    payment_due_at: Option<String>,
 }
 
 /// The values of a new row in `order_items`.
@@ -217,18 +209,19 @@ struct ItemRow<'a> {
 
 impl Insert {
     fn row(&self, id: OrderId) -> NewRow<'_> {
-        let NewOrder { user_id, items, total, reservation_id, payment_method, .. } = &self.order;
+        let NewOrder { user_id, items, total, reservation_id, payment_method, payment_due_at, .. } = &self.order;
         let first = items.first();
         NewRow {
             id: id.get(),
             user_id: user_id.get(),
             product_id: first.map(|item| item.product_id.get()),
             quantity: first.map(|item| item.quantity.get()),
-            created_at: self.time_text(),
+            created_at: time_text(self.created_at),
             total_amount: total.as_ref().map(|total| total.amount.get()),
             currency: total.as_ref().map(|total| total.currency.as_str()),
             reservation_id: reservation_id.map(|id| id.to_string()),
             payment_method: payment_method.as_ref().map(PaymentMethod::as_str),
+            payment_due_at: payment_due_at.map(time_text),
         }
     }
 
@@ -253,7 +246,7 @@ impl Insert {
 
     /// The order as it is read back.
     fn stored(&self, id: OrderId) -> sqlx::Result<Order> {
-        let NewOrder { user_id, items, total, .. } = &self.order;
+        let NewOrder { user_id, items, total, payment_due_at, .. } = &self.order;
         let first = items.first().ok_or_else(|| DatabaseError::decode_error(std::io::Error::other("no items")))?;
         Ok(Order {
             id,
@@ -263,9 +256,10 @@ impl Insert {
             items: items.clone(),
             total: total.clone(),
             status: OrderStatus::Created,
+            payment_due_at: payment_due_at.map(|time| time.trunc_subsecs(6).into()),
             cancellation_reason: None,
-            created_at: self.time().into(),
-            updated_at: self.time().into(),
+            created_at: self.created_at.trunc_subsecs(6).into(),
+            updated_at: self.created_at.trunc_subsecs(6).into(),
         })
     }
 
@@ -280,14 +274,5 @@ impl Insert {
             payment_method: payment_method.clone(),
             reservation_id: reservation_id.map(|id| ReservationId::from_stored(id.to_string())),
         }
-    }
-
-    fn time(&self) -> DateTime<Utc> {
-        self.created_at.trunc_subsecs(6)
-    }
-
-    /// As sqlx writes a time to SQLite, where times are compared as text.
-    fn time_text(&self) -> String {
-        self.time().to_rfc3339()
     }
 }

@@ -1,6 +1,6 @@
 //! The row of an order, with its items.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use contract::money::{Amount, Currency, Money};
 use order_service_api::{CancellationReason, ItemName, Order, OrderItem, OrderStatus};
 use service_runtime::database::DatabaseError;
@@ -22,7 +22,7 @@ macro_rules! columns {
     (@with $items:literal) => {
         concat!(
             "id, user_id, product_id, quantity, status, created_at, updated_at, total_amount, currency, \
-             cancellation_reason, (SELECT ",
+             cancellation_reason, payment_due_at, reservation_id, (SELECT ",
             $items,
             " FROM order_items WHERE order_id = orders.id)"
         )
@@ -30,7 +30,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// The last is a JSON array of [`ItemRow`]s, or nothing.
+/// Id, user, product, quantity, status, two times, total, currency, reason, due time, reservation and items. The last is a JSON array of [`ItemRow`]s, or nothing.
 pub(super) type OrderRow = (
     i64,
     i64,
@@ -41,6 +41,8 @@ pub(super) type OrderRow = (
     DateTime<Utc>,
     Option<i64>,
     Option<String>,
+    Option<String>,
+    Option<DateTime<Utc>>,
     Option<String>,
     Option<String>,
 );
@@ -64,7 +66,26 @@ impl OrderSql for Sqlite {
 
 /// The order in a row.
 pub(super) fn order(row: OrderRow) -> sqlx::Result<Order> {
-    let (id, user_id, product_id, quantity, status, created_at, updated_at, total, currency, reason, items) = row;
+    reserved_order(row).map(|(order, _)| order)
+}
+
+/// The order in a row, and the id of its reservation.
+pub(super) fn reserved_order(row: OrderRow) -> sqlx::Result<(Order, Option<String>)> {
+    let (
+        id,
+        user_id,
+        product_id,
+        quantity,
+        status,
+        created_at,
+        updated_at,
+        total,
+        currency,
+        reason,
+        due,
+        reservation,
+        items,
+    ) = row;
     let currency = currency.map(Currency::from_stored);
     let mut rows: Vec<ItemRow> =
         items.as_deref().map_or(Ok(Vec::new()), serde_json::from_str).map_err(DatabaseError::decode_error)?;
@@ -72,7 +93,7 @@ pub(super) fn order(row: OrderRow) -> sqlx::Result<Order> {
     if rows.is_empty() {
         rows.push((0, product_id, None, quantity, None));
     }
-    Ok(Order {
+    let order = Order {
         id: id.try_into().map_err(DatabaseError::decode_error)?,
         user_id: user_id.try_into().map_err(DatabaseError::decode_error)?,
         product_id: product_id.try_into().map_err(DatabaseError::decode_error)?,
@@ -80,12 +101,19 @@ pub(super) fn order(row: OrderRow) -> sqlx::Result<Order> {
         items: rows.into_iter().map(|row| item(row, currency.as_ref())).collect::<sqlx::Result<_>>()?,
         total: total.map(|amount| money(amount, currency.as_ref())).transpose()?,
         status: known(OrderStatus::ALL, OrderStatus::as_str, &status)?,
+        payment_due_at: due.map(Into::into),
         cancellation_reason: reason
             .map(|reason| known(CancellationReason::ALL, CancellationReason::as_str, &reason))
             .transpose()?,
         created_at: created_at.into(),
         updated_at: updated_at.into(),
-    })
+    };
+    Ok((order, reservation))
+}
+
+/// As sqlx writes a time to SQLite, where times are compared as text.
+pub(super) fn time_text(time: DateTime<Utc>) -> String {
+    time.trunc_subsecs(6).to_rfc3339()
 }
 
 fn item((_, product_id, name, quantity, unit_amount): ItemRow, currency: Option<&Currency>) -> sqlx::Result<OrderItem> {
