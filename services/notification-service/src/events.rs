@@ -3,6 +3,7 @@
 use chrono::Utc;
 use notification_service_api::EventId;
 use order_events::types::{OrderCancelled, OrderCompleted, OrderConfirmed};
+use payment_events::types::{Money, PaymentCompleted, PaymentRefunded};
 use serde::Serialize;
 use service_runtime::database::DatabaseError;
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use user_events::types::{UserDeleted, UserRegistered};
 use crate::plan;
 use crate::store::{NewEvent, NotificationStore};
 
-/// What the events of users and orders do to notifications.
+/// What the events of users, orders and payments do to notifications.
 #[derive(Clone)]
 pub(crate) struct Events {
     store: NotificationStore,
@@ -45,10 +46,13 @@ impl Events {
     }
 }
 
-/// Queues notifications of an event about an order.
+/// Queues notifications of an event about an order, unless it is one to say nothing of.
 macro_rules! notify_of_order {
-    ($($method:ident($data:ident) of $event_type:literal;)*) => { $(
-        async fn $method(&self, event: order_events::Event<$data>) -> Result<(), DatabaseError> {
+    ($events:ident: $($method:ident($data:ident) of $event_type:literal $(unless $silent:ident($field:ident))?;)*) => { $(
+        async fn $method(&self, event: $events::Event<$data>) -> Result<(), DatabaseError> {
+            $(if $silent(&event.data.$field) {
+                return Ok(());
+            })?
             let about = (u64::from(event.data.user_id), Some(u64::from(event.data.order_id)));
             self.queue(&event.id, $event_type, event.traceparent.as_deref(), about, &event.data).await
         }
@@ -58,10 +62,20 @@ macro_rules! notify_of_order {
 impl order_events::Handler for Events {
     type Error = DatabaseError;
 
-    notify_of_order! {
+    notify_of_order! { order_events:
         order_confirmed(OrderConfirmed) of "order.confirmed";
         order_completed(OrderCompleted) of "order.completed";
         order_cancelled(OrderCancelled) of "order.cancelled";
+    }
+}
+
+/// Those that fail are not consumed: the cancellation of the order tells of them.
+impl payment_events::Handler for Events {
+    type Error = DatabaseError;
+
+    notify_of_order! { payment_events:
+        payment_completed(PaymentCompleted) of "payment.completed" unless is_nothing(amount);
+        payment_refunded(PaymentRefunded) of "payment.refunded" unless is_nothing(amount);
     }
 }
 
@@ -77,6 +91,11 @@ impl user_events::Handler for Events {
     async fn user_deleted(&self, event: user_events::Event<UserDeleted>) -> Result<(), DatabaseError> {
         self.store.suppress_user(&event.id, stored(u64::from(event.data.user_id))?, Utc::now()).await
     }
+}
+
+/// Whether no money is paid, as for a free order.
+fn is_nothing(money: &Money) -> bool {
+    *money.amount == 0
 }
 
 /// A number of an event as it is stored; the contract keeps it below 2^53.

@@ -60,9 +60,14 @@ pub const SERVICE: Service = Service {
             let events = of_users.clone();
             async move { user_events::dispatch(&events, &message).await }
         });
+        let of_orders = events.clone();
         parts.handle_events(order_events::TYPES, move |message| {
-            let events = events.clone();
+            let events = of_orders.clone();
             async move { order_events::dispatch(&events, &message).await }
+        });
+        parts.handle_events(payment_events::TYPES, move |message| {
+            let events = events.clone();
+            async move { payment_events::dispatch(&events, &message).await }
         });
         let metrics = Metrics::new(parts.metrics());
         parts.run_in_background(measure(store.clone(), metrics.clone(), parts.log().clone()));

@@ -26,6 +26,8 @@ const SOURCES: &[&[(&str, &str)]] = sources![
     "order.confirmed"
     "order.completed"
     "order.cancelled"
+    "payment.completed"
+    "payment.refunded"
 ];
 
 /// The languages that each event type has texts in; the first is for all other languages.
@@ -203,10 +205,21 @@ mod tests {
     use super::*;
     use crate::plan;
 
-    const EVENT_TYPES: [&str; 4] = ["user.registered", "order.confirmed", "order.completed", "order.cancelled"];
+    const EVENT_TYPES: [&str; 6] = [
+        "user.registered",
+        "order.confirmed",
+        "order.completed",
+        "order.cancelled",
+        "payment.completed",
+        "payment.refunded",
+    ];
 
-    const DOCUMENTS: [&str; 2] = [
+    /// The greatest number in an event.
+    const GREATEST: i64 = 9_007_199_254_740_991;
+
+    const DOCUMENTS: [&str; 3] = [
         include_str!("../../../openapi/events/order-service.json"),
+        include_str!("../../../openapi/events/payment-service.json"),
         include_str!("../../../openapi/events/user-service.json"),
     ];
 
@@ -249,11 +262,25 @@ mod tests {
                 events.extend(event_type.map(|event_type| (event_type, event["data"].clone())));
             }
         }
-        assert_eq!(events.len(), 14 + 6);
+        assert_eq!(events.len(), 14 + 8);
         for reason in ["requested", "payment_failed", "payment_timeout", "out_of_stock", "a_later_one"] {
             events.push(("order.cancelled", json!({"order_id": 1, "user_id": 1, "reason": reason})));
         }
+        events.push(("payment.completed", payment(GREATEST, GREATEST, None)));
+        events.push(("payment.refunded", payment(GREATEST, GREATEST, Some(0))));
+        events.push(("payment.refunded", payment(GREATEST, GREATEST, Some(GREATEST))));
         events
+    }
+
+    /// The data of an event about a payment; of a refund, if something may remain.
+    fn payment(order_id: i64, amount: i64, remaining: Option<i64>) -> Value {
+        let money = |amount: i64| json!({"amount": amount, "currency": "KWD"});
+        let mut event = json!({"payment_id": 2, "order_id": order_id, "user_id": 3, "amount": money(amount)});
+        if let Some(remaining) = remaining {
+            event["refund_id"] = json!(4);
+            event["remaining"] = money(remaining);
+        }
+        event
     }
 
     fn about<'a>(name: &'a str, event: &'a Value) -> Context<'a> {
@@ -369,6 +396,115 @@ mod tests {
         assert_eq!(sms("de"), "Ihre Bestellung 7 ist bestätigt. Gesamtbetrag: 1.234,56 €");
     }
 
+    /// The rows of the table of an HTML mail.
+    fn rows(html: &str) -> Vec<String> {
+        let row = |row: &str| {
+            let cells = row.split('<').skip(1).filter_map(|tag| tag.split_once('>'));
+            cells.map(|(_, text)| text.trim()).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ")
+        };
+        html.split("<tr>")
+            .filter(|part| part.contains("<th "))
+            .map(|part| row(part.split("</tr>").next().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn payments_and_refunds_are_told_with_amount_and_order() {
+        let templates = Templates::new().unwrap();
+        for (remaining, language, subject, sentence, lines, sms) in [
+            (
+                None,
+                "en",
+                "Receipt for your order 7",
+                "Thank you. We have received your payment.",
+                &["Order: 7", "Paid: KWD\u{a0}1,234.567"][..],
+                "We have received KWD 1,234.567 for your order 7. Thank you.",
+            ),
+            (
+                None,
+                "de",
+                "Zahlungsbestätigung zu Ihrer Bestellung 7",
+                "vielen Dank. Wir haben Ihre Zahlung erhalten.",
+                &["Bestellung: 7", "Bezahlt: 1.234,567\u{a0}KWD"],
+                "Wir haben 1.234,567 KWD für Ihre Bestellung 7 erhalten. Vielen Dank.",
+            ),
+            (
+                Some(1),
+                "en",
+                "Refund for your order 7",
+                "We have refunded a part of your payment.",
+                &["Order: 7", "Refund: KWD\u{a0}1,234.567", "Not refunded: KWD\u{a0}0.001"],
+                "We have refunded KWD 1,234.567 for your order 7. Not refunded: KWD 0.001",
+            ),
+            (
+                Some(1),
+                "de",
+                "Erstattung zu Ihrer Bestellung 7",
+                "wir haben Ihnen einen Teil Ihrer Zahlung erstattet.",
+                &["Bestellung: 7", "Erstattung: 1.234,567\u{a0}KWD", "Nicht erstattet: 0,001\u{a0}KWD"],
+                "Wir haben Ihnen 1.234,567 KWD für Ihre Bestellung 7 erstattet. Nicht erstattet: 0,001 KWD",
+            ),
+            (
+                Some(0),
+                "en",
+                "Refund for your order 7",
+                "Your payment is now refunded in full.",
+                &["Order: 7", "Refund: KWD\u{a0}1,234.567"],
+                "We have refunded KWD 1,234.567 for your order 7. Your payment is now refunded in full.",
+            ),
+            (
+                Some(0),
+                "de",
+                "Erstattung zu Ihrer Bestellung 7",
+                "Ihre Zahlung ist jetzt vollständig erstattet.",
+                &["Bestellung: 7", "Erstattung: 1.234,567\u{a0}KWD"],
+                "Wir haben Ihnen 1.234,567 KWD für Ihre Bestellung 7 erstattet. \
+                 Ihre Zahlung ist jetzt vollständig erstattet.",
+            ),
+        ] {
+            let event_type = if remaining.is_some() { "payment.refunded" } else { "payment.completed" };
+            let event = payment(7, 1_234_567, remaining);
+            let context = about("John Doe", &event);
+            let mail = templates.mail(event_type, language, &context).unwrap();
+            assert_eq!(mail.subject, subject);
+            let body = format!("\n\n{sentence}\n\n{}\n\n", lines.join("\n"));
+            assert!(mail.text.contains(&body), "{subject}: {}", mail.text);
+            assert!(mail.html.contains(&format!(">{sentence}<")), "{subject}: {}", mail.html);
+            assert_eq!(rows(&mail.html), lines);
+            assert_eq!(templates.sms(event_type, language, &context).unwrap(), sms);
+        }
+    }
+
+    #[test]
+    fn who_has_paid_for_a_cancelled_order_gets_it_back() {
+        let templates = Templates::new().unwrap();
+        // The longest one.
+        let event = json!({"order_id": GREATEST, "user_id": 1, "reason": "payment_timeout"});
+        for (language, sentence) in [
+            ("en", "If you have paid already, you get your money back."),
+            ("de", "Falls Sie schon bezahlt haben, erhalten Sie Ihr Geld zurück."),
+        ] {
+            let context = about("John Doe", &event);
+            let mail = templates.mail("order.cancelled", language, &context).unwrap();
+            let sms = templates.sms("order.cancelled", language, &context).unwrap();
+            assert!(sms.chars().count() <= 160, "{language}: {sms}");
+            for text in [mail.text, mail.html, sms] {
+                assert!(one_line(&text).contains(sentence), "{language}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_confirmation_asks_for_no_payment() {
+        for (name, source) in SOURCES.iter().copied().flatten().filter(|(name, _)| name.starts_with("order.confirmed/"))
+        {
+            let source = source.to_lowercase();
+            for word in [" pay", "zahl", "überweis", "transfer", "due", "fällig"] {
+                assert!(!source.contains(word), "{name}: {word}");
+            }
+        }
+    }
+
     #[test]
     fn each_reason_of_a_cancellation_has_its_sentence() {
         let templates = Templates::new().unwrap();
@@ -450,9 +586,9 @@ mod tests {
     fn a_large_order_renders_and_an_absurd_one_does_not() {
         let templates = Templates::new().unwrap();
         let order = |items| {
-            let price = json!({"amount": 9_007_199_254_740_991_i64, "currency": "KWD"});
+            let price = json!({"amount": GREATEST, "currency": "KWD"});
             let item = json!({"product_id": 1, "name": "ẞ".repeat(200), "quantity": 1_000_000, "subtotal": price});
-            json!({"order_id": 9_007_199_254_740_991_i64, "user_id": 1, "items": vec![item; items], "total": price})
+            json!({"order_id": GREATEST, "user_id": 1, "items": vec![item; items], "total": price})
         };
         let name = "W".repeat(255);
         let event = order(100);

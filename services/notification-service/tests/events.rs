@@ -8,6 +8,7 @@ use httpmock::MockServer;
 use notification_client::{Client, types};
 use notification_service::SERVICE;
 use order_events::samples::{ORDER_CANCELLED, ORDER_COMPLETED, ORDER_CONFIRMED};
+use payment_events::samples::{PAYMENT_COMPLETED, PAYMENT_REFUNDED};
 use serde_json::{Value, json};
 use service_runtime::events::Transport;
 use service_runtime::server::Server;
@@ -103,7 +104,7 @@ fn ends(notifications: &[types::Notification]) -> Vec<(String, Option<String>)> 
 on_both_databases! {
     async fn every_event_about_an_order_is_told_on_every_wanted_channel(database: TestDatabase) {
         let running = start(&database, contact(&["email", "sms"])).await;
-        for event in [ORDER_CONFIRMED, ORDER_COMPLETED, ORDER_CANCELLED].map(event) {
+        for event in [ORDER_CONFIRMED, ORDER_COMPLETED, ORDER_CANCELLED, PAYMENT_COMPLETED, PAYMENT_REFUNDED].map(event) {
             let told = running.notify(&event).await;
             assert_eq!(ends(&told), [("sent".to_owned(), None), ("sent".to_owned(), None)]);
             assert_eq!((told[0].user_id.get(), told[0].order_id.as_ref().unwrap().get()), (1, 1));
@@ -121,7 +122,7 @@ on_both_databases! {
         let log = running.log.text();
         // The trace of the event, which is that of the request.
         let trace = format!(r#""trace_id":"{}""#, &event(ORDER_CONFIRMED)["traceparent"].as_str().unwrap()[3..35]);
-        assert_eq!(log.lines().filter(|line| line.contains("notification sent") && line.contains(&trace)).count(), 6, "{log}");
+        assert_eq!(log.lines().filter(|line| line.contains("notification sent") && line.contains(&trace)).count(), 10, "{log}");
         // Neither is an address in the log, nor a name.
         assert!(!["example.com", "Lovelace", "4155550123"].into_iter().any(|secret| log.contains(secret)), "{log}");
     }
@@ -131,6 +132,18 @@ on_both_databases! {
         let told = running.notify(&event(USER_REGISTERED)).await;
         assert_eq!((told.len(), told[0].channel, &told[0].order_id), (1, types::Channel::Email, &None));
         assert_eq!(ends(&told), [("sent".to_owned(), None)]);
+    }
+
+    async fn nothing_is_told_of_no_money(database: TestDatabase) {
+        let running = start(&database, contact(&["email", "sms"])).await;
+        for mut event in [PAYMENT_COMPLETED, PAYMENT_REFUNDED].map(event) {
+            event["data"]["amount"]["amount"] = json!(0);
+            publish(&running.transport, &event).await;
+        }
+        while running.log.text().matches("event handled").count() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(running.client.notification_list().send().await.unwrap().items.len(), 0);
     }
 
     async fn an_event_that_comes_twice_is_told_once(database: TestDatabase) {
