@@ -9,6 +9,7 @@ use clap::{Arg, ArgMatches, Command};
 use crate::connection::Connection;
 use crate::entry::Entry;
 use crate::output::EXIT_CODES;
+use crate::reconcile;
 use crate::services::{Operation, SERVICES};
 
 const OUTPUT: &str = "\
@@ -23,9 +24,22 @@ const LIST: &str = "\
 The command fetches all pages. It prints one JSON object after the other: indented on a terminal, \
 else each on a line of its own.";
 
+/// The noun of commands that belong to no service.
+const ADMIN: &str = "admin";
+
 const WHOLE_BODY: &str = "A file with the body as JSON; - reads stdin";
 
 const BODY: &str = "A file with the whole body as JSON, in place of its options; - reads stdin";
+
+/// The noun and the verb of an operation's command. An operation that several services have is named after its service.
+fn words(operation: Operation) -> (&'static str, String) {
+    let Entry { noun, verb, .. } = operation.entry();
+    let is_alike = |other: &Operation| (other.entry().noun, other.entry().verb) == (noun, verb);
+    match Operation::all().filter(is_alike).count() {
+        1 => (noun, verb.to_owned()),
+        _ => (operation.service(), format!("{noun}-{verb}")),
+    }
+}
 
 /// The command of an operation.
 fn command(operation: Operation) -> Command {
@@ -34,11 +48,11 @@ fn command(operation: Operation) -> Command {
     // progenitor puts summary and description into `about`, which lists of commands would show completely.
     let whole = command.get_about().map(ToString::to_string).unwrap_or_default();
     let summary = whole.lines().next().unwrap_or_default().to_owned();
-    let command = command.name(entry.verb).about(summary).long_about(whole).mut_args(with_value_name);
+    let command = command.name(words(operation).1).about(summary).long_about(whole).mut_args(with_value_name);
     let has = |name: &str| command.get_arguments().any(|argument| argument.get_id() == name);
     if has("json-body") {
         let whole = is_whole(&command);
-        let usage = usage(&entry, &command);
+        let usage = usage(operation, &command);
         let fields = entry.body.iter().map(|(field, _)| *field);
         let parser = PathBufValueParser::new().map(readable);
         let help = if whole { WHOLE_BODY } else { BODY };
@@ -60,9 +74,10 @@ fn is_whole(command: &Command) -> bool {
 }
 
 /// The usage of a command with a body: clap omits options that are required only in the absence of another.
-fn usage(entry: &Entry, command: &Command) -> String {
+fn usage(operation: Operation, command: &Command) -> String {
+    let (noun, verb) = words(operation);
     let shown = |name: &str| format!("--{name} <{}>", name.to_uppercase());
-    let mut start = format!("orders {} {}", entry.noun, entry.verb);
+    let mut start = format!("orders {noun} {verb}");
     let required = command.get_arguments().filter(|argument| argument.is_required_set());
     for argument in required.filter(|argument| argument.get_id() != "json-body") {
         start = format!("{start} {}", shown(argument.get_id().as_str()));
@@ -70,7 +85,7 @@ fn usage(entry: &Entry, command: &Command) -> String {
     if is_whole(command) {
         return format!("{start} --json-body <JSON-FILE> [OPTIONS]");
     }
-    let fields = entry.body.iter().map(|(field, required)| match required {
+    let fields = operation.entry().body.iter().map(|(field, required)| match required {
         true => shown(field),
         false => format!("[{}]", shown(field)),
     });
@@ -92,8 +107,10 @@ fn with_value_name(argument: Arg) -> Arg {
 pub(crate) fn orders() -> Command {
     let mut nouns: Vec<Command> = Vec::new();
     for operation in Operation::all() {
-        let Entry { noun, group, .. } = operation.entry();
+        let (noun, _) = words(operation);
         let at = nouns.iter().position(|known| known.get_name() == noun).unwrap_or_else(|| {
+            let own = Operation::all().map(Operation::entry).find(|entry| entry.noun == noun);
+            let group = own.map_or(noun, |entry| entry.group);
             nouns.push(Command::new(noun).about(group).subcommand_required(true).arg_required_else_help(true));
             nouns.len() - 1
         });
@@ -109,6 +126,13 @@ pub(crate) fn orders() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(nouns)
+        .subcommand(
+            Command::new(ADMIN)
+                .about("What concerns several services, for people who run the platform.")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(reconcile::command()),
+        )
 }
 
 /// `error` of parsing the command line, with a hint if a value was taken for an option.
@@ -122,18 +146,37 @@ pub(crate) fn with_hint(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// The matches of `admin reconcile`, if `matches` of [`orders`] select it.
+pub(crate) fn reconcile(matches: &ArgMatches) -> Option<&ArgMatches> {
+    matches.subcommand_matches(ADMIN)?.subcommand_matches(reconcile::NAME)
+}
+
 /// The operation that `matches` of [`orders`] select, with its own matches.
 pub(crate) fn chosen(matches: &ArgMatches) -> Option<(Operation, &ArgMatches)> {
     let (noun, matches) = matches.subcommand()?;
     let (verb, matches) = matches.subcommand()?;
-    let named = |operation: &Operation| operation.entry().noun == noun && operation.entry().verb == verb;
+    let named = |operation: &Operation| words(*operation) == (noun, verb.to_owned());
     Some((Operation::all().find(named)?, matches))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_tree_of_commands_is_valid() {
-        super::orders().debug_assert();
+        orders().debug_assert();
+    }
+
+    #[test]
+    fn an_operation_of_several_services_is_named_after_its_service() {
+        for service in ["payment-service", "payment-provider"] {
+            let matches = orders().try_get_matches_from(["orders", service, "refund-view", "--help"]);
+            assert_eq!(matches.unwrap_err().kind(), ErrorKind::DisplayHelp);
+            let of_service: Vec<_> = Operation::all().filter(|operation| words(*operation).0 == service).collect();
+            assert!(of_service.iter().all(|operation| operation.service() == service));
+            let verbs: Vec<_> = of_service.into_iter().map(|operation| words(operation).1).collect();
+            assert_eq!(verbs, ["refund-create", "refund-view", "health", "ready"]);
+        }
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Names, options and texts of the commands come from the services' OpenAPI documents: `cargo openapi generate` writes
 //! `generated/` with progenitor. The tree of commands ([`command`]), the connection options ([`connection`]), and the
-//! output with its exit codes ([`output`]) are written by hand, and name no service.
+//! output with its exit codes ([`output`]) are written by hand, and name no service. [`reconcile`] compares several
+//! services.
 
 mod command;
 mod connection;
 mod entry;
 mod output;
+mod reconcile;
 mod service;
 #[rustfmt::skip]
 #[path = "generated/services.rs"]
@@ -24,6 +26,9 @@ use services::Operation;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let matches = command::orders().try_get_matches().unwrap_or_else(|error| command::with_hint(error).exit());
+    if let Some(matches) = command::reconcile(&matches) {
+        return reconcile::run(matches).await.into();
+    }
     let Some((operation, matches)) = command::chosen(&matches) else {
         return Exit::Usage.into(); // clap accepts only commands of its tree
     };

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::error::Error as _;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::num::NonZeroU32;
 use std::process::ExitCode;
@@ -19,7 +20,8 @@ Exit codes:
   3  not found (404)
   4  refused (any other 4xx)
   5  the service failed (5xx), or another program answered
-  6  no answer: no connection, or none in time";
+  6  no answer: no connection, or none in time
+  7  admin reconcile: something does not agree";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,7 @@ pub(crate) enum Exit {
     Refused = 4,
     Failed = 5,
     NoAnswer = 6,
+    Disagreement = 7,
 }
 
 impl From<Exit> for ExitCode {
@@ -67,9 +70,7 @@ impl<'a> Printer<'a> {
 
     fn fail(&self, exit: Exit, error: &Value) -> Exit {
         self.exit.set(exit);
-        let stderr = io::stderr();
-        // If stderr fails too, only the exit code is left.
-        let _ = write(&stderr, stderr.is_terminal(), error);
+        print_error(error);
         exit
     }
 
@@ -80,7 +81,7 @@ impl<'a> Printer<'a> {
             // The reader closed the pipe, as in `orders order list | head`: end the list.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(Exit::Done as i32),
             Err(error) => {
-                let exit = self.fault(Exit::Fault, &format!("the answer cannot be written: {error}"));
+                let exit = self.fail(Exit::Fault, &not_written(&error));
                 std::process::exit(exit as i32)
             }
         }
@@ -121,6 +122,30 @@ impl<'a> Printer<'a> {
         let cause = cause.map_or_else(|| "the connection failed".to_owned(), ToString::to_string);
         format!("no answer from {service} at {url}: {cause}{proxy}")
     }
+}
+
+/// Prints a line: on a terminal `line` as text, else as JSON.
+pub(crate) fn print(line: &(impl Display + Serialize)) -> Result<(), Exit> {
+    let mut stdout = io::stdout();
+    let written = if stdout.is_terminal() { writeln!(stdout, "{line}") } else { write(&stdout, false, line) };
+    match written {
+        // A reader that closed the pipe has read enough; the exit code is still of use.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            print_error(&not_written(&error));
+            Err(Exit::Fault)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn not_written(error: &io::Error) -> Value {
+    json!({ "message": format!("the answer cannot be written: {error}") })
+}
+
+fn print_error(error: &Value) {
+    let stderr = io::stderr();
+    // If stderr fails too, only the exit code is left.
+    let _ = write(&stderr, stderr.is_terminal(), error);
 }
 
 /// An error without an `error_code` came from another program, not from an operation. Neither did the code `not_found`:

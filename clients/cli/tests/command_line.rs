@@ -328,7 +328,7 @@ async fn the_readme_and_help_list_the_same_exit_codes() {
     let readme = include_str!("../README.md");
     let help = run(program("--help")).await.stdout;
     let (_, exit_codes) = help.split_once("Exit codes:\n").unwrap();
-    assert_eq!(exit_codes.lines().count(), 7, "{help}");
+    assert_eq!(exit_codes.lines().count(), 8, "{help}");
     for line in exit_codes.lines() {
         let (code, meaning) = line.trim().split_once("  ").unwrap();
         assert!(readme.contains(&format!("| {code} | {meaning} |")), "{line} is not in the README");
