@@ -64,6 +64,7 @@ def run(runner):
         [
             step("Docs portal", command("scripts/test-portal"), tools=(*NODE, "chromium")),
             step("Notifications", command("scripts/test-notifications"), tools=(*PYTHON, "openssl")),
+            step("Payments", command("scripts/test-payments"), tools=PYTHON),
             step("Backup and restore", command("scripts/test-backup"), tools=PYTHON),
             step("Proxy in front", command("scripts/test-proxy"), tools=(*PYTHON, "curl", "openssl", "haproxy")),
             step("Metrics, dashboard and alerts", command("scripts/test-observability"), tools=(*PYTHON, "prometheus")),

@@ -21,4 +21,6 @@ create users user_service "$USER_SERVICE_DATABASE_PASSWORD"
 create products product_service "$PRODUCT_SERVICE_DATABASE_PASSWORD"
 create orders order_service "$ORDER_SERVICE_DATABASE_PASSWORD"
 create notifications notification_service "$NOTIFICATION_SERVICE_DATABASE_PASSWORD"
+create payment_provider payment_provider "$PAYMENT_PROVIDER_DATABASE_PASSWORD"
+create payments payment_service "$PAYMENT_SERVICE_DATABASE_PASSWORD"
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --command 'REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC'

@@ -33,6 +33,8 @@ mkdir "$directory"
     user product_service PRODUCT_SERVICE_EVENTS_PASSWORD ''
     user order_service ORDER_SERVICE_EVENTS_PASSWORD ''
     user notification_service NOTIFICATION_SERVICE_EVENTS_PASSWORD ''
+    user payment_provider PAYMENT_PROVIDER_EVENTS_PASSWORD ''
+    user payment_service PAYMENT_SERVICE_EVENTS_PASSWORD ''
     printf '], "vhosts": [{"name": "platform"}], "permissions": ['
     printf '{"user": "administrator", "vhost": "platform", "configure": ".*", "write": ".*", "read": ".*"}]}\n'
 } >"$directory/1-users.json"
