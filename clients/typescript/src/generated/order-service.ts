@@ -20,6 +20,8 @@ export interface paths {
          *
          *     Order one or more products with `items`, or one with `product_id` and `quantity`. Names and prices are those of the moment in which the items are reserved. With `expected_total` nothing is ordered at another total.
          *
+         *     Payment follows by itself: payment-service charges the total to the `payment_method`, and the order becomes `confirmed`, or `cancelled` if that fails or nothing is paid until `payment_due_at`. An order without prices is not paid, and stays `created` until its status is set.
+         *
          *     The order is stored if the response is 201. It may be stored after `database_unavailable`, `deadline_exceeded`, `internal_error` or no response at all, and is not stored after any other error. With an `Idempotency-Key` the request is safe to repeat in every case.
          *
          *     Where the platform runs without a product-service, products are not checked, items have neither name nor price, and `expected_total` has no effect.
@@ -62,7 +64,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel an order
-         * @description Moves the order to `cancelled` unless it is completed, and makes its items available to others again. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
+         * @description Moves the order to `cancelled` unless it is completed, makes its items available to others again, and has refunded what was paid. Cancelling a cancelled order changes nothing and succeeds, so the request is safe to repeat. The request has no body.
          */
         post: operations["order_cancel"];
         delete?: never;
@@ -83,7 +85,7 @@ export interface paths {
          * Set an order's status
          * @description Moves the order to the given status if its current one allows it: `created` to `confirmed`, `confirmed` to `completed`, and either to `cancelled`. `completed` and `cancelled` are final. Setting the current status again changes nothing and succeeds, so the request is safe to repeat.
          *
-         *     Of two concurrent requests that contradict each other, one succeeds and the other is refused.
+         *     Of two concurrent requests that contradict each other, one succeeds and the other is refused. The same holds between a request and a payment. An order that is confirmed by a request is cancelled if its payment fails later.
          */
         put: operations["order_set_status"];
         post?: never;
@@ -144,7 +146,7 @@ export interface components {
          */
         Amount: number;
         /**
-         * @description Why an order was cancelled. `requested`: somebody asked for it. `payment_failed`: the payment was declined. `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this order.
+         * @description Why an order was cancelled. `requested`: somebody asked for it, or had it refunded. `payment_failed`: the payment was declined. `payment_timeout`: there was no payment in time. `out_of_stock`: an item was sold to others before it was kept for this order.
          * @example requested
          * @enum {string}
          */
@@ -237,6 +239,12 @@ export interface components {
             /** @description What is ordered, in the order of the request. */
             items?: components["schemas"]["OrderItem"][];
             /**
+             * Format: date-time
+             * @description Until when it has to be paid, or it is cancelled; absent unless it is `created` and was placed with prices.
+             * @example 2026-01-01T12:00:00.123456Z
+             */
+            payment_due_at?: string;
+            /**
              * @deprecated
              * @description The product of the first item; use `items`.
              */
@@ -325,7 +333,7 @@ export interface components {
             status: components["schemas"]["OrderStatus"];
         };
         /**
-         * @description The status of an order. `created`: placed. `confirmed`: accepted. `completed`: fulfilled, final. `cancelled`: final.
+         * @description The status of an order. `created`: placed. `confirmed`: accepted, and paid if it has prices. `completed`: fulfilled, final. `cancelled`: final.
          * @example created
          * @enum {string}
          */
@@ -710,6 +718,7 @@ export interface operations {
                      *         "currency": "EUR"
                      *       },
                      *       "status": "created",
+                     *       "payment_due_at": "2026-01-01T12:15:00.123456Z",
                      *       "created_at": "2026-01-01T12:00:00.123456Z",
                      *       "updated_at": "2026-01-01T12:00:00.123456Z"
                      *     }

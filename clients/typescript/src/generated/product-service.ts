@@ -110,7 +110,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List reservations
+         * @description Returns reservations by ascending id, one page at a time. To get the next page, pass `next_page` as `page_token`; the last page has no `next_page`. No reservation appears twice; one made while you page may be missing.
+         */
+        get: operations["reservation_list"];
         put?: never;
         /**
          * Reserve products
@@ -301,6 +305,12 @@ export interface components {
         };
         /**
          * Format: int64
+         * @description The id of an order of order-service.
+         * @example 1
+         */
+        OrderId: number;
+        /**
+         * Format: int64
          * @description The maximum number of items on a page. If absent, 100 on the first page, and that of the page before on any other.
          */
         PageLimit: number;
@@ -441,6 +451,7 @@ export interface components {
         /**
          * @description A reservation.
          *
+         *     - `order_id`: The order that it is kept for; absent until `order.created` or a later event of the order names it.
          *     - `reservation_id`: Its id.
          *     - `status`: Its status.
          */
@@ -459,6 +470,7 @@ export interface components {
             expires_at?: string;
             /** @description What is reserved, by ascending product id. */
             items: components["schemas"]["ReservedItem"][];
+            order_id?: components["schemas"]["OrderId"];
             reservation_id: components["schemas"]["ReservationId"];
             status: components["schemas"]["ReservationStatus"];
         };
@@ -486,6 +498,16 @@ export interface components {
         ReservationItem: {
             product_id: components["schemas"]["ProductId"];
             quantity: components["schemas"]["Quantity"];
+        };
+        /** @description A page of reservations. */
+        ReservationPage: {
+            /** @description The reservations, by ascending id. */
+            items: components["schemas"]["Reservation"][];
+            /**
+             * @description The `page_token` of the next page; absent on the last one.
+             * @example WyJyZXNlcnZhdGlvbnMiLHsiYWZ0ZXIiOiI0YzFiOWEzMC03ZDVlLTRiMGEtOGExYy0zZTZmMmQ5YjBjNTUiLCJsaW1pdCI6MX1d48GvLQ
+             */
+            next_page?: string;
         };
         /**
          * @description The status of a reservation. `held`: until `expires_at`. `expired`: available to others again, unless it is bound. `bound`: kept for a placed order. `committed`: sold. `released`: available to others again, for good.
@@ -1382,6 +1404,73 @@ export interface operations {
              *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
              *
              *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`; the change may or may not have happened. Wait `Retry-After` seconds, then check whether it happened before you repeat a request that is not safe to repeat.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    reservation_list: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of reservations on a page; a page of large ones has fewer. If absent, 100 on the first page, and that of the page before with a `page_token`. */
+                limit?: components["schemas"]["PageLimit"];
+                /** @description The `next_page` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of reservations. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReservationPage"];
+                };
+            };
+            /**
+             * @description `invalid_request`: A part of the request violates the schema; the message names it. Nothing was changed. The same request fails again.
+             *
+             *     `invalid_page_token`: The `page_token` is damaged or belongs to another list: start again from the first page. Or it is combined with filters that are not those of its list: leave them out, or repeat them unchanged.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `internal_error`: An internal error; it was logged under the `request_id`. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database of the service is unavailable. Retry after `Retry-After` seconds.
+             *
+             *     `overloaded`: The service is at its concurrency limit. Nothing was changed: retry after `Retry-After` seconds, and wait longer before each further retry.
+             *
+             *     `deadline_exceeded`: The request took longer than the service allows, or longer than its `Request-Timeout-Ms`. Retry after `Retry-After` seconds.
              */
             503: {
                 headers: {
