@@ -115,8 +115,11 @@ class AllInOne:
     def delete_user(self, user):
         self.ask("user-service", f"users/{user.id}", method="DELETE", expected=204)
 
-    def place_order(self, user):
+    def place_order(self, user, payment_method="tok_hang"):
+        """Places an order. Without another payment method it is never paid, so that there is no message but those about what
+        is done to it."""
         order = {"user_id": user.id, "items": [{"product_id": self.product, "quantity": 2}]}
+        order["payment_method"] = payment_method
         return self.ask("order-service", "orders", order, expected=201)["order_id"]
 
     def set_status(self, order, status):

@@ -157,6 +157,20 @@ class Together(Test):
                             self.assertIn("Sunflower seed", text)
                             self.assertIn(total, text)
 
+    def test_an_order_that_is_paid_and_given_back_has_a_receipt_and_a_refund(self):
+        user = self.platform.create_user()
+        order = self.platform.place_order(user, "tok_ok")
+        confirmed = self.mail_about(self.sent(user, "order.confirmed"), user)
+        self.assertEqual(confirmed["Subject"], f"Your order {order} is confirmed")
+        receipt = self.mail_about(self.sent(user, "payment.completed"), user)
+        self.assertEqual(receipt["Subject"], f"Receipt for your order {order}")
+        self.platform.ask("order-service", f"orders/{order}/cancel", {}, "POST")
+        refund = self.mail_about(self.sent(user, "payment.refunded"), user)
+        self.assertEqual(refund["Subject"], f"Refund for your order {order}")
+        for message in (receipt, refund):
+            for kind in ("plain", "html"):
+                self.assertIn("€5.00", self.text(message, kind))
+
     def test_a_name_adds_neither_a_recipient_nor_markup(self):
         # Short, because Python 3.11 joins encoded words with a space too many.
         for name, html in (

@@ -250,9 +250,16 @@ def check_events(platform):
             raise Broken(f"nothing could be created at {url}: {text}")
         return json.loads(text)
 
-    def confirmed_order():
+    def place_order():
         order = created(f"{orders}/api/v1/orders", {"user_id": user, "items": [{"product_id": product, "quantity": 2}]})
-        return send(f"{orders}/api/v1/orders/{order['order_id']}/status", {"status": "confirmed"}, "PUT")[0] == 200
+        return f"{orders}/api/v1/orders/{order['order_id']}"
+
+    def paid_order():
+        order = place_order()
+        return soon(lambda: '"status":"confirmed"' in send(order)[1])
+
+    def confirmed_order():
+        return send(f"{place_order()}/status", {"status": "confirmed"}, "PUT")[0] == 200
 
     def stock():
         """What can be ordered, and what is reserved for orders that are not confirmed."""
@@ -264,9 +271,10 @@ def check_events(platform):
     product = created(f"{products}/api/v1/products", {
         "sku": "EVENTS-01", "name": "Green mug", "category": "kitchen", "stock": 10,
         "price": {"amount": 1998, "currency": "EUR"}})["id"]
-    check("an order is placed and confirmed", confirmed_order(), "it is not")
+    check("an order is placed, paid and confirmed", paid_order(), "it is not")
     check("its stock is taken", soon(lambda: stock() == (8, 0)), f"stock and reserved are {stock()}")
-    check("the customer is welcomed and told of the confirmation", soon(lambda: len(mails(platform)) == 2), mails(platform))
+    check("the customer is welcomed, told of the confirmation, and has a receipt", soon(lambda: len(mails(platform)) == 3),
+          mails(platform))
 
     platform.must("stop", "rabbitmq")
     code = platform.inspect("rabbitmq")["State"]["ExitCode"]
