@@ -2,5 +2,3 @@
 ALTER TABLE orders ADD COLUMN payment_due_at TIMESTAMPTZ;
 -- Whether its total was paid: a payment that failed before that has no effect any more.
 ALTER TABLE orders ADD COLUMN paid BOOLEAN NOT NULL DEFAULT FALSE;
-
-CREATE INDEX orders_by_payment_due_at ON orders (payment_due_at) WHERE payment_due_at IS NOT NULL;

@@ -43,6 +43,7 @@ pub const SERVICE: Service = Service {
         "0004_add_items_and_reservations",
         "0006_tell_of_reservations_by_events",
         "0007_add_payments",
+        "0008_index_orders_by_payment_due_at",
     ],
     serve: |mut parts| {
         let settings: Settings = parts.settings()?;

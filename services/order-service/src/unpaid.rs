@@ -53,14 +53,15 @@ async fn sweep_due(store: &OrderStore, metrics: &UnpaidMetrics, log: &Logger) ->
     loop {
         let at = Utc::now();
         let due = store.overdue(at, BATCH).await?;
-        if due.is_empty() {
-            return Ok(());
-        }
+        let is_last = due.len() < BATCH as usize;
         let cancel = |id| store.change(StatusChange { id, step: Step::Overdue, at, traceparent: None, event_id: None });
         for cancelled in join_all(due.into_iter().map(cancel)).await {
             if let Some(order) = cancelled? {
                 info!(log, "order status changed"; "order_id" => order.id.get(), "order_status" => order.status.as_str());
             }
+        }
+        if is_last {
+            return Ok(());
         }
     }
 }

@@ -52,7 +52,11 @@ impl Running {
     }
 
     async fn order(&self) -> Value {
-        reqwest::get(format!("{}/api/v1/orders/1", self.server.url())).await.unwrap().json().await.unwrap()
+        self.order_with_id(1).await
+    }
+
+    async fn order_with_id(&self, id: u64) -> Value {
+        reqwest::get(format!("{}/api/v1/orders/{id}", self.server.url())).await.unwrap().json().await.unwrap()
     }
 }
 
@@ -96,6 +100,11 @@ on_both_databases! {
                 let drawn = reservation_id.get_or_insert_with(|| event["data"]["reservation_id"].clone());
                 if let Some(id) = example.get_mut("reservation_id") {
                     *id = drawn.clone();
+                }
+                if let Some(due_at) = example.get_mut("payment_due_at") {
+                    let order = running.order_with_id(order).await;
+                    assert!(order["payment_due_at"].is_null() && event["data"]["payment_due_at"].is_string(), "{event}");
+                    *due_at = event["data"]["payment_due_at"].clone();
                 }
                 assert_eq!((&event["type"], &event["data"]), (&json!(name), &example));
                 assert_eq!((&event["source"], &event["subject"]), (&json!("/order-service"), &json!(order.to_string())));

@@ -15,6 +15,7 @@ use serde_json::json;
 use service_runtime::database::{Connections, Database, DatabaseError};
 use service_runtime::events::Inbox;
 use service_runtime::idempotency::{Claim, KeyError, Keys};
+use service_runtime::with_pool;
 use service_testing::{Kind, TestDatabase, on_both_databases, outbox, types_and_data};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -148,7 +149,7 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
 
     opened.ping().await.unwrap();
     let statements = service_testing::check_index_scans(&opened).await.unwrap();
-    assert_eq!(statements.len(), 17, "{statements:?}");
+    assert_eq!(statements.len(), 18, "{statements:?}");
 }
 
 #[tokio::test]
@@ -281,6 +282,15 @@ on_both_databases! {
         }
     }
 
+    async fn payments_do_not_move_an_order_without_prices(database: TestDatabase) {
+        let store = store(&database).await;
+        let order = insert(&store, 1).await;
+        for (number, step) in [Step::Paid(eur(1)), Step::PaymentFailed, Step::Refunded].into_iter().enumerate() {
+            assert_eq!(store.change(by_event(&number.to_string(), order.id, step)).await.unwrap(), None);
+        }
+        assert!(store.change(by_event("lost", order.id, Step::OutOfStock)).await.unwrap().is_some());
+    }
+
     async fn what_happens_to_an_order_at_once_happens_in_turn(database: TestDatabase) {
         let opened = SERVICE.open(&database.url, 10).await.unwrap();
         let store = store_in(opened.clone());
@@ -318,6 +328,12 @@ on_both_databases! {
         let overdue = store.change(change).await.unwrap().unwrap();
         assert_eq!(overdue.cancellation_reason, Some(CancellationReason::PaymentTimeout));
         assert_eq!(store.overdue(now, 500).await.unwrap(), [ids[0]]);
+        // An instance of the release before does not know of due times.
+        let opened = SERVICE.open(&database.url, 1).await.unwrap();
+        let cancel = "UPDATE orders SET status = 'cancelled' WHERE payment_due_at IS NOT NULL";
+        with_pool!(opened.writer(), |pool| async { sqlx::query(cancel).execute(pool).await.map(drop) }).unwrap();
+        assert_eq!(store.overdue(now, 500).await.unwrap(), []);
+        assert_eq!(store.unpaid().await.unwrap(), (0, None));
     }
 
     async fn times_keep_their_zeros_at_the_end(database: TestDatabase) {

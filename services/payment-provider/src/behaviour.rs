@@ -99,6 +99,13 @@ async fn execute_late<O: Operation>(operation: O, log: Logger) -> Result<Stored<
         }
         outcome
     });
-    // The request guard catches the panic of the task, as that of any request.
-    task.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            // The request guard catches it, as that of any request.
+            Ok(panic) => resume_unwind(panic),
+            // The process is ending.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }

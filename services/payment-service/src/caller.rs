@@ -51,20 +51,29 @@ impl Caller {
         mut stop: watch::Receiver<()>,
     ) {
         let mut attempts = JoinSet::new();
-        tokio::select! {
-            () = self.begin_all(turn, &mut stored, &mut attempts) => {}
-            _ = stop.changed() => {}
-        }
+        self.begin_all(turn, &mut stored, &mut stop, &mut attempts).await;
         while let Some(ended) = attempts.join_next().await {
             self.report(ended);
         }
     }
 
-    /// Claims what is due and begins to ask for it, for ever.
-    async fn begin_all(self: &Arc<Self>, turn: Turn, stored: &mut watch::Receiver<()>, attempts: &mut JoinSet<()>) {
+    /// Claims what is due and begins to ask for it, until `stop` changes.
+    async fn begin_all(
+        self: &Arc<Self>,
+        turn: Turn,
+        stored: &mut watch::Receiver<()>,
+        stop: &mut watch::Receiver<()>,
+        attempts: &mut JoinSet<()>,
+    ) {
         let places = Arc::new(Semaphore::new(AT_A_TIME));
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
+            // A claim is not broken off: what it has taken would wait until the claim is over.
+            let place = tokio::select! {
+                biased;
+                _ = stop.changed() => return,
+                place = places.clone().acquire_owned() => place,
+            };
+            let Ok(place) = place else { return };
             let room = 1 + places.available_permits();
             stored.mark_unchanged();
             let due = match self.store.claim(turn, room as i64, Utc::now(), LEASE).await {
@@ -90,9 +99,9 @@ impl Caller {
                 self.report(ended);
             }
             if none {
-                // Without a transport of events nobody is left to bring news.
-                if let Ok(Err(_)) = timeout(POLL, stored.changed()).await {
-                    sleep(POLL).await;
+                tokio::select! {
+                    _ = stop.changed() => return,
+                    _ = timeout(POLL, stored.changed()) => {}
                 }
             }
         }
@@ -119,7 +128,8 @@ impl Caller {
                 let wait = wait_after(task.attempts);
                 warn!(scope.log, "outcome of a payment is unknown";
                     "attempts" => task.attempts, "error" => cause.to_string(), "retry_ms" => wait.num_milliseconds());
-                self.store.postpone(&task, Utc::now() + wait).await
+                let now = Utc::now();
+                self.store.postpone(&task, now, now + wait).await
             }
         };
         if let Err(error) = stored {
@@ -136,7 +146,9 @@ impl Caller {
                 Opened::ById => {}
                 Opened::Named(reference) => {
                     let named = self.store.name_charge(task, &reference).await;
-                    named.map_err(|error| Unknown(format!("its name cannot be stored: {error}")))?;
+                    if !named.map_err(|error| Unknown(format!("its name cannot be stored: {error}")))? {
+                        return Err(Unknown("it has another name already".to_owned()));
+                    }
                     opened = Some(Task { provider_reference: Some(reference), ..task.clone() });
                 }
                 Opened::Declined => return Ok(Outcome::Charge(ChargeOutcome::Declined)),

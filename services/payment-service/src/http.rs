@@ -114,8 +114,8 @@ impl PaymentServiceApi for PaymentService {
         RawBody(body): RawBody,
     ) -> Result<Answer<HttpResponseUpdatedNoContent>, HttpError> {
         let report = Report { signature: rqctx.request.headers().get(SIGNATURE).cloned(), body };
-        guard::handle(&rqctx, |payments, _| async move {
-            payments.take_report(&report).await?;
+        guard::handle(&rqctx, |payments, request| async move {
+            payments.take_report(&report, &request).await?;
             Ok(HttpResponseUpdatedNoContent())
         })
         .await

@@ -12,7 +12,7 @@ use service_runtime::database::DatabaseError;
 use service_runtime::guard::RequestScope;
 use service_runtime::idempotency::{KeyError, Keys};
 use service_runtime::page::{PageError, PageState, page_of, same_filter};
-use slog::info;
+use slog::{error, info};
 use tokio::sync::watch;
 
 use crate::settings::Secret;
@@ -120,14 +120,17 @@ impl Payments {
     }
 
     /// Has Stripe asked at once about the payment that a report is about.
-    pub(crate) async fn take_report(&self, report: &Report) -> Result<(), PaymentError> {
+    pub(crate) async fn take_report(&self, report: &Report, request: &RequestScope) -> Result<(), PaymentError> {
         let now = Utc::now();
         if !report.is_empty() && !report.is_genuine(self.webhook_secret.as_ref(), now) {
             return Err(PaymentError::NotOfStripe);
         }
-        let (order_id, payment_id) = report.subject().unwrap_or_default();
+        let Some((order_id, payment_id)) = report.subject() else { return Ok(()) };
         if self.store.hurry(order_id, payment_id, now).await? {
             self.stored.send_replace(());
+        } else if report.is_failed_refund() {
+            // Its outcome is stored already. Whoever has to get the money has to be asked.
+            error!(request.log, "refund failed after it was made"; "payment_id" => payment_id, "order_id" => order_id);
         }
         Ok(())
     }

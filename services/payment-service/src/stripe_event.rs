@@ -58,6 +58,11 @@ impl Report {
         signatures.filter_map(|(_, text)| bytes(text)).any(|given| code.clone().verify_slice(&given).is_ok())
     }
 
+    /// Whether a refund has failed, perhaps days after it was made.
+    pub(crate) fn is_failed_refund(&self) -> bool {
+        serde_json::from_slice(&self.body).is_ok_and(|event: Event| event.kind == "refund.failed")
+    }
+
     /// The order and the payment that it is about, if it may have ended something.
     pub(crate) fn subject(&self) -> Option<(i64, i64)> {
         let Event { kind, data } = serde_json::from_slice(&self.body).ok()?;

@@ -84,7 +84,7 @@ async fn postgres_plans_an_index_scan_for_every_statement() {
     let payment = charged(&store, 1).await;
     let (refund, _) = store.refund(payment.id, Some(eur(1)), Utc::now(), None, None).await.unwrap().unwrap();
     let task = claim_one(&store).await;
-    store.postpone(&task, Utc::now()).await.unwrap();
+    store.postpone(&task, Utc::now(), Utc::now()).await.unwrap();
     store.name_charge(&task, "name").await.unwrap();
     assert!(store.settle_refund(&task, true, Utc::now()).await.unwrap());
     cancel(&store, 1).await;
@@ -208,12 +208,24 @@ on_both_databases! {
         let (_, store) = open(&database).await;
         let payment = pay(&store, 1).await;
         let claimed = claim_one(&store).await;
-        store.postpone(&claimed, Utc::now() + TimeDelta::hours(5)).await.unwrap();
+        let now = Utc::now();
+        store.postpone(&claimed, now, now + TimeDelta::hours(5)).await.unwrap();
         cancel(&store, 1).await;
+        // An attempt that has begun before does not put it off.
+        store.postpone(&claimed, Utc::now(), Utc::now() + TimeDelta::hours(5)).await.unwrap();
         let task = claim(&store, Turn::Again).await.remove(0);
         assert_eq!((task.kind, task.charge_id == claimed.charge_id), (TaskKind::Cancel, true));
         // Without an outcome its order is still not paid by another payment.
         assert_eq!(store.find(payment.id).await.unwrap().unwrap().status, PaymentStatus::Pending);
+    }
+
+    async fn a_charge_has_one_name_at_the_provider(database: TestDatabase) {
+        let (_, store) = open(&database).await;
+        pay(&store, 1).await;
+        let task = claim_one(&store).await;
+        assert!(store.name_charge(&task, "one").await.unwrap());
+        assert!(!store.name_charge(&task, "other").await.unwrap());
+        assert_eq!(claim(&store, Turn::Again).await.remove(0).provider_reference.as_deref(), Some("one"));
     }
 
     async fn refunds_add_up_to_at_most_what_was_paid(database: TestDatabase) {

@@ -11,7 +11,7 @@ pub const ORDER_CANCELLED: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.3.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -30,7 +30,7 @@ pub const ORDER_COMPLETED: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.3.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -47,7 +47,7 @@ pub const ORDER_CONFIRMED: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.3.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -80,7 +80,7 @@ pub const ORDER_CONFIRMED_2: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.3.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -103,7 +103,7 @@ pub const ORDER_CONFIRMED_3: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.3.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -121,7 +121,7 @@ pub const ORDER_CREATED: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.3.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,
@@ -137,6 +137,7 @@ pub const ORDER_CREATED: &str = r##"{
       "currency": "EUR"
     },
     "payment_method": "tok_ok",
+    "payment_due_at": "2026-11-29T12:15:00.000000Z",
     "reservation_id": "5f0c0d5e-6b0e-4c39-9a51-2f1f0d4b7c11"
   }
 }"##;
@@ -150,7 +151,7 @@ pub const ORDER_CREATED_2: &str = r##"{
   "subject": "1",
   "time": "2026-01-01T12:00:00.123456Z",
   "datacontenttype": "application/json",
-  "dataschema": "urn:orders-platform:events:order-service:0.2.0",
+  "dataschema": "urn:orders-platform:events:order-service:0.3.0",
   "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
   "data": {
     "order_id": 1,

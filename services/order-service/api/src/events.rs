@@ -3,6 +3,7 @@
 use contract::event::{EventType, Events};
 use contract::extract::optional;
 use contract::money::Money;
+use contract::time::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,11 @@ contract::event! {
         #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
         #[schemars(with = "PaymentMethod")]
         pub payment_method: Option<PaymentMethod>,
+        /// Until when it has to be paid: it is not to be charged later. Absent if the order was placed without prices, and in
+        /// events before version 0.3.0.
+        #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Timestamp")]
+        pub payment_due_at: Option<Timestamp>,
         /// What holds its items; absent if the order was placed without prices.
         #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
         #[schemars(with = "ReservationId")]
@@ -126,7 +132,7 @@ contract::event! {
 
 pub(crate) fn events() -> Events {
     Events {
-        version: semver::Version::new(0, 2, 0),
+        version: semver::Version::new(0, 3, 0),
         types: || {
             vec![
                 EventType::of::<OrderCreated>(),

@@ -145,6 +145,7 @@ const POSTGRES: Statements = Statements {
                      AND NOT (paid AND ($1 -> id::text ->> 'unless_paid')::boolean)
                  ELSE FALSE
              END
+             AND (total_amount IS NOT NULL OR NOT ($1 -> id::text ->> 'of_payment')::boolean)
              AND ($1 -> id::text ->> 'paid_amount' IS NULL
                   OR total_amount = ($1 -> id::text ->> 'paid_amount')::bigint
                      AND currency = $1 -> id::text ->> 'paid_currency')
@@ -175,6 +176,7 @@ const SQLITE: Statements = Statements {
                      AND NOT (paid AND step.value ->> 'unless_paid')
                  ELSE FALSE
              END
+             AND (total_amount IS NOT NULL OR NOT step.value ->> 'of_payment')
              AND (step.value ->> 'paid_amount' IS NULL
                   OR total_amount = step.value ->> 'paid_amount' AND currency = step.value ->> 'paid_currency')
          RETURNING ",
@@ -193,6 +195,8 @@ struct NewStatus<'a> {
     at: String,
     from_created: bool,
     from_confirmed: bool,
+    /// Whether it concerns only orders with a total.
+    of_payment: bool,
     /// Whether it does not move a confirmed order that is paid.
     unless_paid: bool,
     paid_amount: Option<i64>,
@@ -212,6 +216,7 @@ impl<'a> NewStatus<'a> {
             at: time_text(*at),
             from_created: step.from().contains(&OrderStatus::Created),
             from_confirmed: step.from().contains(&OrderStatus::Confirmed),
+            of_payment: matches!(step, Step::Paid(_) | Step::PaymentFailed | Step::Refunded),
             unless_paid: *step == Step::PaymentFailed,
             paid_amount: paid.map(|(amount, _)| amount),
             paid_currency: paid.map(|(_, currency)| currency),

@@ -264,7 +264,7 @@ impl Insert {
     }
 
     fn event(&self, order_id: OrderId) -> OrderCreated {
-        let NewOrder { user_id, items, total, reservation_id, payment_method, .. } = &self.order;
+        let NewOrder { user_id, items, total, reservation_id, payment_method, payment_due_at, .. } = &self.order;
         let item = |item: &OrderItem| PlacedItem { product_id: item.product_id, quantity: item.quantity };
         OrderCreated {
             order_id,
@@ -272,6 +272,7 @@ impl Insert {
             items: items.iter().map(item).collect(),
             total: total.clone(),
             payment_method: payment_method.clone(),
+            payment_due_at: payment_due_at.map(|time| time.trunc_subsecs(6).into()),
             reservation_id: reservation_id.map(|id| ReservationId::from_stored(id.to_string())),
         }
     }

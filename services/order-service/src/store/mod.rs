@@ -82,7 +82,9 @@ impl OrderStore {
         // On the writer, as what follows: when the database is away, this keeps no reader busy.
         let ids: Vec<(i64,)> = with_pool!(self.database.writer(), |pool| async {
             let mut query = Pool::query_for(pool, "SELECT id FROM orders WHERE payment_due_at <= ");
-            query.push_bind(at.trunc_subsecs(6)).push(" ORDER BY payment_due_at LIMIT ").push(limit);
+            // An instance of the release before leaves the time in orders whose status it has changed.
+            query.push_bind(at.trunc_subsecs(6)).push(" AND status || '' = 'created'");
+            query.push(" ORDER BY payment_due_at LIMIT ").push(limit);
             query.build_query_as().fetch_all(pool).await
         })?;
         Ok(ids
@@ -94,7 +96,7 @@ impl OrderStore {
     /// The orders that are to be paid: how many, and when the oldest of them was due or is.
     pub async fn unpaid(&self) -> Result<(i64, Option<DateTime<Utc>>), DatabaseError> {
         let rows: Vec<(i64, Option<DateTime<Utc>>)> = with_pool!(self.database.writer(), |pool| async {
-            let count = "SELECT COUNT(*), MIN(payment_due_at) FROM orders WHERE payment_due_at IS NOT NULL";
+            let count = "SELECT COUNT(*), MIN(payment_due_at) FROM orders WHERE payment_due_at IS NOT NULL AND status || '' = 'created'";
             sqlx::query_as(count).fetch_all(pool).await
         })?;
         Ok(rows.into_iter().next().unwrap_or_default())

@@ -97,11 +97,14 @@ impl PaymentStore {
         Ok(rows.into_iter().map(task).collect::<sqlx::Result<_>>()?)
     }
 
-    /// Lets a claimed task be due again at `next`; does nothing if it was claimed again since, or has ended.
-    pub async fn postpone(&self, claimed: &Task, next: DateTime<Utc>) -> Result<(), DatabaseError> {
+    /// Lets a claimed task be due again at `next`; does nothing if it was claimed again since, is due already, or has ended.
+    pub async fn postpone(&self, claimed: &Task, now: DateTime<Utc>, next: DateTime<Utc>) -> Result<(), DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
-            let update = sqlx::query("UPDATE provider_tasks SET next_attempt_at = $3 WHERE id = $1 AND attempts = $2");
-            let update = update.bind(claimed.id).bind(claimed.attempts).bind(next.trunc_subsecs(6));
+            let update = sqlx::query(
+                "UPDATE provider_tasks SET next_attempt_at = $3 WHERE id = $1 AND attempts = $2 AND next_attempt_at > $4",
+            );
+            let update = update.bind(claimed.id).bind(claimed.attempts);
+            let update = update.bind(next.trunc_subsecs(6)).bind(now.trunc_subsecs(6));
             update.execute(pool).await.map(drop)
         })
     }
@@ -118,11 +121,16 @@ impl PaymentStore {
         })
     }
 
-    /// Stores what the provider calls the charge of a task, before it is charged.
-    pub async fn name_charge(&self, claimed: &Task, reference: &str) -> Result<(), DatabaseError> {
+    /// Stores what the provider calls the charge of a task, before it is charged. Returns whether it did: a charge has one
+    /// name, and nothing else may be charged.
+    pub async fn name_charge(&self, claimed: &Task, reference: &str) -> Result<bool, DatabaseError> {
         with_pool!(self.database.writer(), |pool| async {
-            let update = sqlx::query("UPDATE payments SET provider_reference = $2 WHERE id = $1");
-            update.bind(claimed.payment_id.get()).bind(reference).execute(pool).await.map(drop)
+            let update = sqlx::query(
+                "UPDATE payments SET provider_reference = $2
+                 WHERE id = $1 AND provider_reference IS NULL AND status || '' = 'pending'",
+            );
+            let update = update.bind(claimed.payment_id.get()).bind(reference);
+            Ok(update.execute(pool).await?.rows_affected() > 0)
         })
     }
 

@@ -41,7 +41,7 @@ impl PaymentStore {
             let left = left.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
             let left = money(left.0, left.1)?;
             let part = amount.as_ref().unwrap_or(&left);
-            // No payment has a negative part in another currency.
+            // 0, which is refused, if it is in another currency.
             let wanted = if part.currency == left.currency { part.amount.get() } else { 0 };
             let set_aside =
                 sqlx::query(SET_ASIDE).bind(payment_id.get()).bind(wanted).execute(&mut *transaction).await?;
@@ -113,7 +113,9 @@ impl PaymentStore {
                 return Ok(false);
             }
             let status = if made { RefundStatus::Completed } else { RefundStatus::Failed };
-            let end = sqlx::query("UPDATE refunds SET status = $2, updated_at = $3 WHERE id = $1");
+            let end = sqlx::query(
+                "UPDATE refunds SET status = $2, updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END WHERE id = $1",
+            );
             end.bind(refund_id.get()).bind(status.as_str()).bind(at).execute(&mut *transaction).await?;
             let change = if made { concat!(give_back!(), columns!()) } else { concat!(keep!(), columns!()) };
             let change = sqlx::query_as(change).bind(task.payment_id.get()).bind(task.amount.amount.get()).bind(at);
@@ -142,7 +144,8 @@ impl PaymentStore {
 /// A refund of `$2` was made.
 macro_rules! give_back {
     () => {
-        "UPDATE payments SET refunded = refunded + $2, updated_at = $3,
+        "UPDATE payments SET refunded = refunded + $2,
+             updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END,
              status = CASE WHEN refunded + $2 = amount THEN 'refunded' ELSE status END
          WHERE id = $1 RETURNING "
     };
@@ -152,7 +155,9 @@ use give_back;
 /// A refund of `$2` is not made.
 macro_rules! keep {
     () => {
-        "UPDATE payments SET refunding = refunding - $2, updated_at = $3 WHERE id = $1 RETURNING "
+        "UPDATE payments SET refunding = refunding - $2,
+             updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END
+         WHERE id = $1 RETURNING "
     };
 }
 use keep;

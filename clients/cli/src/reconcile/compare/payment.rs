@@ -52,6 +52,10 @@ fn of_order(order: &Order, total: &Money, payments: &[&Payment], now: DateTime<U
             for payment in completed() {
                 let Money { amount, currency } = &payment.amount;
                 let left = amount - payment.refunded;
+                // Nothing was charged for what is free.
+                if left == 0 {
+                    continue;
+                }
                 let message = format!("The order is cancelled, but {left} {currency} of its payment are not refunded.");
                 let about = [about(order), about_payment(payment)];
                 findings.push(Finding::new(Code::CancelledNotRefunded, about, message));
