@@ -49,10 +49,15 @@ describe("with the real services", () => {
     return unwrap(users.POST("/api/v1/users", { body: { email: `user${created}@example.com`, name: "John Doe" } }));
   }
 
+  /** An order that stays `created`: its payment gets no answer. */
+  function unpaid(user_id: number) {
+    return { user_id, product_id, quantity: 2, payment_method: "tok_hang" };
+  }
+
   async function newOrders(user_id: number, count: number) {
     const ids: number[] = [];
     for (let i = 0; i < count; i += 1) {
-      const receipt = await unwrap(orders.POST("/api/v1/orders", { body: { user_id, product_id, quantity: 2 } }));
+      const receipt = await unwrap(orders.POST("/api/v1/orders", { body: unpaid(user_id) }));
       ids.push(receipt.order_id);
     }
     return ids;
@@ -89,10 +94,11 @@ describe("with the real services", () => {
     const one = { params: { path: { order_id } } };
 
     const order = await unwrap(orders.GET("/api/v1/orders/{order_id}", one));
-    const { created_at, updated_at, items, total, ...rest } = order;
+    const { created_at, updated_at, items, total, payment_due_at, ...rest } = order;
     assert.deepEqual(rest, { id: order_id, user_id: user.id, product_id, quantity: 2, status: "created" });
     assert.deepEqual([items?.[0]?.name, total], ["Blue mug", { amount: 3996, currency: "EUR" }]);
     assert.equal(created_at, updated_at);
+    assert.ok(payment_due_at && payment_due_at > created_at);
 
     const body = { status: "confirmed" } as const;
     assert.equal((await unwrap(orders.PUT("/api/v1/orders/{order_id}/status", { ...one, body }))).status, "confirmed");
