@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -53,6 +54,9 @@ const SERVICE: Service = Service {
             let attempt = handle(serde_json::from_slice(&message).unwrap_or_default());
             async move { attempt }
         });
+        // What the list says that it consumes besides.
+        let others = &["payment.completed", "payment.failed", "payment.refunded"];
+        parts.handle_events(others, |_| async { Ok::<_, Infallible>(Ok(())) });
         parts.serve(Ok(ApiDescription::<Guard<()>>::new()), ())
     },
 };
