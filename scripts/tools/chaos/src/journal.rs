@@ -1,6 +1,6 @@
 //! A look into the database of a service: which events it has written, which wait, and which it has handled.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -84,6 +84,23 @@ impl Journal {
         self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM journal WHERE type <> 'order.completed'").await
     }
 
+    /// How many orders wait to be paid, or to be cancelled.
+    pub(crate) async fn unpaid(&self) -> Result<usize> {
+        self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM orders WHERE status = 'created'").await
+    }
+
+    /// The orders that were confirmed since the events are kept, whatever became of them later.
+    pub(crate) async fn confirmed(&self) -> Result<BTreeSet<i64>> {
+        let written = self.written().await?;
+        let confirmed = written.iter().filter(|event| event.kind == "order.confirmed");
+        Ok(confirmed.filter_map(|event| event.data()["order_id"].as_i64()).collect())
+    }
+
+    /// How much the payment provider is still to be asked for.
+    pub(crate) async fn provider_tasks(&self) -> Result<usize> {
+        self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM provider_tasks").await
+    }
+
     /// How many events were handled.
     pub(crate) async fn number_handled(&self) -> Result<usize> {
         self.count("SELECT CAST(COUNT(*) AS TEXT), '', '' FROM inbox").await
@@ -156,7 +173,8 @@ impl Look {
         })
     }
 
-    async fn run(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<()> {
+    /// Runs the statements for its kind of database.
+    pub(crate) async fn run(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<()> {
         match self {
             Self::Sqlite(connection) => sqlx::raw_sql(sqlite).execute(connection).await.map(|_| ())?,
             Self::Postgres(connection) => sqlx::raw_sql(postgres).execute(connection).await.map(|_| ())?,
@@ -164,7 +182,8 @@ impl Look {
         Ok(())
     }
 
-    async fn end(self) -> sqlx::Result<()> {
+    /// Closes it.
+    pub(crate) async fn end(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(connection) => connection.close().await,
             Self::Postgres(connection) => connection.close().await,

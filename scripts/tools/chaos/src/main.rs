@@ -8,6 +8,7 @@
 mod abusive_clients;
 mod acknowledged;
 mod all_in_one;
+mod amqp_proxy;
 mod buyers;
 mod canary;
 mod customers;
@@ -21,6 +22,7 @@ mod program;
 mod promises;
 mod report;
 mod run;
+mod site;
 mod stub_user_service;
 mod verdict;
 mod writers;

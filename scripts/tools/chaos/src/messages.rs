@@ -97,7 +97,7 @@ pub(crate) async fn recognised(addresses: &[SocketAddr], number: u64) -> Result<
 }
 
 /// Publishes `events`, those that are not stored again.
-async fn publish(transport: &Transport, mut events: Vec<Outgoing>) -> Result<()> {
+pub(crate) async fn publish(transport: &Transport, mut events: Vec<Outgoing>) -> Result<()> {
     let begin = Instant::now();
     while !events.is_empty() {
         ensure!(begin.elapsed() < TIME_LIMIT, "{} events of the test are not stored", events.len());

@@ -25,10 +25,16 @@ pub(crate) const ORDER_SERVICE: &str = "order-service";
 pub(crate) const PRODUCT_SERVICE: &str = "product-service";
 pub(crate) const USER_SERVICE: &str = "user-service";
 pub(crate) const NOTIFICATION_SERVICE: &str = "notification-service";
+pub(crate) const PAYMENT_PROVIDER: &str = "payment-provider";
+pub(crate) const PAYMENT_SERVICE: &str = "payment-service";
 
 /// The paths of their collections.
 pub(crate) const ORDERS: &str = "/api/v1/orders";
+pub(crate) const PRODUCTS: &str = "/api/v1/products";
+pub(crate) const RESERVATIONS: &str = "/api/v1/reservations";
 pub(crate) const USERS: &str = "/api/v1/users";
+pub(crate) const PAYMENTS: &str = "/api/v1/payments";
+pub(crate) const CHARGES: &str = "/api/v1/charges";
 pub(crate) const NOTIFICATIONS: &str = "/api/v1/notifications";
 
 /// The service that owns the collection at `path`.
@@ -95,7 +101,12 @@ impl Databases {
 
     /// The settings of an instance of `service` that finds each service that it calls at its `address`.
     pub(crate) fn settings(&self, service: &Service, address: impl Fn(&str) -> Option<SocketAddr>) -> Settings {
-        settings(service, self.url(&service.name), address)
+        let mut settings = settings(service, self.url(&service.name), &address);
+        // payment-service starts with another provider instead, but not without any.
+        if let (PAYMENT_SERVICE, Some(provider)) = (service.name.as_str(), address(PAYMENT_PROVIDER)) {
+            settings.push(("PAYMENT_PROVIDER_URL".to_owned(), format!("http://{provider}")));
+        }
+        settings
     }
 }
 

@@ -68,8 +68,14 @@ pub(crate) fn free_addresses(number: usize) -> Vec<SocketAddr> {
 
 /// What makes the clock of an instance ten minutes fast, but not the one that it measures durations with.
 pub(crate) fn ahead() -> Result<[(String, String); 3]> {
+    ahead_by(10)
+}
+
+/// What makes it so many minutes fast.
+pub(crate) fn ahead_by(minutes: u32) -> Result<[(String, String); 3]> {
     let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
     ensure!(Path::new(&library).exists(), "{library} is missing; on Debian: apt-get install libfaketime");
-    let values = [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+10m"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    let fast = format!("+{minutes}m");
+    let values = [("LD_PRELOAD", &*library), ("FAKETIME", &*fast), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
     Ok(values.map(|(name, value)| (name.to_owned(), value.to_owned())))
 }

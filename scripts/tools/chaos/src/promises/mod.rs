@@ -8,6 +8,7 @@ mod durability;
 mod events;
 mod overload;
 mod oversold;
+mod payments;
 mod personal_data;
 mod retries;
 mod rolling_restarts;
@@ -76,6 +77,12 @@ pub(crate) const PROMISES: &[Promise] = &[
     promise(13, "stock is never oversold", "exactly what is there is granted; every other buyer has 409", |run| {
         Box::pin(oversold::test(run))
     }),
+    promise(
+        14,
+        "every order ends paid and confirmed, or cancelled with money and stock back; nobody is charged twice",
+        "the books of orders, payments, charges, reservations and stock agree",
+        |run| Box::pin(payments::test(run)),
+    ),
     promise(
         15,
         "every committed event has its effect exactly once",

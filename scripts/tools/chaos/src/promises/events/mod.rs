@@ -36,7 +36,7 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     Ok(verdict.with_method(format!(
         "orders of several items are placed, confirmed and cancelled through two replicas each of order-service and \
          product-service, of which the second has a clock that is ten minutes fast, with RabbitMQ on each kind of \
-         database, and through the all-in-one program; instances are killed by `kill -9`; the broker is killed, frozen, in a black hole, low on disk or memory, and loses its queue, {rounds} × \
+         database, and through the all-in-one program, where they are also paid; instances are killed by `kill -9`; the broker is killed, frozen, in a black hole, low on disk or memory, and loses its queue, {rounds} × \
          each; then it is away while {} orders are placed; every event is published twice; then the books are compared",
         run.backlog
     )))

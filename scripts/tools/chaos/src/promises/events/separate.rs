@@ -57,7 +57,7 @@ pub(super) async fn play(run: &Run, kind: Kind, broker: &mut Broker, steps: &[St
     repeat(&shop.transport, events).await?;
     outcome.repeated = (number, recognised(&shop.products(), before + number).await? - before);
     outcome.dead_letters = dead_letters(&shop.transport).await?;
-    outcome.books = Books::compare(&ordered.placed, &shop.stage.find(&market.products).await?);
+    outcome.books = Books::compare(&ordered.placed, &shop.stage.find(&market.products).await?, shop.stage.pays);
     outcome.ordered(ordered);
     shop.transport.close().await;
     Ok(outcome)

@@ -63,6 +63,7 @@ impl<'a> Shop<'a> {
             products: products.front.address(),
             order_journal: journal(ORDER_SERVICE),
             product_journal: journal(PRODUCT_SERVICE),
+            pays: false,
         };
         let transport = rabbit_mq(url);
         let mut deliveries = transport.subscribe(Subscription {

@@ -25,11 +25,15 @@ pub(super) struct Stage {
     pub(super) products: SocketAddr,
     pub(super) order_journal: Journal,
     pub(super) product_journal: Journal,
+    /// Whether payment-service runs, so that every order that is not cancelled is paid.
+    pub(super) pays: bool,
 }
 
 /// What is still to be done.
 #[derive(Debug)]
 struct Open {
+    /// Orders that are not paid yet, where they are.
+    unpaid: usize,
     /// Events of orders that are not published.
     waiting: usize,
     /// Events of stock that are not published.
@@ -46,10 +50,10 @@ impl Stage {
         self.product_journal.begin().await
     }
 
-    /// Waits until every event is published and handled, and returns how long that took; an error if it takes longer than
+    /// Waits until every event is published and handled, and every order paid, and returns how long that took; an error if it takes longer than
     /// `time_limit`.
     pub(super) async fn handle_all(&self, time_limit: Duration) -> Result<Duration> {
-        self.until(time_limit, |open| open.waiting + open.answers + open.unhandled == 0).await
+        self.until(time_limit, |open| open.unpaid + open.waiting + open.answers + open.unhandled == 0).await
     }
 
     /// Waits until every event that is published is handled, while no more are.
@@ -81,9 +85,9 @@ impl Stage {
                 return Ok(begin.elapsed());
             }
             if begin.elapsed() > time_limit {
-                let Open { waiting, answers, unhandled, .. } = open;
+                let Open { unpaid, waiting, answers, unhandled, .. } = open;
                 bail!(
-                    "after {time_limit:?}, {waiting} events of orders and {answers} of stock are not published, {unhandled} are \
+                    "after {time_limit:?}, {unpaid} orders are not paid, {waiting} events of orders and {answers} of stock are not published, {unhandled} are \
                      not handled"
                 );
             }
@@ -93,10 +97,11 @@ impl Stage {
 
     async fn open(&self) -> Result<Open> {
         // In this order: what happens in between makes more open, not less.
+        let unpaid = if self.pays { self.order_journal.unpaid().await? } else { 0 };
         let handled = self.product_journal.number_handled().await?;
         let written = self.order_journal.consumed().await?;
         let (waiting, answers) = (self.order_journal.waiting().await?, self.product_journal.waiting().await?);
-        Ok(Open { waiting, answers, unhandled: written.saturating_sub(handled), handled })
+        Ok(Open { unpaid, waiting, answers, unhandled: written.saturating_sub(handled), handled })
     }
 
     /// What both services say.

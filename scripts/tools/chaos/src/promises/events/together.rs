@@ -65,7 +65,7 @@ pub(super) async fn play(run: &Run, kills: usize) -> Result<Outcome> {
     events.close().await;
     process.program.start(&[]).await?;
     outcome.repeated = (number, recognised(&[stage.products], number).await?);
-    outcome.books = Books::compare(&ordered.placed, &stage.find(&market.products).await?);
+    outcome.books = Books::compare(&ordered.placed, &stage.find(&market.products).await?, stage.pays);
     process.program.kill()?;
     let events = process.events().await?;
     outcome.dead_letters = dead_letters(&events).await?;
@@ -101,5 +101,6 @@ fn stage(process: &AllInOne<'_>) -> Stage {
         products: process.address(PRODUCT_SERVICE),
         order_journal: process.journal(ORDER_SERVICE),
         product_journal: process.journal(PRODUCT_SERVICE),
+        pays: true,
     }
 }

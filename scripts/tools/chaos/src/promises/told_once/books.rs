@@ -24,13 +24,19 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Compares the `notifications`, as notification-service lists them, and the `mails` with the answers to the customers.
-    pub(super) fn compare(placed: &[Placed], notifications: &[Value], mails: &[Mail]) -> Self {
-        let confirmed: BTreeSet<i64> =
-            placed.iter().filter(|order| order.confirmed).map(|order| order.order_id).collect();
+    /// Compares the `notifications`, as notification-service lists them, and the `mails` with the orders that an event says
+    /// are `confirmed`, among them all whose customers were told so.
+    pub(super) fn compare(
+        placed: &[Placed],
+        confirmed: &BTreeSet<i64>,
+        notifications: &[Value],
+        mails: &[Mail],
+    ) -> Self {
         let mut books = Self { orders: placed.len(), confirmed: confirmed.len(), ..Self::default() };
-        books.check_notifications(&confirmed, notifications);
-        books.check_mails(&confirmed, mails);
+        let missing = placed.iter().filter(|order| order.confirmed && !confirmed.contains(&order.order_id));
+        books.wrong.extend(missing.map(|order| format!("no event says that order {} is confirmed", order.order_id)));
+        books.check_notifications(confirmed, notifications);
+        books.check_mails(confirmed, mails);
         books.check_ids(mails);
         books
     }
@@ -147,7 +153,7 @@ mod tests {
             mail("c", "Your order 3 is cancelled", true),
         ];
         change(&mut notifications, &mut mails);
-        let books = Books::compare(&placed(), &notifications, &mails);
+        let books = Books::compare(&placed(), &[1, 2].into(), &notifications, &mails);
         assert_eq!((books.orders, books.confirmed), (3, 2));
         books.wrong.len()
     }
@@ -158,6 +164,12 @@ mod tests {
         let again =
             |_: &mut Vec<Value>, mails: &mut Vec<Mail>| mails.push(mail("b", "Your order 2 is confirmed", true));
         assert_eq!(wrong(again), 0, "the same message may come again");
+    }
+
+    #[test]
+    fn a_confirmation_without_an_event_is_found() {
+        let wrong = Books::compare(&placed(), &BTreeSet::new(), &[], &[]).wrong;
+        assert_eq!(wrong, [1, 2].map(|id| format!("no event says that order {id} is confirmed")));
     }
 
     #[test]

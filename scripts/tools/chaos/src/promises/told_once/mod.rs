@@ -2,32 +2,32 @@
 
 mod books;
 mod outcome;
-mod separate;
-mod site;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use harness::http::{Client, get, put};
 use harness::process::Settings;
+use harness::topology;
 use service_testing::{Broker, KINDS, Kind};
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use self::books::{Books, told};
 use self::outcome::Outcome;
-use self::separate::Separate;
-use self::site::Site;
 use crate::acknowledged::list;
 use crate::all_in_one::AllInOne;
 use crate::canary::{is_in, phone};
-use crate::customers::{Customers, Market, Placed, create_products};
+use crate::customers::{Customers, Market, create_products};
 use crate::mail_server::{Cut, MailServer};
 use crate::messages::{recognised, repeat};
 use crate::platform::{
     NOTIFICATION_SERVICE, NOTIFICATIONS, ORDER_SERVICE, PRODUCT_SERVICE, USER_SERVICE, USERS, create_user,
 };
+use crate::program::ahead;
 use crate::run::{RECOVERY, Run};
+use crate::site::{Separate, Site};
 use crate::verdict::Verdict;
 
 const USERS_NUMBER: usize = 5;
@@ -41,7 +41,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How much happens.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
-    /// How many orders are placed; about half of them are confirmed.
+    /// How many orders are placed; most of them are confirmed, because they are paid.
     orders: usize,
     /// How many of them in a second.
     rate: u32,
@@ -61,7 +61,7 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
     outcome::judge(run, &mut verdict, "all-in-one", together(run, extent).await);
     let Extent { orders, rounds, .. } = extent;
     Ok(verdict.with_method(format!(
-        "{orders} orders are placed, and about half of them confirmed, through separate programs, two of \
+        "{orders} orders are placed and paid, and some of them cancelled, through separate programs, two of \
          notification-service, with RabbitMQ on each kind of database, and through the all-in-one program; meanwhile \
          every program and PostgreSQL are killed by `kill -9` {rounds} ×, the broker once, and after each round the mail \
          server breaks off messages, refuses some for now, and is away; then all that tell users are killed, every event \
@@ -71,7 +71,10 @@ pub(crate) async fn test(run: &Run) -> Result<Verdict> {
 
 async fn separate(run: &Run, kind: Kind, broker: &mut Broker, extent: Extent) -> Result<Outcome> {
     let mail = MailServer::start().await?;
-    let site = Site::Separate(Separate::start(run, kind, broker, &settings(&mail)).await?);
+    let mut names: Vec<_> = topology::platform().services.iter().map(|service| service.name.as_str()).collect();
+    names.push(NOTIFICATION_SERVICE);
+    let more = |name: &str| if name == NOTIFICATION_SERVICE { settings(&mail) } else { Settings::new() };
+    let site = Site::Separate(Separate::start(run, kind, broker, &names, more).await?);
     play(run, site, &mail, extent, run.random(1600 + kind as u64)).await
 }
 
@@ -131,7 +134,7 @@ async fn play(
     reach(&customers, orders).await?;
     let mut ordered = customers.stop().await?;
     ordered.merge(first);
-    site.silence()?;
+    site.silence(NOTIFICATION_SERVICE)?;
 
     let told_by = site.journal(NOTIFICATION_SERVICE);
     outcome.left = told_by.begun().await?;
@@ -142,12 +145,21 @@ async fn play(
     let events = site.events().await?;
     repeat(&events, written).await?;
     events.close().await;
-    site.tell_the_rest().await?;
+    // What was under way when another one died is due after five minutes.
+    site.restart(NOTIFICATION_SERVICE, &ahead()?).await?;
     let address = site.address(NOTIFICATION_SERVICE);
     outcome.repeated = (number, recognised(&[address], number).await?);
-    outcome.recovery = tell_all(&ordered.placed, mail, &site).await?;
+    let time_limit = RECOVERY + Duration::from_millis(20) * u32::try_from(ordered.placed.len())?;
+    let begin = Instant::now();
+    while journal.unpaid().await? + journal.waiting().await? > 0 {
+        let unpaid = journal.unpaid().await?;
+        ensure!(begin.elapsed() < time_limit, "after {time_limit:?}, {unpaid} orders are not paid");
+        sleep(LOOK_INTERVAL).await;
+    }
+    let confirmed = journal.confirmed().await?;
+    outcome.recovery = tell_all(&confirmed, mail, &site, time_limit).await?;
     outcome.cuts -= mail.cuts_left();
-    outcome.books = Books::compare(&ordered.placed, &list(address, NOTIFICATIONS).await?, &mail.mails());
+    outcome.books = Books::compare(&ordered.placed, &confirmed, &list(address, NOTIFICATIONS).await?, &mail.mails());
     kept.extend(told_by.notifications().await?);
     outcome.personal = kept.iter().filter(|row| is_in(row)).count();
     outcome.failures = ordered.failures;
@@ -182,14 +194,18 @@ async fn reach(customers: &Customers, number: usize) -> Result<()> {
 
 /// Waits until each confirmed order is told of and nothing waits to be sent, but not for ever: what is missing then, the
 /// books say. Returns how long it took.
-async fn tell_all(placed: &[Placed], mail: &MailServer, site: &Site<'_>) -> Result<Duration> {
-    let time_limit = RECOVERY + Duration::from_millis(20) * u32::try_from(placed.len())?;
+async fn tell_all(
+    confirmed: &BTreeSet<i64>,
+    mail: &MailServer,
+    site: &Site<'_>,
+    time_limit: Duration,
+) -> Result<Duration> {
     let mut client = Client::new(site.address(NOTIFICATION_SERVICE), TIME_LIMIT);
     let queued = get(&format!("{NOTIFICATIONS}?status=queued&limit=1"));
     let begin = Instant::now();
     while begin.elapsed() < time_limit {
         let told = told(&mail.mails());
-        let all = placed.iter().all(|order| !order.confirmed || told.contains(&order.order_id));
+        let all = confirmed.iter().all(|order_id| told.contains(order_id));
         if all && client.send(&queued).await?.json()["items"].as_array().is_some_and(Vec::is_empty) {
             break;
         }

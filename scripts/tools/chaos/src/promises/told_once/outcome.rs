@@ -7,8 +7,8 @@ use anyhow::Result;
 use harness::measurements::Counts;
 
 use super::books::Books;
-use super::site::Victim;
 use crate::run::Run;
+use crate::site::Victim;
 use crate::verdict::Verdict;
 
 /// The figures.
@@ -33,12 +33,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     pub(super) fn killed(&mut self, victim: Victim) {
-        let what = match victim {
-            Victim::Program(_) => "program",
-            Victim::Postgres => "PostgreSQL",
-            Victim::Broker => "broker",
-        };
-        self.kills.add(what.to_owned());
+        self.kills.add(victim.kind().to_owned());
     }
 
     /// Why the promise is broken, if it is.
