@@ -33,15 +33,9 @@ impl Handler for OrderEvents {
     type Error = DatabaseError;
 
     async fn order_created(&self, event: Event<OrderCreated>) -> Result<(), DatabaseError> {
-        let OrderCreated { order_id, user_id, total, payment_method, payment_due_at, .. } = event.data;
+        let OrderCreated { order_id, user_id, total, payment_method, .. } = event.data;
         // An order without prices is not paid.
         let Some(total) = total else { return Ok(()) };
-        let now = Utc::now();
-        if payment_due_at.is_some_and(|due_at| due_at <= now) {
-            // It is cancelled anyway, and everything would have to be refunded.
-            info!(self.log, "order is past its due time, and not charged"; "order_id" => u64::from(order_id));
-            return Ok(());
-        }
         let new = NewPayment {
             order_id: own::<OrderId>(u64::from(order_id))?,
             user_id: own::<UserId>(u64::from(user_id))?,
@@ -54,7 +48,7 @@ impl Handler for OrderEvents {
         };
         let RequestScope { log, .. } =
             RequestScope::of_event(&event.id, new.traceparent.as_deref(), Duration::ZERO, &self.log);
-        if let Some(payment) = self.store.pay_by_event(event.id, new, now).await? {
+        if let Some(payment) = self.store.pay_by_event(event.id, new, Utc::now()).await? {
             info!(log, "payment created"; "payment_id" => payment.id.get(), "order_id" => payment.order_id.get());
             self.stored.send_replace(());
         }

@@ -331,7 +331,7 @@ It is stored with the status `created`.
         ///What is ordered.
         pub items: ::std::vec::Vec<PlacedItem>,
         pub order_id: OrderId,
-        ///Until when it has to be paid: it is not to be charged later. Absent if the order was placed without prices, and in events before version 0.3.0.
+        ///Until when it has to be paid, or it is cancelled. Absent if the order was placed without prices, and in events before version 0.3.0.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub payment_due_at: ::std::option::Option<
             ::chrono::DateTime<::chrono::offset::Utc>,

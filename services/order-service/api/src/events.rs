@@ -47,8 +47,8 @@ contract::event! {
         #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
         #[schemars(with = "PaymentMethod")]
         pub payment_method: Option<PaymentMethod>,
-        /// Until when it has to be paid: it is not to be charged later. Absent if the order was placed without prices, and in
-        /// events before version 0.3.0.
+        /// Until when it has to be paid, or it is cancelled. Absent if the order was placed without prices, and in events before
+        /// version 0.3.0.
         #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
         #[schemars(with = "Timestamp")]
         pub payment_due_at: Option<Timestamp>,
